@@ -1,0 +1,1 @@
+"""The optimiser core: tensors in, tensors out."""

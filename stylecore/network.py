@@ -1,0 +1,165 @@
+"""The AlexNet with 3 x 3 receptive fields whose encodings the losses compare (Verma & Smith 2018, section 3).
+
+Opposed to the paper, whose layer widths are not published, ours are a quarter of AlexNet's and the first layer keeps
+full resolution (stride 1): at equal cost resolution carries more than width (docs/experiments.md). Pooling is by
+averages, whose gradients are smoother than those of a maximum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stylecore.errors import WeightsError
+
+CHANNELS = (16, 48, 96, 64, 64)
+POOL_AFTER = (1, 2)
+CLASSES = 80
+ARCHITECTURE = "alexnet-3x3-stride1-quarter"
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "instruments80.safetensors"
+
+
+def frame_mask(frames: Tensor, n_frames: int) -> Tensor:
+    """Return `[B, 1, 1, T]`, one where a frame is the item's own and zero where it is padding."""
+    positions = torch.arange(n_frames, device=frames.device)
+    return (positions < frames[:, None]).to(torch.float32)[:, None, None, :]
+
+
+class AlexNet3x3(nn.Module):
+    """Five 3 x 3 convolutions with batch norm, ReLU and two average poolings; a classifier used in training only."""
+
+    def __init__(self, channels: Sequence[int] = CHANNELS, classes: int = CLASSES) -> None:
+        super().__init__()
+        inputs = (1, *channels[:-1])
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(i, o, kernel_size=3, padding=1, bias=False) for i, o in zip(inputs, channels, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(o) for o in channels)
+        self.classifier = nn.Sequential(
+            nn.AdaptiveAvgPool2d((16, 2)),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+            nn.Linear(channels[-1] * 32, 256),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(256, classes),
+        )
+        self.register_buffer("input_mean", torch.zeros(()))
+        self.register_buffer("input_scale", torch.ones(()))
+
+    def encode(self, picture: Tensor, frames: Tensor | None = None, depth: int = len(CHANNELS)) -> list[Tensor]:
+        """Return the encodings of layers 1 to `depth`: activations after ReLU, before pooling.
+
+        Parameters
+        ----------
+        picture : Tensor
+            Log-magnitude spectrograms, `[B, F, T]`.
+        frames : Tensor, optional
+            Each item's own number of frames, `[B]`; None when all fill the picture. Batch norm turns padding into
+            non-zero and the next convolution would leak it back, so padding is zeroed after every ReLU: an item's
+            encodings are then the same as alone.
+        depth : int
+            Deeper layers are not computed.
+
+        Returns
+        -------
+        list of Tensor
+            `[B, C, F', T']` per layer; both axes are halved, rounded down, after layers 1 and 2.
+        """
+        x = ((picture - self.input_mean) * self.input_scale)[:, None]
+        if frames is not None:
+            x = x * frame_mask(frames, x.shape[-1])
+        encodings = []
+        for layer in range(1, depth + 1):
+            x = torch.relu(self.norms[layer - 1](self.convolutions[layer - 1](x)))
+            if frames is not None:
+                x = x * frame_mask(frames, x.shape[-1])
+            encodings.append(x)
+            if layer in POOL_AFTER and layer < depth:
+                x = nn.functional.avg_pool2d(x, 2)
+                if frames is not None:
+                    frames = frames // 2
+                    x = x * frame_mask(frames, x.shape[-1])
+        return encodings
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return class scores `[B, 80]` of pictures `[B, F, T]` (cross-entropy training, paper section 3)."""
+        return self.classifier(self.encode(picture)[-1])
+
+
+def encoding_frames(frames: Tensor, layer: int) -> Tensor:
+    """Return how many columns of a layer's encoding are an item's own, from its number of frames."""
+    return frames // 2 ** sum(pooled < layer for pooled in POOL_AFTER)
+
+
+def save_network(network: AlexNet3x3, path: Path, metadata: dict[str, str]) -> None:
+    """Write weights and their provenance as safetensors; the architecture travels in the header."""
+    header = {"architecture": ARCHITECTURE, "channels": json.dumps(list(CHANNELS)), **metadata}
+    tensors = {name: tensor.detach().float().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, path, metadata=header)
+
+
+def load_network(path: Path = SHIPPED_WEIGHTS) -> AlexNet3x3:
+    """Load a frozen network in evaluation mode; no pickle is ever read.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, is no safetensors file, or belongs to another architecture.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except FileNotFoundError as error:
+        raise WeightsError(f"weights {path}: no such file; `timbreflow pretrain` makes one") from error
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"weights {path}: not a readable safetensors file ({error})") from error
+    if header.get("architecture") != ARCHITECTURE:
+        raise WeightsError(f"weights {path}: architecture {header.get('architecture')!r}, expected {ARCHITECTURE!r}")
+    network = AlexNet3x3()
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"weights {path}: {error}") from error
+    return freeze(network)
+
+
+def freeze(network: AlexNet3x3) -> AlexNet3x3:
+    """Put a network into evaluation mode for good: the losses differentiate the picture, never the filters."""
+    return network.eval().requires_grad_(False)
+
+
+def random_network(seed: int, calibration: Tensor) -> AlexNet3x3:
+    """Return an untrained network whose batch norm knows the statistics of `calibration` pictures `[B, F, T]`.
+
+    The control of every comparison: what is left of a result when nothing was learned.
+    """
+    generator_state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    network = AlexNet3x3()
+    torch.set_rng_state(generator_state)
+    network.input_mean.copy_(calibration.mean())
+    network.input_scale.copy_(1.0 / calibration.std())
+    for norm in network.norms:
+        norm.momentum = None  # cumulative average: one pass over the calibration pictures sets the statistics
+    with torch.no_grad():
+        network.train().encode(calibration)
+    return freeze(network)
+
+
+def weights_digest(network: AlexNet3x3) -> str:
+    """Return the sha256 over names and values of all tensors that the encodings depend on."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        if not name.startswith("classifier"):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

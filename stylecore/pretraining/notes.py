@@ -1,0 +1,135 @@
+"""Render single notes of the 80 melodic General MIDI programs from a soundfont.
+
+The paper trains on "80 instrument classes"; General MIDI programs 0 to 79 (piano to ocarina) are exactly 80
+instruments. Notes of one program are written into one MIDI file, rendered by fluidsynth without reverb and chorus, and
+cut apart again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from stylecore.errors import DependencyError
+
+SAMPLE_RATE = 16_000
+NOTE_S = 2.6
+SLOT_S = 3.2
+TICKS_PER_BEAT = 480
+BEATS_PER_S = 2.0
+GAIN = 0.5
+
+FAMILIES = ("piano", "chromatic percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed", "pipe")
+"""General MIDI groups programs by eight."""
+
+HELD_OUT_EVERY = 5
+"""Every fifth MIDI pitch is kept out of training as a whole: no velocity or length of it is ever seen."""
+
+PLAYABLE_RANGES: tuple[tuple[int, int], ...] = (
+    *[(28, 100)] * 8,  # pianos, harpsichord, clavinet
+    (60, 104), (72, 105), (60, 96), (53, 89), (45, 96), (60, 96), (60, 77), (48, 84),  # celesta ... dulcimer
+    *[(36, 96)] * 5, (48, 89), (55, 89), (48, 89),  # organs, accordion, harmonica, bandoneon
+    *[(40, 84)] * 8,  # guitars
+    *[(28, 60)] * 8,  # basses
+    (55, 96), (48, 86), (36, 76), (28, 60), (40, 88), (40, 88), (28, 96), (36, 57),  # violin ... harp, timpani
+    *[(36, 96)] * 4, (48, 79), (48, 79), (48, 84), (36, 84),  # ensembles, choirs, orchestra hit
+    (55, 82), (40, 72), (29, 55), (54, 82), (41, 77), (36, 84), (36, 84), (36, 84),  # trumpet ... synth brass
+    (56, 88), (49, 80), (44, 76), (36, 69), (58, 91), (52, 81), (34, 72), (50, 91),  # saxophones ... clarinet
+    (74, 102), (60, 96), (60, 90), (60, 96), (60, 90), (55, 84), (60, 96), (60, 84),  # piccolo ... ocarina
+)  # fmt: skip
+"""Lowest and highest MIDI pitch per program, the range a player of the instrument would use."""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Rendered notes: `samples` `[N, 41600]` float32 at 16 kHz, peak 1; `programs` and `pitches` `[N]`."""
+
+    samples: NDArray[np.float32]
+    programs: NDArray[np.int64]
+    pitches: NDArray[np.int64]
+
+    def where(self, keep: NDArray[np.bool_]) -> Notes:
+        """Return the notes that a mask keeps."""
+        return Notes(self.samples[keep], self.programs[keep], self.pitches[keep])
+
+    @property
+    def held_out(self) -> NDArray[np.bool_]:
+        """Which notes have a pitch that training never sees."""
+        return self.pitches % HELD_OUT_EVERY == 2
+
+
+def render_notes(soundfont: Path, per_program: int, seed: int) -> Notes:
+    """Render random notes of all 80 programs.
+
+    Parameters
+    ----------
+    soundfont : Path
+        An SF2 file.
+    per_program : int
+        Notes per program; pitch, velocity (40 to 120) and length (0.3 to 2.4 s) are drawn for each.
+    seed : int
+        Of the draw.
+
+    Raises
+    ------
+    DependencyError
+        If fluidsynth or the soundfont is missing.
+    """
+    if shutil.which("fluidsynth") is None:
+        raise DependencyError("fluidsynth is not installed: `apt-get install fluidsynth`")
+    if not soundfont.is_file():
+        raise DependencyError(f"soundfont {soundfont} not found: `apt-get install fluid-soundfont-gm` has FluidR3_GM.sf2")
+    generator = np.random.default_rng(seed)
+    samples, programs, pitches = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for program, (low, high) in enumerate(PLAYABLE_RANGES):
+            drawn = generator.integers(low, high + 1, per_program)
+            velocities = generator.integers(40, 121, per_program)
+            lengths_s = generator.uniform(0.3, 2.4, per_program)
+            midi = Path(folder) / f"{program}.mid"
+            _write_midi(midi, program, drawn, velocities, lengths_s)
+            rendered = _render(midi, soundfont, per_program)
+            audible = np.abs(rendered).max(axis=1) > 1e-4
+            samples.append(_peak_normalised(rendered[audible]))
+            programs.append(np.full(int(audible.sum()), program))
+            pitches.append(drawn[audible])
+    return Notes(np.concatenate(samples), np.concatenate(programs), np.concatenate(pitches))
+
+
+def _write_midi(path: Path, program: int, pitches: NDArray, velocities: NDArray, lengths_s: NDArray) -> None:
+    import mido  # needed here alone: synthesis does not pay for it
+
+    ticks_per_s = TICKS_PER_BEAT * BEATS_PER_S
+    track = mido.MidiTrack([mido.Message("program_change", program=program, time=0)])
+    silence = 0
+    for pitch, velocity, length_s in zip(pitches, velocities, lengths_s, strict=True):
+        held = round(length_s * ticks_per_s)
+        track.append(mido.Message("note_on", note=int(pitch), velocity=int(velocity), time=silence))
+        track.append(mido.Message("note_off", note=int(pitch), velocity=0, time=held))
+        silence = round(SLOT_S * ticks_per_s) - held
+    mido.MidiFile(ticks_per_beat=TICKS_PER_BEAT, tracks=[track]).save(path)
+
+
+def _render(midi: Path, soundfont: Path, count: int) -> NDArray[np.float32]:
+    audio = midi.with_suffix(".wav")
+    command = ["fluidsynth", "-niq", "-R", "0", "-C", "0", "-g", str(GAIN), "-r", str(SAMPLE_RATE), "-O", "float"]
+    done = subprocess.run([*command, "-F", str(audio), str(soundfont), str(midi)], capture_output=True, text=True)
+    if done.returncode != 0 or not audio.is_file():
+        raise DependencyError(f"fluidsynth could not render {soundfont}: {done.stderr.strip()[-300:]}")
+    stereo, _ = soundfile.read(audio, dtype="float32", always_2d=True)
+    audio.unlink()
+    mono = stereo.mean(axis=1)
+    slot, length = round(SLOT_S * SAMPLE_RATE), round(NOTE_S * SAMPLE_RATE)
+    mono = np.pad(mono, (0, max(0, slot * count - len(mono))))[: slot * count]
+    return mono.reshape(count, slot)[:, :length]
+
+
+def _peak_normalised(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    return samples / np.abs(samples).max(axis=1, keepdims=True)
