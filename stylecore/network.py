@@ -3,12 +3,14 @@
 Opposed to the paper, whose layer widths are not published, ours are a quarter of AlexNet's and the first layer keeps
 full resolution (stride 1): at equal cost resolution carries more than width (docs/experiments.md). Pooling is by
 averages, whose gradients are smoother than those of a maximum.
+
+`AlexNet3x3` is what is trained; `Encoder` is what is left of it for synthesis: frozen, without a classifier, batch norm
+folded into the convolutions.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,7 +56,44 @@ class AlexNet3x3(nn.Module):
         self.register_buffer("input_mean", torch.zeros(()))
         self.register_buffer("input_scale", torch.ones(()))
 
-    def encode(self, picture: Tensor, frames: Tensor | None = None, depth: int = len(CHANNELS)) -> list[Tensor]:
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return class scores `[B, 80]` of pictures `[B, F, T]` (cross-entropy training, paper section 3)."""
+        return self.classifier(self.features(picture))
+
+    def features(self, picture: Tensor) -> Tensor:
+        """Return the activations of the last layer, `[B, C, F / 4, T / 4]`, from pictures `[B, F, T]`."""
+        x = ((picture - self.input_mean) * self.input_scale)[:, None]
+        for layer, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True), start=1):
+            x = torch.relu(norm(convolution(x)))
+            if layer in POOL_AFTER:
+                x = nn.functional.avg_pool2d(x, 2)
+        return x
+
+
+class Encoder(nn.Module):
+    """The frozen filters of a trained network: pictures to encodings.
+
+    Parameters
+    ----------
+    network : AlexNet3x3
+        Its running statistics are folded into the filters, `w' = w g / s` and `b' = b - m g / s`: batch norm of a frozen
+        network is a constant scale and shift per filter.
+    """
+
+    def __init__(self, network: AlexNet3x3) -> None:
+        super().__init__()
+        filters, shifts = zip(
+            *(_folded(c, n) for c, n in zip(network.convolutions, network.norms, strict=True)), strict=True
+        )
+        self.filters = nn.ParameterList(filters)
+        self.shifts = nn.ParameterList(shifts)
+        self.register_buffer("input_mean", network.input_mean.detach().float().clone())
+        self.register_buffer("input_scale", network.input_scale.detach().float().clone())
+        # Channels last: a convolution's result is then, row by row, the matrix whose Gram matrix style needs.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.eval().requires_grad_(False)
+
+    def forward(self, picture: Tensor, frames: Tensor | None = None, depth: int = len(CHANNELS)) -> list[Tensor]:
         """Return the encodings of layers 1 to `depth`: activations after ReLU, before pooling.
 
         Parameters
@@ -62,8 +101,8 @@ class AlexNet3x3(nn.Module):
         picture : Tensor
             Log-magnitude spectrograms, `[B, F, T]`.
         frames : Tensor, optional
-            Each item's own number of frames, `[B]`; None when all fill the picture. Batch norm turns padding into
-            non-zero and the next convolution would leak it back, so padding is zeroed after every ReLU: an item's
+            Each item's own number of frames, `[B]`; None when all fill the picture. Shifts turn padding into non-zero
+            and the next convolution would leak it back, so padding is zeroed after every ReLU and pooling: an item's
             encodings are then the same as alone.
         depth : int
             Deeper layers are not computed.
@@ -73,25 +112,28 @@ class AlexNet3x3(nn.Module):
         list of Tensor
             `[B, C, F', T']` per layer; both axes are halved, rounded down, after layers 1 and 2.
         """
-        x = ((picture - self.input_mean) * self.input_scale)[:, None]
-        if frames is not None:
-            x = x * frame_mask(frames, x.shape[-1])
+        x = _masked(((picture - self.input_mean) * self.input_scale)[:, None], frames)
         encodings = []
         for layer in range(1, depth + 1):
-            x = torch.relu(self.norms[layer - 1](self.convolutions[layer - 1](x)))
-            if frames is not None:
-                x = x * frame_mask(frames, x.shape[-1])
+            x = nn.functional.conv2d(x, self.filters[layer - 1], self.shifts[layer - 1], padding=1)
+            x = _masked(torch.relu_(x), frames)
             encodings.append(x)
             if layer in POOL_AFTER and layer < depth:
-                x = nn.functional.avg_pool2d(x, 2)
-                if frames is not None:
-                    frames = frames // 2
-                    x = x * frame_mask(frames, x.shape[-1])
+                frames = None if frames is None else frames // 2
+                x = _masked(nn.functional.avg_pool2d(x, 2), frames)
         return encodings
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Return class scores `[B, 80]` of pictures `[B, F, T]` (cross-entropy training, paper section 3)."""
-        return self.classifier(self.encode(picture)[-1])
+
+def _masked(x: Tensor, frames: Tensor | None) -> Tensor:
+    return x if frames is None else x * frame_mask(frames, x.shape[-1])
+
+
+def _folded(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+    filters = (convolution.weight * gain[:, None, None, None]).detach().float()
+    return filters.contiguous(memory_format=torch.channels_last), (
+        norm.bias - norm.running_mean * gain
+    ).detach().float()
 
 
 def encoding_frames(frames: Tensor, layer: int) -> Tensor:
@@ -101,13 +143,13 @@ def encoding_frames(frames: Tensor, layer: int) -> Tensor:
 
 def save_network(network: AlexNet3x3, path: Path, metadata: dict[str, str]) -> None:
     """Write weights and their provenance as safetensors; the architecture travels in the header."""
-    header = {"architecture": ARCHITECTURE, "channels": json.dumps(list(CHANNELS)), **metadata}
+    header = {"architecture": ARCHITECTURE, **metadata}
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, path, metadata=header)
 
 
 def load_network(path: Path = SHIPPED_WEIGHTS) -> AlexNet3x3:
-    """Load a frozen network in evaluation mode; no pickle is ever read.
+    """Load a trained network in evaluation mode; no pickle is ever read.
 
     Raises
     ------
@@ -129,37 +171,35 @@ def load_network(path: Path = SHIPPED_WEIGHTS) -> AlexNet3x3:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError(f"weights {path}: {error}") from error
-    return freeze(network)
+    return network.eval()
 
 
-def freeze(network: AlexNet3x3) -> AlexNet3x3:
-    """Put a network into evaluation mode for good: the losses differentiate the picture, never the filters."""
-    return network.eval().requires_grad_(False)
+def load_encoder(path: Path = SHIPPED_WEIGHTS) -> Encoder:
+    """Load the frozen filters of a trained network; raises as `load_network`."""
+    return Encoder(load_network(path))
 
 
-def random_network(seed: int, calibration: Tensor) -> AlexNet3x3:
-    """Return an untrained network whose batch norm knows the statistics of `calibration` pictures `[B, F, T]`.
+def random_encoder(seed: int, calibration: Tensor) -> Encoder:
+    """Return untrained filters whose batch norm knows the statistics of `calibration` pictures `[B, F, T]`.
 
     The control of every comparison: what is left of a result when nothing was learned.
     """
-    generator_state = torch.get_rng_state()
-    torch.manual_seed(seed)
-    network = AlexNet3x3()
-    torch.set_rng_state(generator_state)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = AlexNet3x3()
     network.input_mean.copy_(calibration.mean())
     network.input_scale.copy_(1.0 / calibration.std())
     for norm in network.norms:
         norm.momentum = None  # cumulative average: one pass over the calibration pictures sets the statistics
     with torch.no_grad():
-        network.train().encode(calibration)
-    return freeze(network)
+        network.train().features(calibration)
+    return Encoder(network)
 
 
-def weights_digest(network: AlexNet3x3) -> str:
+def weights_digest(encoder: Encoder) -> str:
     """Return the sha256 over names and values of all tensors that the encodings depend on."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        if not name.startswith("classifier"):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

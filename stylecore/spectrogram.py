@@ -51,7 +51,8 @@ def frame_count(n_samples: int, sample_rate: int) -> int:
 
 @lru_cache(maxsize=16)
 def _window(sample_rate: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.hann_window(win_length(sample_rate), dtype=dtype, device=device)
+    with torch.inference_mode(False):  # one made within inference mode could never be used for a gradient
+        return torch.hann_window(win_length(sample_rate), dtype=dtype, device=device)
 
 
 def stft(waveform: Tensor, sample_rate: int) -> Tensor:
@@ -140,9 +141,11 @@ def at_reference_level(waveform: Tensor) -> Tensor:
     Raises
     ------
     SignalError
-        If a sound is silent: it has no level.
+        If a sound is silent or has samples that are not finite: it has no level.
     """
     rms = waveform.square().mean(dim=-1, keepdim=True).sqrt()
+    if not bool(torch.isfinite(rms).all()):
+        raise SignalError("a sound with samples that are not finite has no level to normalise")
     if not bool((rms > 0).all()):
         raise SignalError("a silent sound has no level to normalise")
     return waveform * (REFERENCE_RMS / rms)

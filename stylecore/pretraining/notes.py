@@ -85,7 +85,9 @@ def render_notes(soundfont: Path, per_program: int, seed: int) -> Notes:
     if shutil.which("fluidsynth") is None:
         raise DependencyError("fluidsynth is not installed: `apt-get install fluidsynth`")
     if not soundfont.is_file():
-        raise DependencyError(f"soundfont {soundfont} not found: `apt-get install fluid-soundfont-gm` has FluidR3_GM.sf2")
+        raise DependencyError(
+            f"soundfont {soundfont} not found: `apt-get install fluid-soundfont-gm` has FluidR3_GM.sf2"
+        )
     generator = np.random.default_rng(seed)
     samples, programs, pitches = [], [], []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,229 @@
+"""The `timbreflow` command line. Heavy libraries are imported by the command that needs them: `--help` is instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from flows.environment import set_defaults
+from manifests.schema import ManifestError
+from stylecore.errors import StylecoreError
+from stylecore.settings import PRESETS, Settings, preset
+
+if TYPE_CHECKING:
+    from tasks.options import RunOptions
+
+EXIT_FAILED_PAIRS = 1
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="timbreflow",
+    help="Neural cross-synthesis for whole corpora: the content's phrase in the style's timbre.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+manifest_app = typer.Typer(help="Build and check manifests of content x style pairs.", no_args_is_help=True)
+app.add_typer(manifest_app, name="manifest")
+console = Console()
+errors = Console(stderr=True)
+
+PresetName = Annotated[str, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}.")]
+Changes = Annotated[list[str], typer.Option("--set", help="Change a setting, for example `--set alpha=20`.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+def _refuse(message: object) -> NoReturn:
+    errors.print(f"[bold red]Error:[/] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(EXIT_REFUSED)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn every error that a user can mend into one line and exit code 2."""
+    try:
+        yield
+    except (ManifestError, StylecoreError, OSError) as error:
+        _refuse(error)
+
+
+def chosen_settings(name: str, changes: list[str]) -> Settings:
+    """Return a preset with `key=value` changes put over it.
+
+    Raises
+    ------
+    SettingsError
+        If the preset or a setting is unknown, or a value is out of bounds.
+    """
+    pairs = dict(change.partition("=")[::2] for change in changes)
+    values = {key: value.split(",") if key.endswith("_layers") else value for key, value in pairs.items()}
+    return preset(name).resolve(values)
+
+
+@app.command(epilog="Example: `timbreflow run pairs.parquet results/ --set iterations=200`")
+def run(
+    manifest: Annotated[str, typer.Argument(help="Parquet manifest: a file, a folder of them, or s3://.")],
+    output: Annotated[str, typer.Argument(help="Output root: a folder or s3://.")],
+    preset: PresetName = "default",
+    set_: Changes = [],  # noqa: B006 (typer wants a list)
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try all failed pairs again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be computed.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Compute at most this many pairs.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Synthesise every pair of MANIFEST that is not up to date into OUTPUT.
+
+    Exits 0 if all went well, 1 if pairs failed, 2 if the run was refused, 130 if it was interrupted.
+    """
+    set_defaults()
+    from tasks.options import RunOptions
+
+    with _refusing():
+        settings = chosen_settings(preset, set_)
+        options = RunOptions(retry_failed=retry_failed, limit=limit, device=device)
+        if dry_run:
+            _dry_run(manifest, output, settings, options)
+        else:
+            _run(manifest, output, settings, options)
+
+
+def _dry_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> None:
+    from flows.tables import plan_table
+    from tasks.planning import preview_run
+
+    preview = preview_run(manifest, output, settings, options)
+    console.print(plan_table(preview))
+
+
+def _run(manifest: str, output: str, settings: Settings, options: RunOptions) -> None:
+    from prefect.exceptions import TerminationSignal
+
+    from flows.cross_synthesis import cross_synthesis
+    from flows.tables import results_table, run_report
+    from tasks.report import RunSummary, read_results
+
+    try:
+        state = cross_synthesis(manifest, output, settings, options, return_state=True)
+    except (KeyboardInterrupt, TerminationSignal):
+        errors.print("[bold yellow]Interrupted.[/] What is committed stays; run the same command again to go on.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    summary = state.result(raise_on_failure=False)
+    if not isinstance(summary, RunSummary):
+        _refuse(summary)
+    console.print(results_table(read_results(output)))
+    console.print(run_report(summary))
+    if summary.failed:
+        raise typer.Exit(EXIT_FAILED_PAIRS)
+
+
+@app.command(epilog="Example: `timbreflow pair harp.wav fork.wav out.flac --set iterations=200`")
+def pair(
+    content: Annotated[str, typer.Argument(help="The sound whose phrase is kept.")],
+    style: Annotated[str, typer.Argument(help="The sound whose timbre is taken.")],
+    out: Annotated[str, typer.Argument(help="FLAC file to write.")],
+    preset: PresetName = "default",
+    set_: Changes = [],  # noqa: B006 (typer wants a list)
+    device: Device = "auto",
+) -> None:
+    """Synthesise one pair; no manifest, no server."""
+    with _refusing():
+        settings = chosen_settings(preset, set_)
+        from flows.tables import pair_table
+        from tasks.single import synthesise_single
+
+        with console.status("optimising"):
+            row = synthesise_single(content, style, out, settings, device)
+    if row["status"] == "failed":
+        errors.print(f"[bold red]Failed:[/] {row['error_type']}: {row['error_message']}", soft_wrap=True)
+        raise typer.Exit(EXIT_FAILED_PAIRS)
+    console.print(pair_table(row))
+
+
+@app.command(epilog="Example: `timbreflow results results/ --status failed`")
+def results(
+    output: Annotated[str, typer.Argument(help="Output root: a folder or s3://.")],
+    status: Annotated[str | None, typer.Option(help="Only rows with this status: succeeded or failed.")] = None,
+) -> None:
+    """Show the newest results of OUTPUT as a table."""
+    if status not in (None, "succeeded", "failed"):
+        _refuse(f"--status {status}: expected succeeded or failed")
+    with _refusing():
+        from flows.tables import results_table
+        from tasks.report import read_results
+
+        table = read_results(output)
+        rows = table if status is None else [row for row in table if row["status"] == status]
+        console.print(results_table(rows))
+
+
+@manifest_app.command(
+    "build", epilog="Example: `timbreflow manifest build --content voices/ --style 'glass/*.wav' --out pairs.parquet`"
+)
+def manifest_build(
+    out: Annotated[str, typer.Option(help="Manifest to write, .parquet.")],
+    content: Annotated[list[str], typer.Option(help="Folder, glob pattern, file or s3:// prefix.")] = [],  # noqa: B006
+    style: Annotated[list[str], typer.Option(help="Folder, glob pattern, file or s3:// prefix.")] = [],  # noqa: B006
+    pairing: Annotated[str, typer.Option(help="cross, zip, or sample:N for N random pairs.")] = "cross",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of sample:N.")] = 0,
+    from_: Annotated[str | None, typer.Option("--from", help="Convert a CSV file instead.")] = None,
+) -> None:
+    """Build a manifest from folders, patterns, S3 prefixes or a CSV file."""
+    with _refusing():
+        from manifests.builder import build_from_csv, build_manifest
+        from manifests.files import absolute
+        from tasks.storage import Storage
+
+        files = Storage()
+        if from_ is not None:
+            count = build_from_csv(absolute(from_), absolute(out), files)
+        else:
+            sources = [absolute(source) for source in content], [absolute(source) for source in style]
+            count = build_manifest(*sources, pairing, absolute(out), files, seed)
+        console.print(f"{count} pairs in {out}")
+
+
+@manifest_app.command("check", epilog="Example: `timbreflow manifest check pairs.parquet`")
+def manifest_check(manifest: Annotated[str, typer.Argument(help="Manifest to check.")]) -> None:
+    """Check a manifest's columns, types, ids and settings; reads no sound."""
+    with _refusing():
+        from manifests.files import absolute
+        from manifests.reader import check
+        from tasks.storage import Storage
+
+        summary = check(absolute(manifest), Storage(), Settings().resolve)
+        own = f", your columns: {', '.join(summary.user_columns)}" if summary.user_columns else ""
+        console.print(
+            f"{manifest}: {summary.pairs} pairs of {summary.contents} contents and {summary.styles} styles{own}"
+        )
+
+
+@app.command(epilog="Example: `timbreflow pretrain --steps 7000 --out weights/`")
+def pretrain(
+    out: Annotated[str, typer.Option(help="Folder for the weights, the model card and the checkpoint.")] = "training",
+    soundfont: Annotated[str, typer.Option(help="Soundfont to train on.")] = "/usr/share/sounds/sf2/FluidR3_GM.sf2",
+    unseen_soundfont: Annotated[
+        str, typer.Option(help="Soundfont for the final test, never trained on.")
+    ] = "/usr/share/sounds/sf2/TimGM6mb.sf2",
+    notes: Annotated[int, typer.Option(min=10, help="Notes per instrument.")] = 200,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of 32 crops.")] = 7000,
+    seed: Annotated[int, typer.Option(min=0, help="Of notes, weights and draws.")] = 0,
+) -> None:
+    """Render notes of 80 instruments, train the network on them, and measure it on pitches and a soundfont unheard.
+
+    Needs fluidsynth and two soundfonts: `apt-get install fluidsynth fluid-soundfont-gm timgm6mb-soundfont`.
+    A killed run goes on from its checkpoint.
+    """
+    with _refusing():
+        from tasks.pretraining import Pretraining, pretrain_network
+
+        card = pretrain_network(Pretraining(soundfont, unseen_soundfont, out, notes, steps, seed), console.print)
+        console.print(card)
+
+
+if __name__ == "__main__":
+    app()

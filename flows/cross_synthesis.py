@@ -1,0 +1,119 @@
+"""The corpus flow: plan, synthesise, measure and commit shard by shard, summarise."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.exceptions import TerminationSignal
+from prefect.states import Completed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.progress import shown_progress
+from flows.window import in_flight
+from manifests.files import absolute
+from stylecore.settings import Settings
+from tasks.devices import shards_at_a_time
+from tasks.interruption import clear_stop, request_stop
+from tasks.options import RunOptions
+from tasks.planning import Plan, plan
+from tasks.report import Run, RunSummary, close_run, renew_snapshot, summary_markdown
+from tasks.shards import Committed, shard_groups, synthesise_shards
+
+MAX_THREADS = 64
+
+
+class NothingComputed(Exception):
+    """Every pair of the run failed: most likely one cause, which the first message names."""
+
+
+@flow(name="cross-synthesis", task_runner=ThreadPoolTaskRunner(max_workers=MAX_THREADS))
+def cross_synthesis(
+    manifest: str, output: str, settings: Settings = Settings(), options: RunOptions = RunOptions()
+) -> State[RunSummary]:
+    """Synthesise every pair of a manifest that is new, changed, or failed for a passing reason.
+
+    Parameters
+    ----------
+    manifest : str
+        Parquet file, or folder of them, of content x style pairs; local path or s3:// URI.
+    output : str
+        Output root; local path or s3:// URI.
+    settings : Settings
+        What changes the sound; a row of the manifest may put its own over them.
+    options : RunOptions
+        What does not: device, batch size, how many shards at a time.
+
+    Returns
+    -------
+    State of RunSummary
+        Completed, also if some pairs failed: its message says so.
+
+    Raises
+    ------
+    NothingComputed
+        If pairs were tried and all of them failed.
+    ManifestError, StorageError, DeviceError
+        If the run cannot start, or the storage went away.
+    """
+    run = begin_run(manifest, output, settings, options)
+    planned = plan(run.manifest, run.output, settings, options, run.run_id)
+    committed: list[Committed] = []
+    try:
+        _compute(run, planned, committed)
+    except (KeyboardInterrupt, TerminationSignal):
+        request_stop()
+        _publish(close_run(run, planned, committed, "interrupted"))
+        raise
+    except Exception as error:
+        request_stop()
+        _publish(close_run(run, planned, committed, "failed", str(error)))
+        raise
+    return _ended(_publish(close_run(run, planned, committed, "completed")))
+
+
+def begin_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> Run:
+    """Return a new run; its id sorts by time."""
+    clear_stop()
+    now = datetime.now(UTC)
+    run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    return Run(run_id, absolute(manifest), absolute(output), settings, options, now)
+
+
+def _compute(run: Run, planned: Plan, committed: list[Committed]) -> None:
+    """Compute the pending shards, a window of them at a time, and renew the snapshot now and then."""
+    if not planned.shards:
+        return
+    renewed = time.monotonic()
+    with shown_progress(planned.counts.pending) as display:
+        groups = in_flight(
+            lambda shards: synthesise_shards.submit(planned.uri, shards, run.output, run.run_id, run.options),
+            shard_groups(planned.shards),
+            shards_at_a_time(run.options),
+            display.tick,
+        )
+        for group in groups:
+            committed.append(group)
+            if time.monotonic() - renewed > run.options.snapshot_every_s:
+                renew_snapshot(run, planned)
+                renewed = time.monotonic()
+
+
+def _publish(summary: RunSummary) -> RunSummary:
+    create_markdown_artifact(summary_markdown(summary), key="cross-synthesis-summary", description=summary.run_id)
+    return summary
+
+
+def _ended(summary: RunSummary) -> State[RunSummary]:
+    if summary.failed and not summary.computed:
+        kinds = ", ".join(f"{count} x {kind}" for kind, count in summary.failures.items())
+        raise NothingComputed(f"all {summary.failed} pairs failed ({kinds}); {summary.results} has a message for each")
+    if summary.failed:
+        get_run_logger().warning("%d pairs FAILED; see error_message in %s", summary.failed, summary.results)
+        return Completed(message=f"{summary.computed} pairs computed, {summary.failed} FAILED", data=summary)
+    if not summary.computed:
+        return Completed(message="all pairs are up to date", data=summary)
+    return Completed(message=f"{summary.computed} pairs computed", data=summary)

@@ -1,0 +1,60 @@
+"""Progress of a run, for whoever watches: a bar in the terminal, a progress artifact in Prefect."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tasks.progress import PROGRESS
+
+ARTIFACT_EVERY_S = 5.0
+
+
+class Display:
+    """Shows how many of the pending pairs are done; `tick` is cheap and may be called at any time."""
+
+    def __init__(self, bar: Progress, pending: int, artifact: UUID) -> None:
+        self._bar, self._pending, self._artifact = bar, pending, artifact
+        self._row = bar.add_task("pairs", total=pending, evaluations=0, failed="")
+        self._shown_at = time.monotonic()
+
+    def tick(self) -> None:
+        """Show the counters of this process."""
+        failed = f"[red]{PROGRESS.failed} failed[/]" if PROGRESS.failed else ""
+        self._bar.update(self._row, completed=PROGRESS.pairs, evaluations=PROGRESS.evaluations, failed=failed)
+        if time.monotonic() - self._shown_at >= ARTIFACT_EVERY_S:
+            self._shown_at = time.monotonic()
+            self.report()
+
+    def report(self) -> None:
+        """Tell Prefect."""
+        update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * PROGRESS.pairs / self._pending))
+
+
+@contextmanager
+def shown_progress(pending: int) -> Iterator[Display]:
+    """Show progress while the block runs; on a terminal a bar, elsewhere nothing but the artifact."""
+    PROGRESS.reset()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[evaluations]} evaluations {task.fields[failed]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+        artifact = create_progress_artifact(progress=0.0, description=f"{pending} pairs to compute")
+        display = Display(bar, pending, artifact)
+        yield display
+        display.tick()
+        display.report()

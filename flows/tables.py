@@ -1,0 +1,106 @@
+"""Tables for people: plans, results and single pairs in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tasks.planning import Preview
+from tasks.report import FIGURES, RunSummary
+
+HEADINGS = {
+    "timbre_transfer": "timbre",
+    "texture_transfer": "texture",
+    "rhythm_kept": "rhythm",
+    "dynamics_kept": "dynamics",
+    "pitch_kept": "pitch",
+    "bandwidth_shift": "bandw.",
+    "spectral_convergence_db": "conv. dB",
+}
+MAX_ROWS = 50
+
+
+def results_table(rows: Sequence[Mapping[str, object]]) -> Group:
+    """Return pairs with their status, figures and seconds, the means, where to listen, and what failed."""
+    table = Table(
+        title="Transferred: 0 is the content, 1 the style. Kept: 1 is the content's.",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("pair", overflow="fold")
+    table.add_column("status", no_wrap=True)
+    for name in (*HEADINGS.values(), "s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    shown = rows[:MAX_ROWS]
+    for row in shown:
+        figures = (_number(row[name]) for name in FIGURES)
+        table.add_row(str(row["pair_id"]), _status(row), *figures, _number(row["seconds_total"], 1))
+    table.add_section()
+    table.add_row("mean", "", *(_number(_mean(rows, name)) for name in FIGURES), "")
+    parts: list[RenderableType] = [table]
+    if len(rows) > MAX_ROWS:
+        parts.append(Text(f"... and {len(rows) - MAX_ROWS} more pairs"))
+    heard = [f"  {row['pair_id']}: {row['output']}" for row in shown if row["output"]]
+    if heard:
+        parts += [Text(line, no_wrap=True, overflow="ignore") for line in ("Listen:", *heard)]
+    failed = [row for row in shown if row["status"] == "failed"]
+    parts += [Text(f"  {row['pair_id']} failed: {row['error_message']}", style="red") for row in failed]
+    return Group(*parts)
+
+
+def run_report(summary: RunSummary) -> Text:
+    """Return the last words of a run."""
+    text = Text()
+    if summary.computed or summary.failed:
+        text.append(f"{summary.computed} pairs computed", style="green")
+        if summary.failed:
+            text.append(f", {summary.failed} FAILED", style="bold red")
+        text.append(f" in {summary.seconds:.0f} s. ")
+    else:
+        text.append("All pairs are up to date; nothing was computed. ", style="green")
+    if summary.counts["failed_before"]:
+        text.append(f"{summary.counts['failed_before']} failed before (--retry-failed tries them again). ", style="red")
+    if summary.counts["beyond_limit"]:
+        text.append(f"{summary.counts['beyond_limit']} left for the next run. ")
+    text.append(f"Table: {summary.results}")
+    return text
+
+
+def plan_table(preview: Preview) -> Group:
+    """Return what a run would do, and about how long it would take."""
+    table = Table("pairs", "", title="What this run would do", title_justify="left")
+    for name, count in preview.counts.items():
+        table.add_row(name.replace("_", " "), str(count))
+    minutes = preview.seconds / 60.0
+    return Group(
+        table, Text(f"About {minutes:.1f} min for {preview.pending_audio_s:.0f} s of audio here ({preview.basis})")
+    )
+
+
+def pair_table(row: Mapping[str, object]) -> Group:
+    """Return the figures of one pair."""
+    table = Table("figure", "value")
+    for name in FIGURES:
+        table.add_row(name, _number(row[name]))
+    table.add_row("seconds", _number(row["seconds_total"], 1))
+    return Group(table, Text(f"Listen: {row['output']}"))
+
+
+def _status(row: Mapping[str, object]) -> Text:
+    if row["status"] == "succeeded":
+        return Text("ok", style="green")
+    return Text(str(row["error_type"]), style="bold red")
+
+
+def _number(value: object, digits: int = 2) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, float) else "-"
+
+
+def _mean(rows: Sequence[Mapping[str, object]], name: str) -> float | None:
+    values = [value for row in rows if isinstance(value := row[name], float)]
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,213 @@
+"""The columns of manifests and results, and the names of what can go wrong.
+
+docs/results.md is made from this module (`python -m manifests.document docs/results.md`), so a description here is
+what a user reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+VERSION_KEY = b"timbreflow.schema_version"
+
+SUCCEEDED = "succeeded"
+FAILED = "failed"
+
+
+class ManifestError(Exception):
+    """Root of this package's errors; the message names file, column and row, and what to do.
+
+    A row is its number in the manifest, counted from 0 and on through the files of a folder.
+    """
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the result table: its name, Arrow type, and one line on its meaning with the unit."""
+
+    name: str
+    type: pa.DataType
+    description: str
+
+
+REQUIRED_COLUMNS = ("content", "style")
+FLOAT_SETTINGS = ("alpha", "beta", "gamma", "delta")
+INTEGER_SETTINGS = ("iterations", "seed")
+ROW_SETTINGS = FLOAT_SETTINGS + INTEGER_SETTINGS
+"""Settings that a manifest may give per row."""
+
+MANIFEST_COLUMNS = ("pair_id", *REQUIRED_COLUMNS, *ROW_SETTINGS)
+"""Columns that mean something in a manifest; any other is the user's own."""
+
+_STRING, _FLOAT, _INT32, _INT64 = pa.string(), pa.float64(), pa.int32(), pa.int64()
+_TIME = pa.timestamp("us", tz="UTC")
+
+_TERMS = {
+    "content": "content loss",
+    "style": "style loss",
+    "temporal": "loss of the temporal energy envelope",
+    "spectral": "loss of the spectral energy envelope",
+}
+_STAGES = {
+    "read": "reading and decoding content and style",
+    "optimise": "optimising the spectrogram",
+    "phase": "reconstructing the phase",
+    "measure": "measuring the figures",
+    "write": "encoding and writing the audio",
+}
+_DESCRIPTORS = {
+    "centroid_hz": "spectral centroid of the {sound}, Hz, energy-weighted mean over frames",
+    "bandwidth_hz": "spectral bandwidth of the {sound}, Hz, energy-weighted mean over frames",
+    "rolloff_hz": "frequency under which 85 % of the energy of the {sound} lies, Hz, energy-weighted mean over frames",
+    "flatness": "spectral flatness of the {sound}, 0 (a tone) to 1 (white noise), energy-weighted mean over frames",
+}
+
+
+def _floats(**descriptions: str) -> list[Column]:
+    return [Column(name, _FLOAT, description) for name, description in descriptions.items()]
+
+
+def _pair_columns() -> list[Column]:
+    return [
+        Column("pair_id", _STRING, "name of the pair in the manifest, given or derived from paths and row settings"),
+        Column("content", _STRING, "URI of the content sound"),
+        Column("style", _STRING, "URI of the style sound"),
+        Column("output", _STRING, "URI of the FLAC file; null where the pair failed"),
+        Column("status", _STRING, f"`{SUCCEEDED}` or `{FAILED}`; a succeeded pair's audio exists, whole"),
+        Column("error_type", _STRING, "why the pair failed, one of the error types below; null where it succeeded"),
+        Column("error_message", _STRING, "what went wrong, with the path; null where the pair succeeded"),
+        Column("fingerprint", _STRING, "40 hex digits over everything that decides the result; names the audio file"),
+        Column("content_identity", _STRING, "sha256 of the content file's bytes; null where it could not be read"),
+        Column("style_identity", _STRING, "sha256 of the style file's bytes; null where it could not be read"),
+    ]
+
+
+def _setting_columns() -> list[Column]:
+    return [
+        Column("settings", _STRING, "all resolved settings of the pair, a JSON object"),
+        Column("alpha", _FLOAT, "weight of the content loss"),
+        Column("beta", _FLOAT, "weight of the style loss"),
+        Column("gamma", _FLOAT, "weight of the loss of the temporal energy envelope"),
+        Column("delta", _FLOAT, "weight of the loss of the spectral energy envelope"),
+        Column("iterations", _INT64, "limit of the evaluations of the objective"),
+        Column("seed", _INT64, "seed of the Gaussian noise that the optimisation starts from"),
+    ]
+
+
+def _loss_columns() -> list[Column]:
+    ends = {"first": "at the first evaluation", "last": "of the returned spectrogram"}
+    terms = [
+        Column(f"loss_{end}_{term}", _FLOAT, f"{meaning} {when}, before its weight")
+        for end, when in ends.items()
+        for term, meaning in _TERMS.items()
+    ]
+    totals = [Column(f"loss_{end}_total", _FLOAT, f"weighted sum of the four losses {ends[end]}") for end in ends]
+    return [
+        *terms,
+        *totals,
+        Column("loss_curve", pa.list_(_FLOAT), "weighted sum of the four losses after each evaluation, in order"),
+        Column("evaluations", _INT32, "how often the objective was evaluated"),
+        Column(
+            "stop_reason",
+            _STRING,
+            "why the optimisation ended: `iterations`, `tolerance`, `no further descent` or `diverged`",
+        ),
+    ]
+
+
+def _seconds_columns() -> list[Column]:
+    stages = [
+        Column(f"seconds_{stage}", _FLOAT, f"time for {meaning}, s; the work of a batch is shared equally by its pairs")
+        for stage, meaning in _STAGES.items()
+    ]
+    return [*stages, Column("seconds_total", _FLOAT, "sum of the pair's stages, s")]
+
+
+def _provenance_columns() -> list[Column]:
+    return [
+        Column("device", _STRING, "device that computed the pair, with its model"),
+        Column("version", _STRING, "release of timbreflow"),
+        Column("core_version", _INT32, "version of the computation, raised when its results change"),
+        Column("torch_version", _STRING, "release of PyTorch"),
+        Column("weights_digest", _STRING, "sha256 of the network's weights"),
+        Column("file_sha256", _STRING, "sha256 of the FLAC file's bytes"),
+        Column("samples_sha256", _STRING, "sha256 of the decoded samples (little-endian 32-bit PCM)"),
+        Column("duration_s", _FLOAT, "length of the output, s"),
+        Column("n_samples", _INT64, "length of the output, samples"),
+        Column("sample_rate", _INT32, "sampling rate of the output, Hz"),
+        Column("gain_db", _FLOAT, "the one constant gain applied after the phase reconstruction, dB"),
+    ]
+
+
+def _descriptor_columns() -> list[Column]:
+    return [
+        Column(f"{sound}_{name}", _FLOAT, meaning.format(sound=sound))
+        for sound in ("content", "style", "output")
+        for name, meaning in _DESCRIPTORS.items()
+    ]
+
+
+def _figure_columns() -> list[Column]:
+    return _floats(
+        timbre_transfer="how far the timbre (MFCCs) moved from the content (0) to the style (1)",
+        texture_transfer="how far the texture (Gram matrices) moved from the content (0) to the style (1)",
+        rhythm_kept="correlation of the onset strengths of output and content, -1 to 1; 1 is ideal",
+        dynamics_kept="correlation of the levels in dB of output and content, -1 to 1; 1 is ideal",
+        pitch_kept="mean cosine of the chroma of output and content, 0 to 1; 1 is ideal",
+        bandwidth_shift="how far the bandwidth moved from the content's (0) to the style's (1); "
+        "null where the two differ by less than 25 %",
+        spectral_convergence_db="distance of the audio's spectrogram from the optimised one, dB; low is good",
+    )
+
+
+def _run_columns() -> list[Column]:
+    return [
+        Column("run_id", _STRING, "run that computed this row"),
+        Column("shard", _INT32, "shard of that run, counted from 0"),
+        Column("started_at", _TIME, "when work on the pair's batch began, UTC"),
+        Column("finished_at", _TIME, "when the row was complete, UTC"),
+    ]
+
+
+RESULT_COLUMNS: tuple[Column, ...] = (
+    *_pair_columns(),
+    *_setting_columns(),
+    *_loss_columns(),
+    *_seconds_columns(),
+    *_provenance_columns(),
+    *_descriptor_columns(),
+    *_figure_columns(),
+    *_run_columns(),
+)
+"""The result table, in order. Any column may be null where its value is not known; figures are null, never NaN."""
+
+RESULT_SCHEMA = pa.schema(
+    [(column.name, column.type) for column in RESULT_COLUMNS],
+    metadata={VERSION_KEY: str(SCHEMA_VERSION).encode()},
+)
+
+RESERVED = frozenset(RESULT_SCHEMA.names) - frozenset(MANIFEST_COLUMNS)
+"""Names of result columns that a manifest must not use for columns of its own."""
+
+ERROR_TYPES: dict[str, str] = {
+    "missing": "the sound does not exist",
+    "is_folder": "the path is a folder, not a sound",
+    "empty": "the file has no bytes, or the sound no samples",
+    "truncated": "the file ends before the length that its header promises",
+    "not_audio": "the file is in no format that can be decoded",
+    "too_short": "the sound is shorter than 0.2 s",
+    "too_long": "the sound is longer than 30 s",
+    "silent": "the sound is silence",
+    "not_finite": "the sound has NaN or infinite samples",
+    "diverged": "the optimisation left the finite numbers",
+    "storage": "reading or writing failed on the way (network, permission, full disk)",
+    "out_of_memory": "the device or the machine had too little memory",
+    "internal": "a defect of timbreflow; the message has what is needed to report it",
+}
+"""Why a pair can fail, and what each name means."""
+
+PASSING_ERRORS = frozenset({"storage", "out_of_memory"})
+"""Error types that may pass: the next run tries these pairs again. All others wait for `retry_failed`."""

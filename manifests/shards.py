@@ -1,0 +1,157 @@
+"""Cut a manifest's pairs into shards (the unit of commit) and batches (the unit of one forward pass).
+
+The cut follows from the pairs and the lengths of their contents alone: not from the machine, nor from the order of the
+rows, nor from what is computed already. So a run that is started again meets the same shards and the same batches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import ArrayLike, NDArray
+
+BUCKETS_PER_OCTAVE = 8
+"""Contents of one bucket differ in length by at most 2 ** (1 / 8): at most 9 % of a batch is padding."""
+
+# Rounded to a millisecond, so that the edges are the same numbers on every machine.
+_EDGES_S = np.round(2.0 ** (np.arange(-3 * BUCKETS_PER_OCTAVE, 12 * BUCKETS_PER_OCTAVE + 1) / BUCKETS_PER_OCTAVE), 3)
+
+_SHORTEST_S = 0.2
+"""What a pair counts for at least: a shard of unreadable sounds must end too."""
+
+_AUTOMATIC_SHARDS = 16
+_AUTOMATIC_RANGE_S = (8.0, 60.0)
+
+
+def cut_shards(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None, batch_size: int) -> pa.Table:
+    """Order pairs and number their shards and batches.
+
+    Pairs are sorted by (length bucket, style, content, pair_id), cut into batches within each bucket, and whole batches
+    fill shards one after the other.
+
+    Parameters
+    ----------
+    pairs : pyarrow.Table
+        N rows with at least `pair_id`, `content` and `style`.
+    seconds : array_like
+        Durations of the contents in s, `[N]`; 0 where a sound cannot be read.
+    shard_audio_s : float or None
+        Most audio in a shard, s; a single longer pair has a shard of its own. None: a sixteenth of all, but at least
+        8 and at most 60.
+    batch_size : int
+        Most pairs in a batch.
+
+    Returns
+    -------
+    pyarrow.Table
+        `pairs`, sorted, with `duration_s` (float64), `shard` (int32, from 0) and `batch` (int32, from 0 in each shard).
+
+    Raises
+    ------
+    ValueError
+        A duration is negative or not finite, there are not N of them, or a limit is not positive.
+    """
+    durations = _checked(pairs, seconds, shard_audio_s, batch_size)
+    order = _order(pairs, durations)
+    ordered = durations[order]
+    counted = np.maximum(ordered, _SHORTEST_S)
+    limit = shard_audio_s if shard_audio_s is not None else _automatic_limit(counted)
+    batches = _batches(ordered, limit, batch_size)
+    shards = _shards(counted, batches, limit)
+    return (
+        pairs.take(pa.array(order))
+        .append_column("duration_s", pa.array(ordered))
+        .append_column("shard", pa.array(shards.astype(np.int32)))
+        .append_column("batch", pa.array(_from_zero(batches, shards).astype(np.int32)))
+    )
+
+
+def length_bucket(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the bucket of each duration in s, `[N]`: the first edge that is not below it; 0 for 0 s.
+
+    >>> length_bucket(np.array([0.0, 2.0, 2.01, 2.18, 2.19]))
+    array([ 0, 32, 33, 33, 34])
+    """
+    return np.searchsorted(_EDGES_S, seconds, side="left")
+
+
+def _checked(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None, batch_size: int) -> NDArray[np.float64]:
+    durations = np.asarray(seconds, dtype=np.float64)
+    if durations.shape != (pairs.num_rows,):
+        raise ValueError(f"seconds has the shape {durations.shape} for {pairs.num_rows} pairs: one duration per pair")
+    bad = ~(np.isfinite(durations) & (durations >= 0))
+    if bad.any():
+        raise ValueError(f"seconds={durations[bad][0]} of pair {int(np.argmax(bad))}: a duration is finite and >= 0")
+    if shard_audio_s is not None and not shard_audio_s > 0:
+        raise ValueError(f"shard_audio_s={shard_audio_s} <= 0")
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} < 1")
+    return durations
+
+
+def _order(pairs: pa.Table, durations: NDArray[np.float64]) -> NDArray[np.int64]:
+    keys = {"bucket": pa.array(length_bucket(durations))}
+    keys.update({name: _ranks(pairs.column(name)) for name in ("style", "content")})
+    keys["pair_id"] = pairs.column("pair_id")
+    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
+    return order.to_numpy().astype(np.int64)
+
+
+def _ranks(column: pa.ChunkedArray) -> pa.Array:
+    """Return each text's place among the distinct texts: a corpus names few sounds often, and numbers sort faster."""
+    encoded = column.combine_chunks().dictionary_encode()
+    by_text = pc.sort_indices(encoded.dictionary).to_numpy()
+    ranks = np.empty(len(by_text), dtype=np.int64)
+    ranks[by_text] = np.arange(len(by_text))
+    return pa.array(ranks[encoded.indices.to_numpy()])
+
+
+def _automatic_limit(counted: NDArray[np.float64]) -> float:
+    return float(np.clip(counted.sum() / _AUTOMATIC_SHARDS, *_AUTOMATIC_RANGE_S))
+
+
+def _batches(ordered: NDArray[np.float64], limit: float, batch_size: int) -> NDArray[np.int64]:
+    """Return batch numbers of sorted durations, `[N]`: at most `batch_size` pairs of one bucket, at most `limit` s."""
+    buckets = length_bucket(ordered)
+    longest = _EDGES_S[np.minimum(buckets, len(_EDGES_S) - 1)]
+    room = np.clip(limit // longest, 1, batch_size).astype(np.int64)
+    parts = _position_in_run(buckets) // room
+    return _run_numbers(buckets, parts)
+
+
+def _shards(counted: NDArray[np.float64], batches: NDArray[np.int64], limit: float) -> NDArray[np.int64]:
+    """Fill shards with whole batches in order, each up to `limit` s, `[N]`."""
+    ends = np.cumsum(np.bincount(batches, weights=counted)) if len(batches) else np.zeros(0)
+    shard_of_batch = np.zeros(len(ends), dtype=np.int64)
+    first, filled, shard = 0, 0.0, 0
+    while first < len(ends):
+        # The tolerance keeps the rounding of a sum of a million durations from deciding; one batch always fits.
+        stop = max(first + 1, int(np.searchsorted(ends, filled + limit + 1e-6, side="right")))
+        shard_of_batch[first:stop] = shard
+        first, filled, shard = stop, float(ends[stop - 1]), shard + 1
+    return shard_of_batch[batches]
+
+
+def _run_numbers(*columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each element the number of its run of equal neighbours, from 0, `[N]`."""
+    if not len(columns[0]):
+        return np.zeros(0, dtype=np.int64)
+    changes = np.logical_or.reduce([np.diff(column, prepend=column[0]) != 0 for column in columns])
+    return np.cumsum(changes)
+
+
+def _position_in_run(column: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many equal neighbours stand before each element, `[N]`."""
+    return np.arange(len(column)) - _run_starts(_run_numbers(column))
+
+
+def _run_starts(runs: NDArray[np.int64]) -> NDArray[np.int64]:
+    first = np.unique(runs, return_index=True)[1]
+    return first[runs]
+
+
+def _from_zero(batches: NDArray[np.int64], shards: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return batch numbers that start from 0 within each shard, `[N]`."""
+    first = np.unique(shards, return_index=True)[1]
+    return batches - batches[first][shards] if len(batches) else batches

@@ -1,0 +1,221 @@
+"""The four terms of the objective (Verma & Smith 2018, equation 1), one value per pair.
+
+    x_r = argmin_x  alpha L_c(x, x_c) + beta L_s(x, x_s) + gamma L_e(e, e_s) + delta L_t(t, t_s)
+
+Every term is a squared distance relative to its target or, for envelopes as logarithms, a mean square in nepers: no
+term grows with the length, level or number of filters of a sound, so one set of weights serves all pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from stylecore.envelopes import Scale, resampled, spectral_envelope, temporal_envelope
+from stylecore.network import Encoder, encoding_frames, frame_mask
+from stylecore.settings import Settings
+
+EPSILON = 1e-8
+
+
+class LossTerms(NamedTuple):
+    """Content, style, temporal and spectral loss, each `[B]` and without its weight."""
+
+    content: Tensor
+    style: Tensor
+    temporal: Tensor
+    spectral: Tensor
+
+    def total(self, weights: Tensor) -> Tensor:
+        """Return `alpha L_c + beta L_s + gamma L_e + delta L_t`, `[B]`, from weights `[B, 4]`."""
+        return (torch.stack(self, dim=1) * weights).sum(1)
+
+
+@dataclass(frozen=True)
+class ContentTarget:
+    """What is kept of one content sound: encodings `[C, F', T']` by layer and its temporal envelope `[K, T]`."""
+
+    encodings: dict[int, Tensor]
+    temporal: Tensor
+
+    @property
+    def frames(self) -> int:
+        """Frames of the content, and so of the result."""
+        return self.temporal.shape[-1]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes held, for a cache with a limit."""
+        return sum(t.nbytes for t in (*self.encodings.values(), self.temporal))
+
+
+@dataclass(frozen=True)
+class StyleTarget:
+    """What is kept of one style sound: Gram matrices `[bands, C, C]` by layer, both envelopes `[K, F]`, `[K, T]`."""
+
+    grams: dict[int, Tensor]
+    spectral: Tensor
+    temporal: Tensor
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes held, for a cache with a limit."""
+        return sum(t.nbytes for t in (*self.grams.values(), self.spectral, self.temporal))
+
+
+@torch.no_grad()
+def encode_content(encoder: Encoder, picture: Tensor, settings: Settings) -> ContentTarget:
+    """Encode one content picture `[F, T]`, once, however many styles it meets."""
+    encodings = encoder(picture[None], depth=max(settings.content_layers))
+    return ContentTarget(
+        encodings={layer: encodings[layer - 1][0] for layer in settings.content_layers},
+        temporal=temporal_envelope(picture[None], settings.envelopes)[0],
+    )
+
+
+@torch.no_grad()
+def encode_style(encoder: Encoder, picture: Tensor, settings: Settings) -> StyleTarget:
+    """Encode one style picture `[F, T]`, once, however many contents it meets."""
+    encodings = encoder(picture[None], depth=max(settings.style_layers))
+    return StyleTarget(
+        grams={layer: gram(encodings[layer - 1], None, settings.style_bands)[0] for layer in settings.style_layers},
+        spectral=spectral_envelope(picture[None], None, settings.envelopes)[0],
+        temporal=temporal_envelope(picture[None], settings.envelopes)[0],
+    )
+
+
+def gram(encoding: Tensor, frames: Tensor | None, bands: int) -> Tensor:
+    """Return Gram matrices per frequency band, means over the positions that are an item's own.
+
+    `G[b, i, j] = mean over (f in band b, t) of F[i, f, t] F[j, f, t]`. Opposed to the paper, whose single matrix
+    (`bands=1`) forgets where on the frequency axis a pattern was: a 2-D convolution is blind to that.
+
+    Parameters
+    ----------
+    encoding : Tensor
+        `[B, C, F', T']`, zero where padded.
+    frames : Tensor or None
+        Own columns of each item, `[B]`; None when all are.
+    bands : int
+        At most one per row is used.
+
+    Returns
+    -------
+    Tensor
+        `[B, bands, C, C]`.
+    """
+    batch, channels, rows, columns = encoding.shape
+    rows_per_band = -(-rows // min(bands, rows))
+    n_bands = -(-rows // rows_per_band)
+    by_row = encoding.permute(0, 2, 3, 1)  # contiguous as it is: the encoder computes channels last
+    if rows % rows_per_band:
+        by_row = torch.nn.functional.pad(by_row, (0, 0, 0, 0, 0, n_bands * rows_per_band - rows))
+    positions = by_row.reshape(batch * n_bands, rows_per_band * columns, channels)
+    products = (positions.transpose(1, 2) @ positions).reshape(batch, n_bands, channels, channels)
+    own_rows = torch.full((n_bands,), rows_per_band, device=encoding.device)
+    own_rows[-1] = rows - (n_bands - 1) * rows_per_band
+    own_columns = encoding.new_full((batch,), columns) if frames is None else frames.clamp_min(1)
+    return products / (own_rows[None, :] * own_columns[:, None])[:, :, None, None]
+
+
+def relative_distance(estimate: Tensor, reference: Tensor) -> Tensor:
+    """Return `|estimate - reference|^2 / |reference|^2` per item, `[B]`; gradients stay finite at silence."""
+    return (estimate - reference).square().flatten(1).sum(1) / (reference.square().flatten(1).sum(1) + EPSILON)
+
+
+class Objective:
+    """The four terms for a batch of pairs, in one forward pass of the network.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Frozen filters.
+    contents, styles : sequences
+        Encoded targets, one of each per pair; contents may differ in length and are padded to the longest.
+    settings : Settings
+        Layers, bands and scales; the weights are each pair's own and are applied by the caller.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        contents: Sequence[ContentTarget],
+        styles: Sequence[StyleTarget],
+        settings: Settings,
+    ) -> None:
+        self.encoder = encoder
+        self.settings = settings
+        lengths = [content.frames for content in contents]
+        device = contents[0].temporal.device
+        self.longest = max(lengths)
+        self.frames = torch.tensor(lengths, device=device)
+        self.padded_frames = None if min(lengths) == self.longest else self.frames
+        self.mask = None if self.padded_frames is None else frame_mask(self.frames, self.longest)[:, 0]
+        self.depth = max(*settings.content_layers, *settings.style_layers)
+        self.encodings = {
+            layer: _padded([content.encodings[layer] for content in contents]) for layer in settings.content_layers
+        }
+        self.grams = {layer: torch.stack([style.grams[layer] for style in styles]) for layer in settings.style_layers}
+        self.spectral = torch.stack([style.spectral for style in styles])
+        self.temporal = _padded(
+            [
+                content.temporal
+                if settings.temporal_reference == "content"
+                else resampled(style.temporal[None], content.frames)[0]
+                for content, style in zip(contents, styles, strict=True)
+            ]
+        )
+
+    def __call__(self, picture: Tensor) -> LossTerms:
+        """Return the terms of pictures `[B, F, T]`; frames beyond an item's own do not count and get no gradient."""
+        if self.mask is not None:
+            picture = picture * self.mask
+        encodings = self.encoder(picture, self.padded_frames, self.depth)
+        return LossTerms(
+            content=self._content(encodings),
+            style=self._style(encodings),
+            temporal=self._temporal(picture),
+            spectral=self._spectral(picture),
+        )
+
+    def _content(self, encodings: list[Tensor]) -> Tensor:
+        """L_c: relative squared distance of the encodings, mean over the content layers."""
+        distances = [relative_distance(encodings[layer - 1], target) for layer, target in self.encodings.items()]
+        return torch.stack(distances).mean(0)
+
+    def _style(self, encodings: list[Tensor]) -> Tensor:
+        """L_s: relative squared distance of the Gram matrices, mean over the style layers."""
+        distances = []
+        for layer, target in self.grams.items():
+            own = None if self.padded_frames is None else encoding_frames(self.padded_frames, layer)
+            distances.append(relative_distance(gram(encodings[layer - 1], own, self.settings.style_bands), target))
+        return torch.stack(distances).mean(0)
+
+    def _temporal(self, picture: Tensor) -> Tensor:
+        """L_e: distance of the temporal energy envelopes over an item's own frames."""
+        envelope = temporal_envelope(picture, self.settings.envelopes)
+        if self.mask is not None:
+            envelope = envelope * self.mask
+        return _envelope_distance(envelope, self.temporal, self.frames, self.settings.envelopes)
+
+    def _spectral(self, picture: Tensor) -> Tensor:
+        """L_t: distance of the spectral energy envelopes."""
+        envelope = spectral_envelope(picture, self.mask, self.settings.envelopes)
+        bins = self.frames.new_full((len(self.frames),), picture.shape[1])
+        return _envelope_distance(envelope, self.spectral, bins, self.settings.envelopes)
+
+
+def _envelope_distance(estimate: Tensor, reference: Tensor, lengths: Tensor, scale: Scale) -> Tensor:
+    if scale == "energy":
+        return relative_distance(estimate, reference)
+    return (estimate - reference).square().sum((1, 2)) / (lengths * estimate.shape[1])
+
+
+def _padded(tensors: Sequence[Tensor]) -> Tensor:
+    """Stack tensors that differ in their last axis, padded with zeros to the longest."""
+    longest = max(t.shape[-1] for t in tensors)
+    return torch.stack([torch.nn.functional.pad(t, (0, longest - t.shape[-1])) for t in tensors])

@@ -1,0 +1,139 @@
+"""What changes the sound: one frozen, validated record. Importing this module does not import torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stylecore.errors import StylecoreError
+
+CORE_VERSION = 1
+"""Raised when the core's goldens change: part of every fingerprint, so old results are recomputed."""
+
+
+class SettingsError(StylecoreError, ValueError):
+    """A setting is unknown or out of its bounds; the message names it, its value and the bound."""
+
+
+class Settings(BaseModel):
+    """Everything that changes the sound of a pair; its JSON is fingerprinted, stored and shown in Prefect's form."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    alpha: float = Field(1.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
+    beta: float = Field(10.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
+    gamma: float = Field(
+        10.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the temporal energy-envelope loss L_e"
+    )
+    delta: float = Field(
+        30.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the spectral energy-envelope loss L_t"
+    )
+    content_layers: tuple[int, ...] = Field((2, 3), min_length=1, description="layers whose encodings carry content")
+    style_layers: tuple[int, ...] = Field((1, 2, 3), min_length=1, description="layers whose Gram matrices carry style")
+    style_bands: int = Field(
+        64, ge=1, le=257, description="frequency bands with a Gram matrix each; 1 is the paper's single matrix"
+    )
+    temporal_reference: Literal["content", "style"] = Field(
+        "content", description="whose temporal energy envelope the result follows (paper: style)"
+    )
+    envelopes: Literal["log", "energy"] = Field(
+        "log", description="envelopes compared as logarithms, or as energies relative to the reference's (paper)"
+    )
+    optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="how the spectrogram is optimised")
+    learning_rate: float = Field(0.1, gt=0, le=10, description="step of Adam; L-BFGS finds its own")
+    iterations: int = Field(120, ge=1, le=10_000, description="evaluations of the objective, at most")
+    tolerance: float = Field(
+        1e-4, ge=0, lt=1, description="a pair stops when ten evaluations lower its loss by less than this share"
+    )
+    griffin_lim_iterations: int = Field(60, ge=1, le=5_000, description="iterations of Griffin-Lim")
+    griffin_lim_momentum: float = Field(0.99, ge=0, lt=1, description="momentum of Griffin-Lim; 0 is the 1984 method")
+    sample_rate: Literal[16_000] = Field(16_000, description="sampling rate of the picture in Hz")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of a run; each pair draws its own from it")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        for name in ("content_layers", "style_layers"):
+            layers = getattr(self, name)
+            if any(not 1 <= layer <= 5 for layer in layers) or len(set(layers)) != len(layers):
+                raise ValueError(f"{name}={layers}: layers are different numbers from 1 to 5")
+        if self.alpha + self.beta + self.gamma + self.delta == 0:
+            raise ValueError("alpha, beta, gamma and delta are all 0: nothing is left to optimise")
+        return self
+
+    def resolve(self, changes: Mapping[str, object]) -> Settings:
+        """Return these settings with a manifest row's, or the command line's, put over them.
+
+        Raises
+        ------
+        SettingsError
+            If a name is unknown or a value is out of bounds.
+        """
+        return checked_settings({**self.model_dump(), **changes})
+
+    def canonical_json(self) -> str:
+        """Return the JSON that is fingerprinted and stored: sorted keys, no choice of spelling left."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+
+def checked_settings(values: Mapping[str, object]) -> Settings:
+    """Return settings from plain values.
+
+    Raises
+    ------
+    SettingsError
+        Naming each setting, its value and its bound.
+
+    Examples
+    --------
+    >>> checked_settings({"alpha": -1})
+    Traceback (most recent call last):
+    ...
+    stylecore.settings.SettingsError: alpha=-1: input should be greater than or equal to 0
+    """
+    try:
+        return Settings.model_validate(dict(values))
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explained(detail) for detail in error.errors())) from None
+
+
+def _explained(detail: Mapping) -> str:
+    name = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"{name}={detail['input']!r}: unknown setting; known are {', '.join(Settings.model_fields)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if not name:
+        return message
+    return f"{name}={detail['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+PRESETS: dict[str, Settings] = {
+    "default": Settings(),
+    "paper": Settings(
+        alpha=1.0,
+        beta=10.0,
+        gamma=1.0,
+        delta=1.0,
+        style_bands=1,
+        style_layers=(1, 2, 3, 4, 5),
+        temporal_reference="style",
+        envelopes="energy",
+        griffin_lim_momentum=0.0,
+    ),
+}
+"""`paper` follows Verma & Smith to the letter where they are specific; `default` is the best found."""
+
+
+def preset(name: str) -> Settings:
+    """Return a preset by name.
+
+    Raises
+    ------
+    SettingsError
+        If there is none of that name.
+    """
+    if name not in PRESETS:
+        raise SettingsError(f"preset={name!r}: unknown; known are {', '.join(PRESETS)}")
+    return PRESETS[name]

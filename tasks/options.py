@@ -1,0 +1,34 @@
+"""What does not change the sound: where and how a run computes. Importing this module does not import torch."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RunOptions(BaseModel):
+    """Options of a run; shown in Prefect's form beside the settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto takes cuda, then mps, then cpu"
+    )
+    retry_failed: bool = Field(False, description="try pairs again that failed for a lasting reason")
+    limit: int | None = Field(None, ge=1, description="compute at most this many pairs in this run")
+    batch_size: int = Field(4, ge=1, le=1024, description="pairs in one tensor")
+    threads: int = Field(1, ge=1, le=256, description="processor threads per shard")
+    workers: int | None = Field(
+        None, ge=1, le=256, description="shards computed at a time; by default one per `threads` cores, or per GPU"
+    )
+    shard_audio_s: float | None = Field(
+        None, ge=1, le=3600, description="seconds of audio per shard; by default a sixteenth of the manifest, 8 to 60"
+    )
+    snapshot_every_s: float = Field(180, ge=1, description="how often results.parquet is renewed during a run")
+    target_cache_mib: int = Field(512, ge=0, description="limit of the cache of encoded sounds")
+
+    @property
+    def cpu_workers(self) -> int:
+        """Shards computed at a time on the processor."""
+        return self.workers or max(1, (os.cpu_count() or 1) // self.threads)

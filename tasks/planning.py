@@ -1,0 +1,213 @@
+"""Plan a run: read the manifest, identify its sounds, cut shards, and leave out what the history already holds."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from manifests.files import absolute, join
+from manifests.fingerprint import fingerprint, seed_for
+from manifests.reader import read_manifest
+from manifests.results import read_history
+from manifests.schema import PASSING_ERRORS, ROW_SETTINGS
+from manifests.shards import cut_shards
+from stylecore.network import weights_digest
+from stylecore.settings import CORE_VERSION, Settings
+from tasks.devices import choose_device, encoder_on, shards_at_a_time
+from tasks.options import RunOptions
+from tasks.sounds import Sound, identify, read_memo, write_memo
+from tasks.storage import Storage
+from tasks.synthesis import seconds_per_audio_second
+
+COMPUTED = ("new", "changed", "failed")
+"""Actions that mean work; the others leave a pair as it is."""
+
+
+@dataclass(frozen=True)
+class PlanCounts:
+    """Pairs of a manifest by what a run does with them: one field per action."""
+
+    new: int = 0
+    changed: int = 0
+    failed: int = 0
+    up_to_date: int = 0
+    failed_before: int = 0
+    same_as_another: int = 0
+    beyond_limit: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Pairs that the run computes."""
+        return self.new + self.changed + self.failed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What travels between tasks: where the plan lies, which shards hold work, and how much.
+
+    `seconds_per_second` is what a second of audio has cost in this output root so far, None if nothing has.
+    """
+
+    uri: str
+    shards: tuple[int, ...]
+    counts: PlanCounts
+    pending_audio_s: float
+    seconds_per_second: float | None
+
+
+def plan_uri(root: str, run_id: str) -> str:
+    """Return where a run's plan lies."""
+    return join(root, "plans", f"{run_id}.parquet")
+
+
+def make_plan(
+    manifest: str, output: str, settings: Settings, options: RunOptions, files: Storage
+) -> tuple[pa.Table, Plan, dict[str, Sound]]:
+    """Plan a run without writing anything.
+
+    Parameters
+    ----------
+    manifest, output : str
+        URIs of the manifest and of the output root.
+    settings, options
+        Of the run; rows may put their own settings over them.
+    files : Storage
+        Local and S3 storage.
+
+    Returns
+    -------
+    pa.Table
+        One row per pair, sorted by shard: the manifest's columns, identities, settings, fingerprint, shard, batch, action.
+    Plan
+        Its summary; `uri` is empty until the table is written.
+    dict
+        The manifest's sounds by URI.
+
+    Raises
+    ------
+    ManifestError
+        If the manifest itself is wrong; nothing has been computed then.
+    """
+    pairs = pa.Table.from_batches(list(read_manifest(manifest, files, settings.resolve)))
+    uris = pc.unique(pa.chunked_array([*pairs["content"].chunks, *pairs["style"].chunks])).to_pylist()
+    sounds = identify(uris, read_memo(output, files), files)
+    durations = [sounds[uri].duration_s for uri in pairs["content"].to_pylist()]
+    planned = cut_shards(
+        with_fingerprints(pairs, sounds, settings), durations, options.shard_audio_s, options.batch_size
+    )
+    history = read_history(files, output)
+    taken = actions(planned, history, options)
+    planned = planned.append_column("action", pa.array(taken, pa.string()))
+    pending = pending_rows(planned)
+    plan = Plan(
+        uri="",
+        shards=tuple(sorted(set(pending["shard"].to_pylist()))),
+        counts=PlanCounts(**Counter(taken)),
+        pending_audio_s=pc.sum(pending["duration_s"]).as_py() or 0.0,
+        seconds_per_second=_seconds_per_second(history),
+    )
+    return planned, plan, sounds
+
+
+def pending_rows(planned: pa.Table) -> pa.Table:
+    """Return the rows of a plan that mean work."""
+    return planned.filter(pc.is_in(planned["action"], pa.array(COMPUTED)))
+
+
+def with_fingerprints(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Settings) -> pa.Table:
+    """Add identities, the resolved settings as JSON (the pair's own seed among them) and the fingerprint to every pair."""
+    digest = weights_digest(encoder_on("cpu"))
+    resolved: dict[str, dict] = {}
+    added: dict[str, list[str]] = {"content_identity": [], "style_identity": [], "settings": [], "fingerprint": []}
+    for row in pairs.to_pylist():
+        own = {name: row[name] for name in ROW_SETTINGS if row[name] is not None}
+        own.setdefault("seed", seed_for(settings.seed, row["pair_id"]))
+        seed = own.pop("seed")
+        key = repr(own)
+        if key not in resolved:  # a corpus has few different settings, and validation costs more than a look-up
+            resolved[key] = settings.resolve(own).model_dump(mode="json")
+        text = json.dumps({**resolved[key], "seed": seed}, sort_keys=True)
+        content, style = sounds[row["content"]].identity, sounds[row["style"]].identity
+        print_ = fingerprint(content, style, text, digest, CORE_VERSION)
+        for name, value in zip(added, (content, style, text, print_), strict=True):
+            added[name].append(value)
+    for name, values in added.items():
+        pairs = pairs.append_column(name, pa.array(values, pa.string()))
+    return pairs
+
+
+def actions(planned: pa.Table, history: pa.Table, options: RunOptions) -> list[str]:
+    """Say for each pair, in shard order, what this run does with it: a field of `PlanCounts`."""
+    rows = history.select(["fingerprint", "status", "error_type"]).to_pylist()
+    latest = {row["fingerprint"]: row for row in rows}
+    known_ids = set(history["pair_id"].to_pylist())
+    taken: set[str] = set()
+    result = []
+    for print_, pair_id in zip(planned["fingerprint"].to_pylist(), planned["pair_id"].to_pylist(), strict=True):
+        action = _action(latest.get(print_), pair_id in known_ids, options)
+        if action in COMPUTED:
+            if print_ in taken:
+                action = "same_as_another"
+            elif options.limit is not None and len(taken) >= options.limit:
+                action = "beyond_limit"
+            else:
+                taken.add(print_)
+        result.append(action)
+    return result
+
+
+def _action(row: Mapping[str, str] | None, seen_before: bool, options: RunOptions) -> str:
+    if row is None:
+        return "changed" if seen_before else "new"
+    if row["status"] == "succeeded":
+        return "up_to_date"
+    return "failed" if options.retry_failed or row["error_type"] in PASSING_ERRORS else "failed_before"
+
+
+def _seconds_per_second(history: pa.Table) -> float | None:
+    done = history.filter(pc.equal(history["status"], "succeeded"))
+    audio_s = pc.sum(done["duration_s"]).as_py()
+    return pc.sum(done["seconds_total"]).as_py() / audio_s if audio_s else None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do: pairs by action, seconds of audio to compute, the estimated time and what it rests on."""
+
+    counts: dict[str, int]
+    pending_audio_s: float
+    seconds: float
+    basis: str
+
+
+def preview_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> Preview:
+    """Plan a run, write nothing, and estimate its time from this output root's history or a short measurement."""
+    device = choose_device(options.device)
+    _, plan, _ = make_plan(absolute(manifest), absolute(output), settings, options, Storage())
+    cost, basis = plan.seconds_per_second, "from the results so far"
+    if cost is None:
+        cost, basis = seconds_per_audio_second(settings, device), "from ten evaluations on a second of noise"
+    seconds = cost * plan.pending_audio_s / shards_at_a_time(options)
+    return Preview(asdict(plan.counts), plan.pending_audio_s, seconds, basis)
+
+
+def plan_run(manifest: str, output: str, settings: Settings, options: RunOptions, run_id: str) -> Plan:
+    """Plan a run and write the plan beside the results, where its shards read it."""
+    files = Storage()
+    planned, plan, sounds = make_plan(manifest, output, settings, options, files)
+    uri = plan_uri(output, run_id)
+    with files.writing(uri) as sink:
+        pq.write_table(planned, sink, row_group_size=4096)
+    write_memo(output, sounds.values(), files)
+    return replace(plan, uri=uri)
+
+
+plan = task(plan_run, name="plan", cache_policy=NO_CACHE)

@@ -1,0 +1,154 @@
+"""Close a run: the snapshot that users read, the run record, and a summary for people."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from manifests.files import absolute
+from manifests.reader import user_columns
+from manifests.results import latest_uri, record_uri, write_snapshot
+from stylecore.settings import CORE_VERSION, Settings
+from tasks.options import RunOptions
+from tasks.planning import Plan
+from tasks.shards import Committed
+from tasks.storage import Storage
+
+FIGURES = (
+    "timbre_transfer",
+    "texture_transfer",
+    "rhythm_kept",
+    "dynamics_kept",
+    "pitch_kept",
+    "bandwidth_shift",
+    "spectral_convergence_db",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: what was asked for, where, and since when."""
+
+    run_id: str
+    manifest: str
+    output: str
+    settings: Settings
+    options: RunOptions
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run ended: `state` is completed, interrupted or failed; counts of pairs; where the table lies."""
+
+    run_id: str
+    state: str
+    computed: int
+    failed: int
+    counts: dict[str, int]
+    failures: dict[str, int]
+    seconds: float
+    results: str
+
+
+def write_run_snapshot(run: Run, plan: Plan) -> pa.Table:
+    """Write the snapshot of what is committed so far and put it in the place of `results.parquet`."""
+    files = Storage()
+    with files.open(plan.uri) as source:
+        planned = pq.read_table(source, columns=["row", "pair_id", "content", "style", "fingerprint"])
+    return write_snapshot(files, run.output, run.run_id, planned, user_columns(run.manifest, files))
+
+
+def close_run(run: Run, plan: Plan, committed: list[Committed], state: str, error: str | None = None) -> RunSummary:
+    """Write the last snapshot and the run record, and return the summary.
+
+    Parameters
+    ----------
+    run, plan
+        As they were begun.
+    committed : list of Committed
+        What each group of shards put into the results.
+    state : str
+        `completed`, `interrupted` or `failed`.
+    error : str, optional
+        Why the run failed.
+    """
+    snapshot = write_run_snapshot(run, plan)
+    failures = Counter(kind for kind in snapshot["error_type"].to_pylist() if kind is not None)
+    finished_at = datetime.now(UTC)
+    summary = RunSummary(
+        run_id=run.run_id,
+        state=state,
+        computed=sum(group.succeeded for group in committed),
+        failed=sum(group.failed for group in committed),
+        counts=asdict(plan.counts),
+        failures=dict(failures),
+        seconds=(finished_at - run.started_at).total_seconds(),
+        results=latest_uri(run.output),
+    )
+    _write_record(run, summary, finished_at, error)
+    return summary
+
+
+def _write_record(run: Run, summary: RunSummary, finished_at: datetime, error: str | None) -> None:
+    record = {
+        **asdict(summary),
+        "error": error,
+        "manifest": run.manifest,
+        "output": run.output,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": finished_at.isoformat(),
+        "settings": run.settings.model_dump(mode="json"),
+        "options": run.options.model_dump(mode="json"),
+        "versions": {
+            "core": CORE_VERSION,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("timbreflow", "torch", "prefect", "librosa", "pyarrow")},
+        },
+    }
+    with Storage().writing(record_uri(run.output, run.run_id)) as sink:
+        sink.write(json.dumps(record, indent=2).encode())
+
+
+def read_results(output: str) -> list[dict[str, object]]:
+    """Return the rows of the newest snapshot of an output root.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing has been computed there yet.
+    """
+    files, uri = Storage(), latest_uri(absolute(output))
+    if not files.exists(uri):
+        raise FileNotFoundError(f"{uri}: no results yet; `timbreflow run MANIFEST {output}` makes them")
+    with files.open(uri) as source:
+        return pq.read_table(source).to_pylist()
+
+
+def summary_markdown(summary: RunSummary) -> str:
+    """Return the summary as the Markdown that Prefect shows as an artifact."""
+    lines = [
+        f"# Run {summary.run_id}: {summary.state}",
+        "",
+        f"{summary.computed} pairs computed, **{summary.failed} failed**, in {summary.seconds:.0f} s.",
+        "",
+        "| pairs of the manifest | |",
+        "| --- | ---: |",
+        *(f"| {name.replace('_', ' ')} | {count} |" for name, count in summary.counts.items() if count),
+    ]
+    if summary.failures:
+        lines += ["", "| failed because | pairs |", "| --- | ---: |"]
+        lines += [f"| {kind} | {count} |" for kind, count in sorted(summary.failures.items())]
+    return "\n".join([*lines, "", f"Results: `{summary.results}`"])
+
+
+renew_snapshot = task(write_run_snapshot, name="renew snapshot", cache_policy=NO_CACHE)

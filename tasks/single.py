@@ -1,0 +1,61 @@
+"""One pair without a manifest, a server or a table: for trying settings by ear."""
+
+from __future__ import annotations
+
+from manifests.files import absolute, parent
+from manifests.fingerprint import fingerprint
+from stylecore.network import weights_digest
+from stylecore.settings import CORE_VERSION, Settings
+from tasks.cache import ByteLimitedCache
+from tasks.devices import choose_device, encoder_on
+from tasks.measurement import RowContext, measure
+from tasks.sounds import identify
+from tasks.storage import Storage, StorageError
+from tasks.synthesis import synthesise_batch
+
+
+def synthesise_single(content: str, style: str, out: str, settings: Settings, device: str) -> dict[str, object]:
+    """Synthesise one pair into a FLAC file.
+
+    Parameters
+    ----------
+    content, style, out : str
+        Local paths or s3:// URIs; `out` ends in .flac.
+    settings : Settings
+        `seed` is used as it is.
+    device : str
+        As in `RunOptions`.
+
+    Returns
+    -------
+    dict
+        The row that a run would have written, failed or not; its `output` is `out`.
+
+    Raises
+    ------
+    StorageError
+        If `out` does not end in .flac, or cannot be written.
+    """
+    if not out.lower().endswith(".flac"):
+        raise StorageError(f"{out}: the result is FLAC; name a file that ends in .flac")
+    files, device, target = Storage(), choose_device(device), absolute(out)
+    sounds = identify([absolute(content), absolute(style)], {}, files)
+    chosen = sounds[absolute(content)], sounds[absolute(style)]
+    digest, text = weights_digest(encoder_on(device)), settings.canonical_json()
+    planned = {
+        "pair_id": "single",
+        "content": chosen[0].uri,
+        "style": chosen[1].uri,
+        "content_identity": chosen[0].identity,
+        "style_identity": chosen[1].identity,
+        "settings": text,
+        "fingerprint": fingerprint(chosen[0].identity, chosen[1].identity, text, digest, CORE_VERSION),
+    }
+    cache = ByteLimitedCache(0)
+    (outcome,) = synthesise_batch([planned], device, cache, files)
+    measured = measure(outcome, RowContext(parent(target), "single", 0, device, digest), cache)
+    if measured.flac is not None:
+        with files.writing(target) as sink:
+            sink.write(measured.flac)
+        measured.row["output"] = target
+    return measured.row

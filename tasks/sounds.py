@@ -1,0 +1,89 @@
+"""What a run knows of its sounds before it computes: identity and length, one hash and one header read per sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.files import Files, join
+from tasks.audio import AudioError, probe
+from tasks.storage import Storage, StorageError
+
+THREADS = 16
+UNREADABLE = "unreadable:"
+
+MEMO_SCHEMA = pa.schema(
+    [
+        ("uri", pa.string()),
+        ("size", pa.int64()),
+        ("version", pa.string()),
+        ("identity", pa.string()),
+        ("duration_s", pa.float64()),
+    ]
+)
+
+
+class Sound(NamedTuple):
+    """A sound as planning sees it: where, which bytes (size and version), identity (sha256), length in seconds.
+
+    A sound that cannot be read has the identity `unreadable:<error type>` and no length: its pairs fail as rows, and
+    count as changed once the file does.
+    """
+
+    uri: str
+    size: int
+    version: str
+    identity: str
+    duration_s: float
+
+
+def memo_uri(root: str) -> str:
+    """Return where an output root remembers the sounds it has met."""
+    return join(root, "sounds.parquet")
+
+
+def read_memo(root: str, files: Files) -> dict[str, Sound]:
+    """Return the sounds that earlier runs on this root identified, by URI; empty for a new root."""
+    uri = memo_uri(root)
+    if not files.exists(uri):
+        return {}
+    with files.open(uri) as source:
+        table = pq.read_table(source, schema=MEMO_SCHEMA)
+    return {row["uri"]: Sound(**row) for row in table.to_pylist()}
+
+
+def write_memo(root: str, sounds: Iterable[Sound], files: Files) -> None:
+    """Remember the readable sounds of a run, and no others: what a run does not name is looked at again."""
+    readable = [sound._asdict() for sound in sounds if not sound.identity.startswith(UNREADABLE)]
+    with files.writing(memo_uri(root)) as sink:
+        pq.write_table(pa.Table.from_pylist(readable, schema=MEMO_SCHEMA), sink)
+
+
+def identify(uris: Iterable[str], memo: dict[str, Sound], files: Storage) -> dict[str, Sound]:
+    """Identify every sound, 16 at a time; those whose size and version are as remembered are not read again."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return {sound.uri: sound for sound in pool.map(lambda uri: _identify_one(uri, memo.get(uri), files), uris)}
+
+
+def _identify_one(uri: str, remembered: Sound | None, files: Storage) -> Sound:
+    try:
+        size, version = files.stat(uri)
+        if remembered is not None and version and (remembered.size, remembered.version) == (size, version):
+            return remembered
+        return Sound(uri, size, version, files.identity(uri, {}), probe(uri, files).duration_s)
+    except AudioError as error:
+        return _unreadable(uri, error.error_type)
+    except FileNotFoundError:
+        return _unreadable(uri, "missing")
+    except IsADirectoryError:
+        return _unreadable(uri, "is_folder")
+    except (OSError, StorageError):
+        return _unreadable(uri, "storage")
+
+
+def _unreadable(uri: str, error_type: str) -> Sound:
+    return Sound(uri, 0, "", f"{UNREADABLE}{error_type}", 0.0)

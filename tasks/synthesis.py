@@ -1,0 +1,163 @@
+"""Synthesise the pairs of a shard: read, encode, optimise, find the phase. One bad pair never stops its companions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from manifests.files import Files
+from stylecore.errors import Interrupted
+from stylecore.losses import encode_content, encode_style
+from stylecore.settings import Settings
+from stylecore.synthesis import Pair, Synthesis, sound_picture, synthesise
+from tasks.audio import AudioError, read_sound
+from tasks.cache import ByteLimitedCache
+from tasks.devices import encoder_on
+from tasks.interruption import raise_if_stopping
+from tasks.progress import PROGRESS
+from tasks.storage import StorageError
+
+PlannedPair = Mapping[str, object]
+"""One row of a plan."""
+
+
+@dataclass
+class Outcome:
+    """What became of one planned pair: a synthesis and the sounds it came from, or the reason why there is none."""
+
+    planned: PlannedPair
+    settings: Settings
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    content: NDArray[np.float32] | None = None
+    style: NDArray[np.float32] | None = None
+    synthesis: Synthesis | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def fail(self, error_type: str, message: str) -> None:
+        """Record why there is no result; the first reason stays."""
+        if self.error_type is None:
+            self.error_type, self.error_message = error_type, message
+
+
+def synthesise_batch(
+    planned: Sequence[PlannedPair], device: str, cache: ByteLimitedCache, files: Files
+) -> list[Outcome]:
+    """Synthesise one batch of planned pairs on a device.
+
+    Parameters
+    ----------
+    planned : sequence
+        Rows of a plan that share a batch.
+    device : str
+        As torch names it.
+    cache : ByteLimitedCache
+        Of encoded sounds.
+    files : Files
+        Local and S3 storage.
+
+    Returns
+    -------
+    list of Outcome
+        One per pair, in order; failures are outcomes too.
+
+    Raises
+    ------
+    Interrupted
+        If the run was asked to stop.
+    """
+    outcomes = [Outcome(pair, Settings.model_validate_json(str(pair["settings"]))) for pair in planned]
+    ready = [(outcome, pair) for outcome in outcomes if (pair := _prepared(outcome, device, cache, files)) is not None]
+    _synthesise_or_split(ready, device)
+    return outcomes
+
+
+def _prepared(outcome: Outcome, device: str, cache: ByteLimitedCache, files: Files) -> Pair | None:
+    """Read and encode one pair's sounds; None, with the reason in the outcome, if that fails."""
+    began = time.perf_counter()
+    planned, settings = outcome.planned, outcome.settings
+    try:
+        outcome.content = read_sound(str(planned["content"]), files, settings.sample_rate)
+        outcome.style = read_sound(str(planned["style"]), files, settings.sample_rate)
+        encoder = encoder_on(device)
+        look = (device, settings.content_layers, settings.style_layers, settings.style_bands, settings.envelopes)
+        content, style = outcome.content, outcome.style
+        return Pair(
+            content=cache.get(
+                ("content", planned["content_identity"], look),
+                lambda: encode_content(encoder, _picture(content, settings, device), settings),
+            ),
+            style=cache.get(
+                ("style", planned["style_identity"], look),
+                lambda: encode_style(encoder, _picture(style, settings, device), settings),
+            ),
+            n_samples=len(content),
+            settings=settings,
+        )
+    except AudioError as error:
+        outcome.fail(error.error_type, str(error))
+    except (StorageError, OSError) as error:
+        outcome.fail("storage", str(error))
+    except Exception as error:  # whatever one pair does, its companions go on
+        outcome.fail(_error_type(error), f"{type(error).__name__}: {error}")
+    finally:
+        outcome.seconds["read"] = time.perf_counter() - began
+    return None
+
+
+def _picture(samples: NDArray[np.float32], settings: Settings, device: str) -> torch.Tensor:
+    return sound_picture(torch.from_numpy(samples).to(device), settings.sample_rate)
+
+
+def _synthesise_or_split(ready: Sequence[tuple[Outcome, Pair]], device: str) -> None:
+    """Synthesise a batch; if that raises, each half on its own, down to the pair that is the cause."""
+    if not ready:
+        return
+    try:
+        results = synthesise([pair for _, pair in ready], encoder_on(device), _on_evaluation)
+    except Interrupted:
+        raise
+    except Exception as error:
+        if len(ready) == 1:
+            ready[0][0].fail(_error_type(error), f"{type(error).__name__}: {error}")
+            return
+        middle = len(ready) // 2
+        _synthesise_or_split(ready[:middle], device)
+        _synthesise_or_split(ready[middle:], device)
+        return
+    for (outcome, _), result in zip(ready, results, strict=True):
+        outcome.synthesis = result
+        outcome.seconds["optimise"] = result.seconds_optimise
+        outcome.seconds["phase"] = result.seconds_phase
+        if result.diverged:
+            outcome.fail("diverged", f"the optimisation of {outcome.planned['pair_id']} left the finite numbers")
+
+
+def _on_evaluation() -> None:
+    raise_if_stopping()
+    PROGRESS.count_evaluation()
+
+
+def _error_type(error: Exception) -> str:
+    return "out_of_memory" if isinstance(error, MemoryError | torch.OutOfMemoryError) else "internal"
+
+
+def seconds_per_audio_second(settings: Settings, device: str) -> float:
+    """Measure what a second of audio costs here: ten evaluations on a second of noise, scaled to all iterations."""
+    encoder = encoder_on(device)
+    noise = torch.randn(settings.sample_rate, generator=torch.Generator().manual_seed(0)).to(device)
+    short = settings.model_copy(update={"iterations": 10, "tolerance": 0.0})
+    picture = sound_picture(noise, settings.sample_rate)
+    pair = Pair(
+        encode_content(encoder, picture, short), encode_style(encoder, picture, short), settings.sample_rate, short
+    )
+    synthesise([pair], encoder)  # the first call pays for the libraries' own warming up
+    result = synthesise([pair], encoder)[0]
+    return result.seconds_optimise * settings.iterations / short.iterations + result.seconds_phase

@@ -1,0 +1,38 @@
+"""Fixtures that several packages' tests share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from s3fs import S3FileSystem
+
+from tests.seaweed import SeaweedServer
+
+BUCKET = "timbreflow-tests"
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
+    """Start a real S3 server for the session; a test that kills it must start it again."""
+    server = SeaweedServer(tmp_path_factory.mktemp("seaweed"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def s3(seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URI of an empty S3 folder, and put endpoint and credentials in the environment.
+
+    All tests share one bucket: SeaweedFS sets volumes aside for each, and they are few.
+    """
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in seaweed.environment.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem(skip_instance_cache=True).makedirs(BUCKET, exist_ok=True)
+    return f"s3://{BUCKET}/{uuid.uuid4().hex}"

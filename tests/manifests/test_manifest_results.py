@@ -1,0 +1,212 @@
+"""Parts, history and snapshots."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from manifests import results
+from manifests.schema import RESULT_SCHEMA, VERSION_KEY, ManifestError
+from tasks.storage import Storage
+
+FILES = Storage()
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def row(fingerprint: str, minute: int = 0, **values: Any) -> dict[str, Any]:
+    return {
+        "pair_id": f"pair-{fingerprint}",
+        "content": "/old/c.wav",
+        "style": "/old/s.wav",
+        "status": "succeeded",
+        "fingerprint": fingerprint,
+        "finished_at": START + timedelta(minutes=minute),
+        **values,
+    }
+
+
+def failed(fingerprint: str, minute: int = 0, **values: Any) -> dict[str, Any]:
+    return row(
+        fingerprint, minute, status="failed", error_type="silent", error_message="/old/c.wav is silent", **values
+    )
+
+
+def plan(fingerprints: list[str], rows: list[int] | None = None) -> pa.Table:
+    return pa.table(
+        {
+            "pair_id": [f"plan-{i}" for i in range(len(fingerprints))],
+            "content": [f"/new/{i}.wav" for i in range(len(fingerprints))],
+            "style": ["/new/s.wav"] * len(fingerprints),
+            "fingerprint": pa.array(fingerprints, pa.string()),
+            "row": pa.array(rows if rows is not None else range(len(fingerprints)), pa.int64()),
+        }
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    return str(tmp_path / "output")
+
+
+def test_layout() -> None:
+    assert results.part_uri("s3://b/out", "r1", 3) == "s3://b/out/results/run_id=r1/part-00003.parquet"
+    assert results.audio_uri("/out", "abcd") == "/out/audio/ab/abcd.flac"
+    assert results.snapshot_uri("/out", "r1") == "/out/snapshots/r1.parquet"
+    assert results.latest_uri("/out") == "/out/results.parquet"
+    assert results.record_uri("/out", "r1") == "/out/runs/r1.json"
+
+
+def test_a_part_has_every_column_and_null_for_what_is_not_finite(root: str) -> None:
+    figures: dict[str, Any] = {
+        "timbre_transfer": math.nan,
+        "pitch_kept": np.float32(0.5),
+        "loss_curve": [2.0, math.inf],
+    }
+    uri = results.write_part(FILES, root, "r1", 0, [row("a", **figures)])
+    table = pq.ParquetFile(uri).read()
+    assert table.schema.equals(RESULT_SCHEMA)
+    assert table.schema.metadata == RESULT_SCHEMA.metadata
+    (written,) = table.to_pylist()
+    assert (written["run_id"], written["shard"]) == ("r1", 0)
+    assert (written["timbre_transfer"], written["pitch_kept"], written["loss_curve"]) == (None, 0.5, [2.0, None])
+
+
+def test_a_part_is_written_once(root: str) -> None:
+    uri = results.write_part(FILES, root, "r1", 0, [row("a")])
+    before = Path(uri).read_bytes()
+    with pytest.raises(FileExistsError):
+        results.write_part(FILES, root, "r1", 0, [row("b")])
+    assert Path(uri).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (row("a", colour="red"), "column 'colour', row 1: not in RESULT_COLUMNS"),
+        (row("a", style=None), "column 'style', row 1: not given"),
+        (row(""), "column 'fingerprint', row 1: not given"),
+        (row("a", status="done"), "column 'status', row 1: 'done'. Use succeeded or failed"),
+        (row("a", error_type="silent"), "'silent' for a succeeded pair"),
+        (row("a", status="failed", error_type="tired"), "'tired' for a failed pair"),
+        (row("a", status="failed"), "None for a failed pair"),
+        (row("a", evaluations="many"), "column 'evaluations': .*Give it as int32"),
+        (row("a", output=7), "column 'output': .*Give it as string"),
+    ],
+)
+def test_bad_rows_are_refused_and_nothing_is_written(root: str, bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        results.write_part(FILES, root, "r1", 0, [row("x"), bad])
+    assert FILES.find(root) == []
+
+
+def test_no_rows(root: str) -> None:
+    with pytest.raises(ManifestError, match="no rows"):
+        results.write_part(FILES, root, "r1", 0, [])
+
+
+def test_history_of_nothing(root: str) -> None:
+    history = results.read_history(FILES, root)
+    assert history.num_rows == 0
+    assert history.column_names == list(results.HISTORY_COLUMNS)
+
+
+def test_succeeded_wins_then_the_newest(root: str) -> None:
+    results.write_part(FILES, root, "r2", 0, [failed("a", 9, seconds_total=1.0), failed("b", 9, seconds_total=2.0)])
+    results.write_part(FILES, root, "r1", 0, [row("a", 1, seconds_total=3.0), failed("b", 1, seconds_total=4.0)])
+    results.write_part(FILES, root, "r1", 1, [row("c", finished_at=None)])
+    history = results.read_history(FILES, root).to_pylist()
+    assert [(r["fingerprint"], r["status"], r["seconds_total"]) for r in history] == [
+        ("a", "succeeded", 3.0),
+        ("b", "failed", 2.0),
+        ("c", "succeeded", None),
+    ]
+    assert history[1]["error_type"] == "silent"
+
+
+def test_snapshot_has_the_plans_names_and_order(root: str) -> None:
+    results.write_part(FILES, root, "r1", 0, [row("a"), failed("b"), row("z")])
+    user = pa.table({"label": ["zero", "one", "two", "three"], "row": [10, 11, 12, 13]})
+    made = results.write_snapshot(FILES, root, "r9", plan(["b", "missing", "a", "a"], [3, 2, 1, 0]), user)
+    frame = pd.read_parquet(f"{root}/results.parquet")
+    assert frame["fingerprint"].tolist() == ["a", "a", "b"]
+    assert frame["pair_id"].tolist() == ["plan-3", "plan-2", "plan-0"]
+    assert frame["content"].tolist() == ["/new/3.wav", "/new/2.wav", "/new/0.wav"]
+    assert frame["label"].tolist() == ["zero", "one", "three"]
+    assert frame["row"].tolist() == [10, 11, 13]
+    assert frame["run_id"].tolist() == ["r1"] * 3
+    assert frame["output"].tolist()[:2] == [results.audio_uri(root, "a")] * 2
+    assert frame["output"].isna().tolist() == [False, False, True]
+    snapshot = pq.ParquetFile(results.snapshot_uri(root, "r9")).read()
+    assert snapshot.equals(made)
+    assert snapshot.schema.metadata[VERSION_KEY] == b"1"
+    assert snapshot.column_names == [*RESULT_SCHEMA.names, "label", "row"]
+
+
+def test_snapshot_before_anything_is_computed(root: str) -> None:
+    assert results.write_snapshot(FILES, root, "r1", plan(["a"]), None).num_rows == 0
+    assert pd.read_parquet(f"{root}/results.parquet").empty
+
+
+def test_snapshot_of_a_moved_root_names_the_audio_where_it_is_now(root: str, tmp_path: Path) -> None:
+    results.write_part(FILES, root, "r1", 0, [row("abc", output=results.audio_uri(root, "abc"))])
+    moved = tmp_path / "moved"
+    Path(root).rename(moved)
+    snapshot = results.write_snapshot(FILES, str(moved), "r2", plan(["abc"]), None)
+    assert snapshot["output"].to_pylist() == [f"{moved}/audio/ab/abc.flac"]
+
+
+def test_a_manifest_that_shrank_is_noticed(root: str) -> None:
+    results.write_part(FILES, root, "r1", 0, [row("a")])
+    with pytest.raises(ManifestError, match="row 5 was planned, but the manifest has only 1 rows now"):
+        results.write_snapshot(FILES, root, "r1", plan(["a"], [5]), pa.table({"label": ["x"]}))
+
+
+def _store(root: str, table: pa.Table) -> None:
+    path = Path(results.part_uri(root, "r1", 0))
+    path.parent.mkdir(parents=True)
+    pq.write_table(table, path)
+
+
+def test_a_part_of_a_newer_version(root: str) -> None:
+    _store(root, pa.table({"fingerprint": ["a"]}).replace_schema_metadata({VERSION_KEY: b"2"}))
+    with pytest.raises(ManifestError, match=r"part-00000.parquet: schema version 2 > 1.*Upgrade"):
+        results.read_history(FILES, root)
+
+
+def test_a_part_without_the_newest_columns_is_read(root: str) -> None:
+    older = {"fingerprint": ["a"], "pair_id": ["p"], "status": ["succeeded"], "finished_at": [START]}
+    _store(root, pa.table(older).replace_schema_metadata({VERSION_KEY: b"1"}))
+    assert results.read_history(FILES, root)["evaluations"].to_pylist() == [None]
+    assert results.write_snapshot(FILES, root, "r2", plan(["a"]), None)["status"].to_pylist() == ["succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"PAR1", "Delete this file"), (None, "not a result of timbreflow")],
+    ids=["damaged", "foreign"],
+)
+def test_what_is_no_part(root: str, data: bytes | None, message: str) -> None:
+    _store(root, pa.table({"x": [1]}))
+    if data is not None:
+        Path(results.part_uri(root, "r1", 0)).write_bytes(data)
+    with pytest.raises(ManifestError, match=message):
+        results.read_history(FILES, root)
+
+
+def test_on_s3(s3: str) -> None:
+    root = f"{s3}/output"
+    results.write_part(FILES, root, "r1", 0, [row("a")])
+    with pytest.raises(FileExistsError):
+        results.write_part(FILES, root, "r1", 0, [row("a")])
+    assert results.read_history(FILES, root)["fingerprint"].to_pylist() == ["a"]
+    results.write_snapshot(FILES, root, "r1", plan(["a"]), None)
+    with FILES.open(results.latest_uri(root)) as handle:
+        assert pq.read_table(handle)["output"].to_pylist() == [results.audio_uri(root, "a")]

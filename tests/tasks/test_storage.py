@@ -1,0 +1,264 @@
+"""Storage keeps its promises on a real disk and on a real S3 server: whole files or none, and errors that say where."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from s3fs import S3FileSystem
+
+from manifests.files import Files, FileStat, join
+from tasks import storage
+from tasks.storage import Storage, StorageError
+from tests.seaweed import DroppingRelay, SeaweedServer
+
+
+@pytest.fixture
+def files() -> Storage:
+    return Storage()
+
+
+@pytest.fixture(params=["local", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return an empty folder: the same promises hold on both kinds of storage."""
+    if request.param == "local":
+        return str(tmp_path)
+    folder: str = request.getfixturevalue("s3")
+    return folder
+
+
+def write(files: Files, uri: str, data: bytes) -> str:
+    with files.writing(uri) as stream:
+        stream.write(data)
+    return uri
+
+
+class TestReading:
+    def test_a_written_file_is_read_back(self, files: Storage, root: str) -> None:
+        uri = write(files, join(root, "deep/folder/sound.bin"), b"0123456789")
+        assert files.read(uri) == b"0123456789"
+        with files.open(uri) as stream:
+            assert stream.seek(4) == 4
+            assert stream.read(3) == b"456"
+            assert stream.seek(-2, os.SEEK_END) == 8
+            assert stream.read() == b"89"
+
+    def test_an_empty_file_is_a_file(self, files: Storage, root: str) -> None:
+        uri = write(files, join(root, "empty.bin"), b"")
+        assert files.read(uri) == b""
+        assert files.stat(uri).size == 0
+        assert files.exists(uri)
+
+    @pytest.mark.parametrize("name", ["a b.bin", "Größe é.bin", "100%.bin", "plus+and&.bin", "[1].bin", "a?b#c.bin"])
+    def test_any_name_is_a_name(self, files: Storage, root: str, name: str) -> None:
+        uri = write(files, join(root, name), b"data")
+        assert files.read(uri) == b"data"
+        assert files.find(root) == [uri]
+
+    @pytest.mark.parametrize("call", ["open", "read", "stat", "delete"])
+    def test_a_missing_file_is_named(self, files: Storage, root: str, call: str) -> None:
+        uri = join(root, "missing.bin")
+        with pytest.raises(FileNotFoundError, match=r"missing\.bin"):
+            getattr(files, call)(uri)
+        assert not files.exists(uri)
+
+    @pytest.mark.parametrize("call", ["open", "read", "stat"])
+    def test_a_folder_is_no_file(self, files: Storage, root: str, call: str) -> None:
+        write(files, join(root, "folder/file.bin"), b"data")
+        with pytest.raises(IsADirectoryError, match="folder"):
+            getattr(files, call)(join(root, "folder"))
+        assert files.exists(join(root, "folder"))
+        assert files.is_folder(join(root, "folder"))
+        assert not files.is_folder(join(root, "folder/file.bin"))
+        assert not files.is_folder(join(root, "fol"))
+
+    def test_a_version_changes_with_the_content(self, files: Storage, root: str) -> None:
+        uri = write(files, join(root, "file.bin"), b"old")
+        old = files.stat(uri)
+        write(files, uri, b"new")
+        assert old.size == files.stat(uri).size == 3
+        assert old.version
+        assert old.version != files.stat(uri).version
+
+
+class TestListing:
+    def test_find_lists_every_file_below_and_nothing_beside(self, files: Storage, root: str) -> None:
+        names = ["a/2.wav", "a/b/1.wav", "a/b.wav", "ab/3.wav"]
+        for name in names:
+            write(files, join(root, name), b"x")
+        assert files.find(join(root, "a")) == [join(root, name) for name in sorted(names[:3])]
+        assert files.find(root) == [join(root, name) for name in sorted(names)]
+
+    def test_find_in_an_absent_or_emptied_folder_is_empty(self, files: Storage, root: str) -> None:
+        uri = write(files, join(root, "emptied/file.bin"), b"x")
+        files.delete(uri)
+        assert files.find(join(root, "emptied")) == files.find(join(root, "absent")) == []
+        assert not files.exists(uri)
+
+    def test_glob_matches_files_only(self, files: Storage, root: str) -> None:
+        for name in ["1.wav", "2.flac", "deep/3.wav", "folder.wav/4.txt"]:
+            write(files, join(root, name), b"x")
+        assert files.glob(join(root, "*.wav")) == [join(root, "1.wav")]
+        assert files.glob(join(root, "**/*.wav")) == [join(root, "1.wav"), join(root, "deep/3.wav")]
+        assert files.glob(join(root, "*.ogg")) == []
+
+
+class TestWriting:
+    def test_a_file_appears_only_at_a_clean_exit(self, files: Storage, root: str) -> None:
+        uri = write(files, join(root, "file.bin"), b"old")
+        with files.writing(uri) as stream:
+            stream.write(b"new")
+            stream.flush()
+            assert files.read(uri) == b"old"
+            assert files.find(root) == [uri]
+        assert files.read(uri) == b"new"
+
+    def test_an_exception_leaves_the_old_file_and_nothing_else(self, files: Storage, root: str) -> None:
+        uri = write(files, join(root, "file.bin"), b"old")
+
+        def write_half() -> None:
+            with files.writing(uri) as stream:
+                stream.write(b"half")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            write_half()
+        assert files.read(uri) == b"old"
+        assert files.find(root) == [uri]
+
+    def test_a_large_file_survives_in_one_piece(self, files: Storage, root: str) -> None:
+        data = os.urandom(2 * storage.PART_BYTES + 12_345)
+        uri = write(files, join(root, "large.bin"), data)
+        assert files.stat(uri).size == len(data)
+        with files.open(uri) as stream:
+            stream.seek(storage.PART_BYTES - 1)
+            assert stream.read(2) == data[storage.PART_BYTES - 1 : storage.PART_BYTES + 1]
+        assert files.read(uri) == data
+
+    def test_nothing_half_written_lies_on_the_disk(self, files: Storage, tmp_path: Path) -> None:
+        write(files, str(tmp_path / "file.bin"), b"data")
+        files.create(str(tmp_path / "once.bin"), b"data")
+        assert {path.name for path in tmp_path.iterdir()} == {"file.bin", "once.bin"}
+
+
+class TestWritingOnce:
+    def test_the_second_writer_is_refused(self, files: Storage, root: str) -> None:
+        uri = join(root, "deep/once.bin")
+        files.create(uri, b"first")
+        with pytest.raises(FileExistsError, match=r"once\.bin"):
+            files.create(uri, b"second")
+        assert files.read(uri) == b"first"
+
+    def test_of_many_writers_one_wins(self, files: Storage, root: str) -> None:
+        uri = join(root, "once.bin")
+        start = threading.Barrier(8)
+
+        def claim(writer: int) -> int | None:
+            start.wait()
+            try:
+                files.create(uri, f"writer {writer}".encode())
+            except FileExistsError:
+                return None
+            return writer
+
+        with ThreadPoolExecutor(8) as pool:
+            winners = [winner for winner in pool.map(claim, range(8)) if winner is not None]
+        assert len(winners) == 1
+        assert files.read(uri) == f"writer {winners[0]}".encode()
+        assert files.find(root) == [uri]
+
+    def test_a_lost_answer_does_not_turn_the_writer_against_itself(
+        self, files: Storage, s3: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The PUT arrives, its answer does not, and it is sent again: what a retry inside botocore does."""
+        send = S3FileSystem.pipe_file
+
+        def send_twice(client: S3FileSystem, *args: object, **options: object) -> object:
+            send(client, *args, **options)
+            return send(client, *args, **options)
+
+        monkeypatch.setattr(S3FileSystem, "pipe_file", send_twice)
+        files.create(join(s3, "once.bin"), b"data")
+        assert files.read(join(s3, "once.bin")) == b"data"
+
+
+class TestIdentity:
+    def test_it_is_the_digest_of_the_bytes(self, files: Storage, root: str) -> None:
+        uri = write(files, join(root, "file.bin"), b"data")
+        assert files.identity(uri, {}) == hashlib.sha256(b"data").hexdigest()
+
+    def test_it_is_remembered_until_the_file_changes(self, files: Storage, root: str) -> None:
+        uri = write(files, join(root, "file.bin"), b"old")
+        size, version = files.stat(uri)
+        assert files.identity(uri, {(uri, size, version): "remembered"}) == "remembered"
+        memo: dict[tuple[str, int, str], str] = {}
+        old = files.identity(uri, memo)
+        assert memo == {(uri, size, version): old}
+        write(files, uri, b"new")
+        assert files.identity(uri, memo) == hashlib.sha256(b"new").hexdigest()
+
+    def test_the_version_is_what_is_compared(self, files: Storage, tmp_path: Path) -> None:
+        path = tmp_path / "file.bin"
+        path.write_bytes(b"data")
+        assert files.stat(str(path)) == FileStat(4, str(path.stat().st_mtime_ns))
+
+
+class TestFaults:
+    @pytest.mark.parametrize("call", ["read", "stat", "exists", "find", "delete"])
+    def test_wrong_credentials_are_a_storage_error(self, s3: str, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+        write(Storage(), join(s3, "file.bin"), b"data")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        with pytest.raises(StorageError, match=rf"{s3}/file\.bin"):
+            getattr(Storage(), call)(join(s3, "file.bin"))
+
+    @pytest.mark.usefixtures("s3")
+    def test_a_missing_bucket_is_missing(self, files: Storage) -> None:
+        uri = "s3://timbreflow-absent/file.bin"
+        with pytest.raises(FileNotFoundError):
+            files.read(uri)
+        assert not files.exists(uri)
+        assert files.find("s3://timbreflow-absent") == []
+        with pytest.raises((StorageError, FileNotFoundError), match="absent"):
+            write(files, uri, b"data")
+
+    def test_dropped_connections_are_tried_again(
+        self, s3: str, seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uri = write(Storage(), join(s3, "file.bin"), b"data")
+        with DroppingRelay(seaweed.address, drops=2) as relay:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", relay.endpoint)
+            assert Storage().read(uri) == b"data"
+            assert relay.connections > 2
+
+    def test_a_server_that_stays_away_is_a_storage_error(
+        self, files: Storage, s3: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(storage, "ATTEMPTS", 2)
+        monkeypatch.setattr(storage, "ROUNDS", 1)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        with pytest.raises(StorageError, match=rf"cannot write '{s3}/file\.bin'"):
+            write(files, join(s3, "file.bin"), b"data")
+
+    def test_a_file_where_a_folder_is_needed_is_a_storage_error(self, files: Storage, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"data")
+        with pytest.raises(StorageError, match="cannot read"):
+            files.read(str(tmp_path / "file" / "below.bin"))
+
+    @pytest.mark.parametrize("call", [Storage.read, Storage.find])
+    def test_what_may_not_be_read_is_a_storage_error(
+        self, files: Storage, tmp_path: Path, call: Callable[[Storage, str], object]
+    ) -> None:
+        if os.geteuid() == 0:
+            pytest.skip("root may read everything")
+        locked = tmp_path / "locked"
+        locked.mkdir(mode=0o000)
+        try:
+            with pytest.raises(StorageError, match="locked"):
+                call(files, str(locked))
+        finally:
+            locked.chmod(0o700)
