@@ -15,7 +15,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.progress import shown_progress
 from flows.window import in_flight
 from manifests.files import absolute
-from stylecore.settings import Settings
+from stylecore.settings import PRESETS, Settings
 from tasks.devices import shards_at_a_time
 from tasks.interruption import clear_stop, request_stop
 from tasks.options import RunOptions
@@ -24,15 +24,17 @@ from tasks.report import Run, RunSummary, close_run, renew_snapshot, summary_mar
 from tasks.shards import Committed, shard_groups, synthesise_shards
 
 MAX_THREADS = 64
+DEFAULT_SETTINGS = PRESETS["default"]
+DEFAULT_OPTIONS = RunOptions()
 
 
 class NothingComputed(Exception):
     """Every pair of the run failed: most likely one cause, which the first message names."""
 
 
-@flow(name="cross-synthesis", task_runner=ThreadPoolTaskRunner(max_workers=MAX_THREADS))
+@flow(name="cross-synthesis", task_runner=ThreadPoolTaskRunner(max_workers=MAX_THREADS))  # type: ignore[arg-type]
 def cross_synthesis(
-    manifest: str, output: str, settings: Settings = Settings(), options: RunOptions = RunOptions()
+    manifest: str, output: str, settings: Settings = DEFAULT_SETTINGS, options: RunOptions = DEFAULT_OPTIONS
 ) -> State[RunSummary]:
     """Synthesise every pair of a manifest that is new, changed, or failed for a passing reason.
 
@@ -103,7 +105,7 @@ def _compute(run: Run, planned: Plan, committed: list[Committed]) -> None:
 
 
 def _publish(summary: RunSummary) -> RunSummary:
-    create_markdown_artifact(summary_markdown(summary), key="cross-synthesis-summary", description=summary.run_id)
+    _ = create_markdown_artifact(summary_markdown(summary), key="cross-synthesis-summary", description=summary.run_id)
     return summary
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -53,7 +54,7 @@ def shown_progress(pending: int) -> Iterator[Display]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
-        artifact = create_progress_artifact(progress=0.0, description=f"{pending} pairs to compute")
+        artifact = cast(UUID, create_progress_artifact(progress=0.0, description=f"{pending} pairs to compute"))
         display = Display(bar, pending, artifact)
         yield display
         display.tick()

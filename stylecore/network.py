@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -36,6 +37,9 @@ def frame_mask(frames: Tensor, n_frames: int) -> Tensor:
 
 class AlexNet3x3(nn.Module):
     """Five 3 x 3 convolutions with batch norm, ReLU and two average poolings; a classifier used in training only."""
+
+    input_mean: Tensor
+    input_scale: Tensor
 
     def __init__(self, channels: Sequence[int] = CHANNELS, classes: int = CLASSES) -> None:
         super().__init__()
@@ -76,9 +80,12 @@ class Encoder(nn.Module):
     Parameters
     ----------
     network : AlexNet3x3
-        Its running statistics are folded into the filters, `w' = w g / s` and `b' = b - m g / s`: batch norm of a frozen
-        network is a constant scale and shift per filter.
+        Its running statistics are folded into the filters, `w' = w g / s` and `b' = b - m g / s`: batch norm of a
+        frozen network is a constant scale and shift per filter.
     """
+
+    input_mean: Tensor
+    input_scale: Tensor
 
     def __init__(self, network: AlexNet3x3) -> None:
         super().__init__()
@@ -90,7 +97,7 @@ class Encoder(nn.Module):
         self.register_buffer("input_mean", network.input_mean.detach().float().clone())
         self.register_buffer("input_scale", network.input_scale.detach().float().clone())
         # Channels last: a convolution's result is then, row by row, the matrix whose Gram matrix style needs.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
         self.eval().requires_grad_(False)
 
     def forward(self, picture: Tensor, frames: Tensor | None = None, depth: int = len(CHANNELS)) -> list[Tensor]:
@@ -129,6 +136,10 @@ def _masked(x: Tensor, frames: Tensor | None) -> Tensor:
 
 
 def _folded(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     gain = norm.weight / (norm.running_var + norm.eps).sqrt()
     filters = (convolution.weight * gain[:, None, None, None]).detach().float()
     return filters.contiguous(memory_format=torch.channels_last), (
@@ -190,7 +201,9 @@ def random_encoder(seed: int, calibration: Tensor) -> Encoder:
     network.input_mean.copy_(calibration.mean())
     network.input_scale.copy_(1.0 / calibration.std())
     for norm in network.norms:
-        norm.momentum = None  # cumulative average: one pass over the calibration pictures sets the statistics
+        cast(
+            nn.BatchNorm2d, norm
+        ).momentum = None  # cumulative average: one pass over the calibration pictures sets the statistics
     with torch.no_grad():
         network.train().features(calibration)
     return Encoder(network)

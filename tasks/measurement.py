@@ -86,7 +86,9 @@ class RowContext:
 
 def _measure_success(outcome: Outcome, run: RowContext, cache: ByteLimitedCache, began: float) -> Measured:
     synthesis, content, style = outcome.synthesis, outcome.content, outcome.style
-    assert synthesis is not None and content is not None and style is not None
+    assert synthesis is not None
+    assert content is not None
+    assert style is not None
     waveform = synthesis.waveform.numpy()
     gain = output_gain(waveform, content)
     rate = outcome.settings.sample_rate

@@ -85,7 +85,8 @@ def make_plan(
     Returns
     -------
     pa.Table
-        One row per pair, sorted by shard: the manifest's columns, identities, settings, fingerprint, shard, batch, action.
+        One row per pair, sorted by shard: the manifest's columns, identities, settings, fingerprint,
+        shard, batch and action.
     Plan
         Its summary; `uri` is empty until the table is written.
     dict
@@ -123,7 +124,7 @@ def pending_rows(planned: pa.Table) -> pa.Table:
 
 
 def with_fingerprints(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Settings) -> pa.Table:
-    """Add identities, the resolved settings as JSON (the pair's own seed among them) and the fingerprint to every pair."""
+    """Add identities, resolved settings as JSON (with the pair's own seed) and the fingerprint to every pair."""
     digest = weights_digest(encoder_on("cpu"))
     resolved: dict[str, dict] = {}
     added: dict[str, list[str]] = {"content_identity": [], "style_identity": [], "settings": [], "fingerprint": []}
@@ -210,4 +211,4 @@ def plan_run(manifest: str, output: str, settings: Settings, options: RunOptions
     return replace(plan, uri=uri)
 
 
-plan = task(plan_run, name="plan", cache_policy=NO_CACHE)
+plan = task(name="plan", cache_policy=NO_CACHE)(plan_run)

@@ -151,4 +151,4 @@ def summary_markdown(summary: RunSummary) -> str:
     return "\n".join([*lines, "", f"Results: `{summary.results}`"])
 
 
-renew_snapshot = task(write_run_snapshot, name="renew snapshot", cache_policy=NO_CACHE)
+renew_snapshot = task(name="renew snapshot", cache_policy=NO_CACHE)(write_run_snapshot)

@@ -111,4 +111,4 @@ def _cache(limit_bytes: int) -> ByteLimitedCache:
     return ByteLimitedCache(limit_bytes)
 
 
-synthesise_shards = task(compute_shards, name="synthesise shards", cache_policy=NO_CACHE)
+synthesise_shards = task(name="synthesise shards", cache_policy=NO_CACHE)(compute_shards)

@@ -62,7 +62,7 @@ def train(
     samples = torch.from_numpy(training.samples)
     programs = torch.from_numpy(training.programs)
     torch.manual_seed(seed)
-    network = AlexNet3x3().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = AlexNet3x3().to(memory_format=torch.channels_last)
     _standardise_input(network, samples)
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))

@@ -151,7 +151,7 @@ def test_tensors_that_do_not_fit_are_refused(weights: Path, fault: str) -> None:
     else:
         tensors[name] = tensors[name][:, :, :, :2].contiguous()
     save_file(tensors, weights, metadata={"architecture": ARCHITECTURE})
-    with pytest.raises(WeightsError, match=r"network\.safetensors: .*convolutions"):
+    with pytest.raises(WeightsError, match=r"(?s)network\.safetensors: .*convolutions"):
         load_network(weights)
 
 

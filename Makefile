@@ -1,0 +1,40 @@
+# Two commands do everything, each by itself: `make demo` and `make test`.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_OUTPUT := output/demo
+
+# A Prefect of the project's own: a user's profile, and the server it may name, are left alone.
+export PREFECT_HOME := $(CURDIR)/.prefect
+unexport PREFECT_API_URL PREFECT_PROFILE
+
+.PHONY: demo test lint lock clean
+
+demo: $(VENV)/installed
+	$(BIN)/timbreflow run manifests/examples/demo.parquet $(DEMO_OUTPUT)
+
+test: $(VENV)/installed lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Pins what pyproject.toml allows today, on Linux with Python 3.11.
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[dev]'
+	$(VENV)-lock/bin/python -m pip freeze --exclude-editable > requirements.lock
+	rm -rf $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) .prefect output

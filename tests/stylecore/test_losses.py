@@ -1,0 +1,219 @@
+"""The four terms: against a transcription in NumPy, their gradients, and each pair of a batch against itself alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from stylecore.envelopes import resampled, spectral_envelope, temporal_envelope
+from stylecore.losses import LossTerms, Objective, encode_content, encode_style, gram, relative_distance
+from stylecore.network import AlexNet3x3, Encoder
+from stylecore.settings import Settings
+from tests.reference import losses_numpy as reference
+
+TERMS = LossTerms._fields
+BINS = 13
+LOG = Settings(style_bands=4)
+PAPER = Settings(
+    style_bands=1, style_layers=(1, 2, 3, 4, 5), content_layers=(2, 5), temporal_reference="style", envelopes="energy"
+)
+VARIANTS = pytest.mark.parametrize("settings", [LOG, PAPER], ids=["log", "energy"])
+
+
+@pytest.fixture(scope="module")
+def exact(small_network: AlexNet3x3) -> Encoder:
+    """Return the small network's encoder in float64."""
+    return Encoder(small_network).double()
+
+
+def _pictures(*frames: int, seed: int = 0) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [3.0 * torch.rand(BINS, n, generator=generator, dtype=torch.float64) for n in frames]
+
+
+def _objective(encoder: Encoder, contents: list[Tensor], styles: list[Tensor], settings: Settings) -> Objective:
+    return Objective(
+        encoder,
+        [encode_content(encoder, c, settings) for c in contents],
+        [encode_style(encoder, s, settings) for s in styles],
+        settings,
+    )
+
+
+def _padded(pictures: list[Tensor], value: float = 0.0) -> Tensor:
+    longest = max(p.shape[1] for p in pictures)
+    return torch.stack([torch.nn.functional.pad(p, (0, longest - p.shape[1]), value=value) for p in pictures])
+
+
+@VARIANTS
+@pytest.mark.parametrize("frames", [(12, 12), (11, 7), (6, 15)])
+def test_every_term_is_the_equations(
+    exact: Encoder, small_network: AlexNet3x3, settings: Settings, frames: tuple[int, int]
+) -> None:
+    contents, styles, starts = (
+        _pictures(*frames),
+        _pictures(9, 14, seed=1),
+        [p - 0.4 for p in _pictures(*frames, seed=2)],  # some of it below silence, where an optimiser may go
+    )
+    found = _objective(exact, contents, styles, settings)(_padded(starts, value=7.7))
+    arrays = reference.network_arrays(small_network)
+    for item in range(2):
+        x, c, s = (p[item].numpy() for p in (starts, contents, styles))
+        expected = reference.terms(x, c, s, arrays, settings)
+        for name in TERMS:
+            # The encoder keeps its folded filters in float32, hence not to the last digit.
+            assert getattr(found, name)[item].item() == pytest.approx(expected[name], rel=2e-5), name
+
+
+@VARIANTS
+def test_content_and_style_are_at_zero_distance_from_themselves(exact: Encoder, settings: Settings) -> None:
+    (picture,) = _pictures(12)
+    terms = _objective(exact, [picture], [picture], settings)(picture[None])
+    assert all(value.item() < 1e-20 for value in terms)
+
+
+@VARIANTS
+def test_each_term_looks_at_its_own_target(exact: Encoder, settings: Settings) -> None:
+    content, style = _pictures(12, 12)
+    objective = _objective(exact, [content], [style], settings)
+    at_content, at_style = objective(content[None]), objective(style[None])
+    temporal_at = at_content if settings.temporal_reference == "content" else at_style
+    assert at_content.content.item() < 1e-20 < at_style.content.item()
+    assert at_style.style.item() < 1e-20 < at_content.style.item()
+    assert at_style.spectral.item() < 1e-20 < at_content.spectral.item()
+    assert temporal_at.temporal.item() < 1e-20
+
+
+def test_the_total_weighs_each_term() -> None:
+    terms = LossTerms(*(torch.tensor([v, 2 * v]) for v in (1.0, 10.0, 100.0, 1000.0)))
+    weights = torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 0.0]])
+    assert terms.total(weights).tolist() == [4321.0, 20.0]
+
+
+@pytest.mark.parametrize("name", TERMS)
+@VARIANTS
+@pytest.mark.parametrize("case", ["sound", "silence", "padded"])
+def test_gradients_are_the_numerical_ones(exact: Encoder, settings: Settings, name: str, case: str) -> None:
+    frames = (6, 6) if case == "sound" else (6, 4)
+    contents, styles = _pictures(*frames), _pictures(7, 5, seed=1)
+    if case == "silence":
+        frames = (6, 6)
+        contents = _pictures(*frames)
+        point = torch.zeros(2, BINS, 6, dtype=torch.float64)
+    else:
+        point = _padded(_pictures(*frames, seed=3))
+    objective = _objective(exact, contents, styles, settings)
+    assert torch.autograd.gradcheck(lambda p: getattr(objective(p), name), point.requires_grad_(), atol=1e-6)
+
+
+@VARIANTS
+def test_a_silent_target_leaves_losses_and_gradients_finite(exact: Encoder, settings: Settings) -> None:
+    silence = torch.zeros(BINS, 8, dtype=torch.float64)
+    objective = _objective(exact, [silence], [silence], settings)
+    point = _padded(_pictures(8)).requires_grad_()
+    terms = objective(point)
+    (gradient,) = torch.autograd.grad(terms.total(torch.ones(1, 4, dtype=torch.float64)).sum(), point)
+    assert bool(torch.isfinite(torch.stack(terms)).all())
+    assert bool(torch.isfinite(gradient).all())
+
+
+def _loss_and_gradient(objective: Objective, point: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    point = point.clone().requires_grad_()
+    loss = getattr(objective(point), name)
+    return loss.detach(), torch.autograd.grad(loss.sum(), point)[0]
+
+
+@pytest.mark.parametrize("frames", [(31, 21, 6), (29, 29, 29)])
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(), Settings(**{**PAPER.model_dump(), "style_layers": (1, 5), "content_layers": (4,)})],
+    ids=["default", "energy"],
+)
+def test_a_pair_in_a_batch_is_the_pair_alone(
+    encoder: Encoder, picture_of: Callable[[str, int], Tensor], settings: Settings, frames: tuple[int, ...]
+) -> None:
+    names = ("harp_phrase", "singing_phrase", "drum_loop")
+    contents = [picture_of(name, 4_800)[:, :n].contiguous() for name, n in zip(names, frames, strict=True)]
+    styles = [picture_of(name, n) for name, n in (("violin_sustained", 4_000), ("glass_rub", 2_000), ("harp_phrase", 3_000))]
+    generator = torch.Generator().manual_seed(0)
+    starts = [1.5 + torch.randn(257, n, generator=generator) for n in frames]
+    batch = _objective(encoder, contents, styles, settings)
+    singles = [_objective(encoder, [c], [s], settings) for c, s in zip(contents, styles, strict=True)]
+    for name in TERMS:
+        losses, gradients = _loss_and_gradient(batch, _padded(starts, value=5.0), name)
+        for item, (single, start) in enumerate(zip(singles, starts, strict=True)):
+            loss, gradient = _loss_and_gradient(single, start[None], name)
+            own = start.shape[1]
+            assert losses[item].item() == pytest.approx(loss.item(), rel=1e-5), name
+            assert (gradients[item, :, :own] - gradient[0]).norm() <= 1e-5 * gradient.norm(), name
+            assert gradient.norm() > 0, name
+            assert not gradients[item, :, own:].any(), name  # padding gets no gradient
+
+
+def test_a_gram_matrix_is_a_mean_over_its_band() -> None:
+    generator = torch.Generator().manual_seed(0)
+    encoding = torch.randn(2, 3, 7, 5, generator=generator, dtype=torch.float64)
+    found = gram(encoding, None, 3)  # rows 0-2, 3-5 and 6
+    assert found.shape == (2, 3, 3, 3)
+    for band, rows in enumerate((slice(0, 3), slice(3, 6), slice(6, 7))):
+        part = encoding[:, :, rows].numpy()
+        expected = np.einsum("bift,bjft->bij", part, part) / (part.shape[2] * 5)
+        np.testing.assert_allclose(found[:, band].numpy(), expected, rtol=1e-12)
+
+
+def test_a_gram_matrix_divides_by_own_columns() -> None:
+    encoding = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    encoding[1, :, :, 4:] = 0.0
+    padded = gram(encoding, torch.tensor([6, 4]), 2)
+    torch.testing.assert_close(padded[0], gram(encoding[:1], None, 2)[0])
+    torch.testing.assert_close(padded[1], gram(encoding[1:, :, :, :4], None, 2)[0])
+
+
+@pytest.mark.parametrize("bands", [4, 5, 64])
+def test_there_are_at_most_as_many_bands_as_rows(bands: int) -> None:
+    encoding = torch.randn(1, 2, 4, 6, generator=torch.Generator().manual_seed(0))
+    assert gram(encoding, None, bands).shape == (1, 4, 2, 2)
+
+
+def test_one_gram_matrix_forgets_frequency_and_bands_do_not() -> None:
+    encoding = torch.randn(1, 3, 8, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    upside_down = encoding.flip(2)
+    torch.testing.assert_close(gram(encoding, None, 1), gram(upside_down, None, 1))
+    assert relative_distance(gram(upside_down, None, 4), gram(encoding, None, 4)).item() > 0.05
+
+
+def test_gram_matrices_forget_the_order_in_time() -> None:
+    encoding = torch.randn(1, 3, 8, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(gram(encoding, None, 4), gram(encoding.flip(3), None, 4))
+
+
+def test_energy_envelopes_add_up_the_energy() -> None:
+    (picture,) = _pictures(9)
+    power = (0.01 * torch.expm1(picture)) ** 2
+    temporal = temporal_envelope(picture[None], "energy")
+    spectral = spectral_envelope(picture[None], None, "energy")
+    torch.testing.assert_close(temporal, power.sum(0)[None, None])
+    torch.testing.assert_close(spectral, power.mean(1)[None, None])
+    torch.testing.assert_close(temporal.sum(), 9 * spectral.sum())
+
+
+def test_a_resampled_envelope_keeps_its_ends_and_its_line() -> None:
+    line = torch.linspace(0.0, 6.0, 4)[None, None]
+    torch.testing.assert_close(resampled(line, 7), torch.linspace(0.0, 6.0, 7)[None, None])
+
+
+def test_targets_hold_no_graph_and_know_their_size(exact: Encoder) -> None:
+    encoder = copy.deepcopy(exact).requires_grad_(True)
+    (picture,) = _pictures(10)
+    content, style = encode_content(encoder, picture, LOG), encode_style(encoder, picture, LOG)
+    tensors = [*content.encodings.values(), content.temporal, *style.grams.values(), style.spectral, style.temporal]
+    assert not any(t.requires_grad for t in tensors)
+    assert content.frames == 10
+    assert sorted(content.encodings) == [2, 3]
+    assert sorted(style.grams) == [1, 2, 3]
+    assert content.n_bytes + style.n_bytes == sum(8 * t.numel() for t in tensors)
