@@ -33,7 +33,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[dev]'
-	$(VENV)-lock/bin/python -m pip freeze --exclude-editable > requirements.lock
+	$(VENV)-lock/bin/python -m pip freeze --all --exclude pip --exclude-editable > requirements.lock
 	rm -rf $(VENV)-lock
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from flows.environment import set_defaults
+from flows.environment import set_defaults, start_embedded_server
 from manifests.schema import ManifestError
 from stylecore.errors import StylecoreError
 from stylecore.settings import PRESETS, Settings, preset
@@ -107,7 +108,9 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
     from flows.tables import results_table, run_report
     from tasks.report import RunSummary, read_results
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Python's own would end us with the server left running
     try:
+        start_embedded_server()
         state = cross_synthesis(manifest, output, settings, options, return_state=True)
     except (KeyboardInterrupt, TerminationSignal):
         errors.print("[bold yellow]Interrupted.[/] What is committed stays; run the same command again to go on.")

@@ -13,11 +13,11 @@ from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.progress import shown_progress
-from flows.window import in_flight
+from flows.window import work_through
 from manifests.files import absolute
 from stylecore.settings import PRESETS, Settings
 from tasks.devices import shards_at_a_time
-from tasks.interruption import clear_stop, request_stop
+from tasks.interruption import clear_stop
 from tasks.options import RunOptions
 from tasks.planning import Plan, plan
 from tasks.report import Run, RunSummary, close_run, renew_snapshot, summary_markdown
@@ -66,15 +66,15 @@ def cross_synthesis(
     committed: list[Committed] = []
     try:
         _compute(run, planned, committed)
+        summary = close_run(run, planned, committed, "completed")
     except (KeyboardInterrupt, TerminationSignal):
-        request_stop()
         _publish(close_run(run, planned, committed, "interrupted"))
         raise
     except Exception as error:
-        request_stop()
         _publish(close_run(run, planned, committed, "failed", str(error)))
         raise
-    return _ended(_publish(close_run(run, planned, committed, "completed")))
+    _publish(summary)
+    return _ended(summary)
 
 
 def begin_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> Run:
@@ -90,23 +90,32 @@ def _compute(run: Run, planned: Plan, committed: list[Committed]) -> None:
     if not planned.shards:
         return
     renewed = time.monotonic()
+
+    def tick() -> None:
+        nonlocal renewed
+        display.tick()
+        if time.monotonic() - renewed > run.options.snapshot_every_s:
+            renew_snapshot(run, planned)
+            renewed = time.monotonic()
+
     with shown_progress(planned.counts.pending) as display:
-        groups = in_flight(
+        work_through(
             lambda shards: synthesise_shards.submit(planned.uri, shards, run.output, run.run_id, run.options),
             shard_groups(planned.shards),
             shards_at_a_time(run.options),
-            display.tick,
+            committed.append,
+            tick,
         )
-        for group in groups:
-            committed.append(group)
-            if time.monotonic() - renewed > run.options.snapshot_every_s:
-                renew_snapshot(run, planned)
-                renewed = time.monotonic()
 
 
-def _publish(summary: RunSummary) -> RunSummary:
-    _ = create_markdown_artifact(summary_markdown(summary), key="cross-synthesis-summary", description=summary.run_id)
-    return summary
+def _publish(summary: RunSummary) -> None:
+    """Show the summary in Prefect; the run is closed already, and does not fail with the server."""
+    try:
+        create_markdown_artifact(  # type: ignore[unused-coroutine]
+            summary_markdown(summary), key="cross-synthesis-summary", description=summary.run_id
+        )
+    except Exception as error:
+        get_run_logger().warning("the summary is not in Prefect: %s", error)
 
 
 def _ended(summary: RunSummary) -> State[RunSummary]:

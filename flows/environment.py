@@ -1,8 +1,11 @@
-"""Defaults for Prefect on a machine of one's own; imported before Prefect is. The user's own variables win."""
+"""Prefect on a machine of one's own: defaults, set before Prefect is imported, and the embedded server."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from contextlib import suppress
 
 DEFAULTS = {
     "DO_NOT_TRACK": "1",
@@ -18,3 +21,22 @@ def set_defaults() -> None:
     """Put the defaults into the environment where the user has not set anything."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def start_embedded_server() -> None:
+    """Start Prefect's embedded server, unless the user names one, deaf to Ctrl-C.
+
+    A terminal sends Ctrl-C to the server too; it would be gone before the run is closed, and Prefect's client would try
+    for a minute to tell it. A process inherits the signals that the thread starting it holds back.
+    """
+    thread = threading.Thread(target=_start_embedded_server, daemon=True)
+    thread.start()
+    thread.join()
+
+
+def _start_embedded_server() -> None:
+    from prefect.client.orchestration import get_client
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with suppress(RuntimeError):  # the flow tries again, and says what is wrong
+        get_client(sync_client=True)

@@ -22,7 +22,8 @@ class Display:
     """Shows how many of the pending pairs are done; `tick` is cheap and may be called at any time."""
 
     def __init__(self, bar: Progress, pending: int, artifact: UUID) -> None:
-        self._bar, self._pending, self._artifact = bar, pending, artifact
+        self._bar, self._pending = bar, pending
+        self._artifact: UUID | None = artifact
         self._row = bar.add_task("pairs", total=pending, evaluations=0, failed="")
         self._shown_at = time.monotonic()
 
@@ -35,8 +36,13 @@ class Display:
             self.report()
 
     def report(self) -> None:
-        """Tell Prefect."""
-        update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * PROGRESS.pairs / self._pending))
+        """Tell Prefect; a server that is gone is not asked again, and no reason to stop computing."""
+        if self._artifact is None:
+            return
+        try:
+            update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * PROGRESS.pairs / self._pending))
+        except Exception:
+            self._artifact = None
 
 
 @contextmanager

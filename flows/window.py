@@ -3,40 +3,59 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from prefect.futures import PrefectFuture
+
+from tasks.interruption import request_stop
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TICK_S = 0.5
+PATIENCE_S = 15.0
+"""What a shard that was asked to stop gets to finish its evaluation, or its commit."""
 
 
-def in_flight(
+def work_through(
     submit: Callable[[Item], PrefectFuture[Result]],
     items: Sequence[Item],
     width: int,
+    take: Callable[[Result], None],
     on_tick: Callable[[], None] = lambda: None,
-) -> Iterator[Result]:
-    """Submit items, at most `width` at a time, and yield results as they come.
+) -> None:
+    """Submit items, at most `width` at a time, and take results as they come.
 
-    `on_tick` is called about twice a second while nothing arrives: the caller's thread never sleeps through a signal.
-    A task's exception is raised here.
+    `on_tick` is called about twice a second: the caller's thread never sleeps through a signal. A task's exception is
+    raised here. Whatever ends the work early, a signal included, the tasks in flight are asked to stop first, and what
+    they did until then is taken.
     """
     done: queue.SimpleQueue[PrefectFuture[Result]] = queue.SimpleQueue()
     waiting = list(reversed(items))
     running = 0
-    while waiting or running:
-        while waiting and running < width:
-            submit(waiting.pop()).add_done_callback(done.put)
-            running += 1
-        try:
-            future = done.get(timeout=TICK_S)
-        except queue.Empty:
+    try:
+        while waiting or running:
+            while waiting and running < width:
+                submit(waiting.pop()).add_done_callback(done.put)
+                running += 1
+            with suppress(queue.Empty):
+                future = done.get(timeout=TICK_S)
+                running -= 1
+                take(future.result())
             on_tick()
-            continue
-        running -= 1
-        on_tick()
-        yield future.result()
+    except BaseException:
+        request_stop()
+        _take_the_rest(done, running, take)
+        raise
+
+
+def _take_the_rest(done: queue.SimpleQueue[PrefectFuture[Result]], running: int, take: Callable[[Result], None]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    with suppress(queue.Empty):
+        for _ in range(running):
+            future = done.get(timeout=max(0.0, deadline - time.monotonic()))
+            with suppress(Exception):  # the first reason is the one to hear about
+                take(future.result())

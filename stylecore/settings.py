@@ -44,7 +44,7 @@ class Settings(BaseModel):
     )
     optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="how the spectrogram is optimised")
     learning_rate: float = Field(0.1, gt=0, le=10, description="step of Adam; L-BFGS finds its own")
-    iterations: int = Field(120, ge=1, le=10_000, description="evaluations of the objective, at most")
+    iterations: int = Field(60, ge=1, le=10_000, description="evaluations of the objective, at most")
     tolerance: float = Field(
         1e-4, ge=0, lt=1, description="a pair stops when ten evaluations lower its loss by less than this share"
     )

@@ -51,8 +51,7 @@ def frame_count(n_samples: int, sample_rate: int) -> int:
 
 @lru_cache(maxsize=16)
 def _window(sample_rate: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # one made within inference mode could never be used for a gradient
-        return torch.hann_window(win_length(sample_rate), dtype=dtype, device=device)
+    return torch.hann_window(win_length(sample_rate), dtype=dtype, device=device)
 
 
 def stft(waveform: Tensor, sample_rate: int) -> Tensor:

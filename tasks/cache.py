@@ -41,11 +41,13 @@ class ByteLimitedCache:
                 self._values.move_to_end(key)
                 return self._values[key]  # type: ignore[return-value]
         value = compute()
+        if value.n_bytes > self.limit_bytes:
+            return value
         with self._lock:
             if key not in self._values:
                 self._values[key] = value
                 self.n_bytes += value.n_bytes
-            while self.n_bytes > self.limit_bytes and self._values:
+            while self.n_bytes > self.limit_bytes:
                 _, dropped = self._values.popitem(last=False)
                 self.n_bytes -= dropped.n_bytes
         return value

@@ -18,7 +18,7 @@ from stylecore.settings import CORE_VERSION
 from stylecore.spectrogram import magnitude, stft
 from tasks.audio import decode_flac, encode_flac, pcm_to_float, samples_sha256
 from tasks.cache import ByteLimitedCache
-from tasks.synthesis import Outcome
+from tasks.synthesis import Outcome, error_type_of
 
 PEAK_LIMIT_DB = -1.0
 Samples = NDArray[np.float32]
@@ -68,7 +68,7 @@ def measure(outcome: Outcome, run: RowContext, cache: ByteLimitedCache) -> Measu
     try:
         measured = _measure_success(outcome, run, cache, began) if outcome.error_type is None else None
     except Exception as error:  # a figure that cannot be computed must not take the shard with it
-        outcome.fail("internal", f"{type(error).__name__}: {error}")
+        outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
         measured = None
     return measured or Measured(_common_row(outcome, run), None)
 

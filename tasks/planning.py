@@ -124,10 +124,11 @@ def pending_rows(planned: pa.Table) -> pa.Table:
 
 
 def with_fingerprints(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Settings) -> pa.Table:
-    """Add identities, resolved settings as JSON (with the pair's own seed) and the fingerprint to every pair."""
+    """Add identities (null: not readable), settings as JSON (with the pair's own seed) and fingerprint to every pair."""
     digest = weights_digest(encoder_on("cpu"))
     resolved: dict[str, dict] = {}
-    added: dict[str, list[str]] = {"content_identity": [], "style_identity": [], "settings": [], "fingerprint": []}
+    names = ("content_identity", "style_identity", "settings", "fingerprint")
+    added: dict[str, list[str | None]] = {name: [] for name in names}
     for row in pairs.to_pylist():
         own = {name: row[name] for name in ROW_SETTINGS if row[name] is not None}
         own.setdefault("seed", seed_for(settings.seed, row["pair_id"]))
@@ -136,9 +137,10 @@ def with_fingerprints(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Se
         if key not in resolved:  # a corpus has few different settings, and validation costs more than a look-up
             resolved[key] = settings.resolve(own).model_dump(mode="json")
         text = json.dumps({**resolved[key], "seed": seed}, sort_keys=True)
-        content, style = sounds[row["content"]].identity, sounds[row["style"]].identity
-        print_ = fingerprint(content, style, text, digest, CORE_VERSION)
-        for name, value in zip(added, (content, style, text, print_), strict=True):
+        content, style = sounds[row["content"]], sounds[row["style"]]
+        identities = content.identity_for(row["pair_id"]), style.identity_for(row["pair_id"])
+        print_ = fingerprint(*identities, text, digest, CORE_VERSION)
+        for name, value in zip(added, (content.sha256, style.sha256, text, print_), strict=True):
             added[name].append(value)
     for name, values in added.items():
         pairs = pairs.append_column(name, pa.array(values, pa.string()))

@@ -46,8 +46,8 @@ def synthesise_single(content: str, style: str, out: str, settings: Settings, de
         "pair_id": "single",
         "content": chosen[0].uri,
         "style": chosen[1].uri,
-        "content_identity": chosen[0].identity,
-        "style_identity": chosen[1].identity,
+        "content_identity": chosen[0].sha256,
+        "style_identity": chosen[1].sha256,
         "settings": text,
         "fingerprint": fingerprint(chosen[0].identity, chosen[1].identity, text, digest, CORE_VERSION),
     }

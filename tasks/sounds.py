@@ -40,6 +40,20 @@ class Sound(NamedTuple):
     identity: str
     duration_s: float
 
+    @property
+    def readable(self) -> bool:
+        """Whether the identity is that of its bytes."""
+        return not self.identity.startswith(UNREADABLE)
+
+    @property
+    def sha256(self) -> str | None:
+        """The identity; None for a sound that cannot be read."""
+        return self.identity if self.readable else None
+
+    def identity_for(self, pair_id: str) -> str:
+        """Return what a fingerprint rests on: unknown sounds of different pairs are never taken for the same."""
+        return self.identity if self.readable else f"{self.identity}:{pair_id}"
+
 
 def memo_uri(root: str) -> str:
     """Return where an output root remembers the sounds it has met."""
@@ -58,7 +72,7 @@ def read_memo(root: str, files: Files) -> dict[str, Sound]:
 
 def write_memo(root: str, sounds: Iterable[Sound], files: Files) -> None:
     """Remember the readable sounds of a run, and no others: what a run does not name is looked at again."""
-    readable = [sound._asdict() for sound in sounds if not sound.identity.startswith(UNREADABLE)]
+    readable = [sound._asdict() for sound in sounds if sound.readable]
     with files.writing(memo_uri(root)) as sink:
         pq.write_table(pa.Table.from_pylist(readable, schema=MEMO_SCHEMA), sink)
 

@@ -86,6 +86,7 @@ def _prepared(outcome: Outcome, device: str, cache: ByteLimitedCache, files: Fil
     try:
         outcome.content = read_sound(str(planned["content"]), files, settings.sample_rate)
         outcome.style = read_sound(str(planned["style"]), files, settings.sample_rate)
+        _check_planned(planned)
         encoder = encoder_on(device)
         look = (device, settings.content_layers, settings.style_layers, settings.style_bands, settings.envelopes)
         content, style = outcome.content, outcome.style
@@ -106,10 +107,20 @@ def _prepared(outcome: Outcome, device: str, cache: ByteLimitedCache, files: Fil
     except (StorageError, OSError) as error:
         outcome.fail("storage", str(error))
     except Exception as error:  # whatever one pair does, its companions go on
-        outcome.fail(_error_type(error), f"{type(error).__name__}: {error}")
+        outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
     finally:
         outcome.seconds["read"] = time.perf_counter() - began
     return None
+
+
+def _check_planned(planned: PlannedPair) -> None:
+    """Refuse sounds that can be read only since the plan was made: fingerprint and cache know nothing of their bytes.
+
+    As a passing failure; the next run identifies them.
+    """
+    for side in ("content", "style"):
+        if planned[f"{side}_identity"] is None:
+            raise StorageError(f"'{planned[side]}' could not be read when the run was planned: run again")
 
 
 def _picture(samples: NDArray[np.float32], settings: Settings, device: str) -> torch.Tensor:
@@ -126,7 +137,7 @@ def _synthesise_or_split(ready: Sequence[tuple[Outcome, Pair]], device: str) -> 
         raise
     except Exception as error:
         if len(ready) == 1:
-            ready[0][0].fail(_error_type(error), f"{type(error).__name__}: {error}")
+            ready[0][0].fail(error_type_of(error), f"{type(error).__name__}: {error}")
             return
         middle = len(ready) // 2
         _synthesise_or_split(ready[:middle], device)
@@ -145,7 +156,8 @@ def _on_evaluation() -> None:
     PROGRESS.count_evaluation()
 
 
-def _error_type(error: Exception) -> str:
+def error_type_of(error: Exception) -> str:
+    """Return what an unexpected exception of one pair counts as: `out_of_memory` or `internal`."""
     return "out_of_memory" if isinstance(error, MemoryError | torch.OutOfMemoryError) else "internal"
 
 

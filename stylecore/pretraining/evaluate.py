@@ -31,7 +31,7 @@ def evaluate(network: AlexNet3x3, notes: Notes) -> Accuracy:
     named = []
     with torch.inference_mode():
         for start in range(0, len(samples), BATCH):
-            named.append(network(plain_pictures(samples[start : start + BATCH], SAMPLE_RATE)).argmax(1))
+            named.append(network(plain_pictures(samples[start : start + BATCH].float(), SAMPLE_RATE)).argmax(1))
     predicted = torch.cat(named).numpy()
     per_family = CLASSES // len(FAMILIES)
     confusion = np.zeros((len(FAMILIES), len(FAMILIES)), dtype=np.int64)

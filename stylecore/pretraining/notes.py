@@ -49,9 +49,9 @@ PLAYABLE_RANGES: tuple[tuple[int, int], ...] = (
 
 @dataclass(frozen=True)
 class Notes:
-    """Rendered notes: `samples` `[N, 41600]` float32 at 16 kHz, peak 1; `programs` and `pitches` `[N]`."""
+    """Rendered notes: `samples` `[N, 41600]` at 16 kHz, peak 1, as float16 for memory; `programs`, `pitches` `[N]`."""
 
-    samples: NDArray[np.float32]
+    samples: NDArray[np.float16]
     programs: NDArray[np.int64]
     pitches: NDArray[np.int64]
 
@@ -133,5 +133,5 @@ def _render(midi: Path, soundfont: Path, count: int) -> NDArray[np.float32]:
     return mono.reshape(count, slot)[:, :length]
 
 
-def _peak_normalised(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    return samples / np.abs(samples).max(axis=1, keepdims=True)
+def _peak_normalised(samples: NDArray[np.float32]) -> NDArray[np.float16]:
+    return (samples / np.abs(samples).max(axis=1, keepdims=True)).astype(np.float16)

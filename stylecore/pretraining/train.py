@@ -72,7 +72,7 @@ def train(
     for step in range(first, steps):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)  # a resumed run draws what it would have
         chosen = torch.randint(len(samples), (BATCH,), generator=generator)
-        pictures = augmented_pictures(samples[chosen], SAMPLE_RATE, generator)
+        pictures = augmented_pictures(samples[chosen].float(), SAMPLE_RATE, generator)
         loss, accuracy = _step(network, optimiser, pictures, programs[chosen])
         schedule.step()
         losses, hits = losses + loss, hits + accuracy
@@ -91,7 +91,7 @@ def _rate(step: int, steps: int) -> float:
 
 def _standardise_input(network: AlexNet3x3, samples: Tensor) -> None:
     every = max(1, len(samples) // 512)
-    pictures = plain_pictures(samples[::every], SAMPLE_RATE)
+    pictures = plain_pictures(samples[::every].float(), SAMPLE_RATE)
     network.input_mean.copy_(pictures.mean())
     network.input_scale.copy_(1.0 / pictures.std())
 

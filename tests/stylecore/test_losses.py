@@ -139,7 +139,9 @@ def test_a_pair_in_a_batch_is_the_pair_alone(
 ) -> None:
     names = ("harp_phrase", "singing_phrase", "drum_loop")
     contents = [picture_of(name, 4_800)[:, :n].contiguous() for name, n in zip(names, frames, strict=True)]
-    styles = [picture_of(name, n) for name, n in (("violin_sustained", 4_000), ("glass_rub", 2_000), ("harp_phrase", 3_000))]
+    styles = [
+        picture_of(name, n) for name, n in (("violin_sustained", 4_000), ("glass_rub", 2_000), ("harp_phrase", 3_000))
+    ]
     generator = torch.Generator().manual_seed(0)
     starts = [1.5 + torch.randn(257, n, generator=generator) for n in frames]
     batch = _objective(encoder, contents, styles, settings)

@@ -55,9 +55,7 @@ def test_it_is_torchaudios(magnitudes: Tensor, momentum: float) -> None:
     phase = torch.rand(magnitudes.shape, dtype=torch.complex128)  # what torchaudio starts from
     torch.manual_seed(8)
     window = torch.hann_window(480, dtype=torch.float64)
-    expected = griffinlim(
-        magnitudes, window, 512, 160, 480, 1.0, ITERATIONS, momentum, N_SAMPLES, rand_init=True
-    )
+    expected = griffinlim(magnitudes, window, 512, 160, 480, 1.0, ITERATIONS, momentum, N_SAMPLES, rand_init=True)
     found = griffin_lim(magnitudes, phase, RATE, N_SAMPLES, ITERATIONS, momentum)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-7 * expected.abs().max().item())
 

@@ -1,0 +1,237 @@
+"""The whole method on small sounds: what decides a result, and what must not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylecore.losses import LossTerms, encode_content, encode_style
+from stylecore.network import Encoder
+from stylecore.settings import Settings
+from stylecore.spectrogram import REFERENCE_RMS, SignalError, frame_count, log_magnitude, picture
+from stylecore.synthesis import Pair, Synthesis, optimise, reconstruct, sound_picture, starting_picture, synthesise
+
+RATE = 16_000
+QUICK = Settings(iterations=12, griffin_lim_iterations=8)
+SPECTRUM_ONLY = {"alpha": 0.0, "beta": 0.0, "gamma": 0.0}
+MakePair = Callable[..., Pair]
+
+
+@pytest.fixture(scope="module")
+def pair(encoder: Encoder, picture_of: Callable[[str, int], Tensor]) -> MakePair:
+    """Return a maker of pairs of demo sounds."""
+
+    def made(content: str, style: str, n_samples: int, settings: Settings = QUICK) -> Pair:
+        return Pair(
+            encode_content(encoder, picture_of(content, n_samples), settings),
+            encode_style(encoder, picture_of(style, 4_000), settings),
+            n_samples,
+            settings,
+        )
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def mixed(pair: MakePair) -> list[Pair]:
+    """Return pairs that differ in all that a batch allows."""
+    return [
+        pair("harp_phrase", "violin_sustained", 4_810),
+        pair("singing_phrase", "glass_rub", 3_200, QUICK.resolve({"seed": 5, "iterations": 9, "alpha": 3.0})),
+        pair("drum_loop", "violin_sustained", 4_000, QUICK.resolve({"seed": 6, "delta": 4.0, "gamma": 0.0})),
+    ]
+
+
+@pytest.fixture(scope="module")
+def together(mixed: list[Pair], encoder: Encoder) -> list[Synthesis]:
+    """Return the results of the mixed batch."""
+    return synthesise(mixed, encoder)
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    return ((found - expected).norm() / expected.norm()).item()
+
+
+def test_the_same_seed_gives_the_same_samples(mixed: list[Pair], together: list[Synthesis], encoder: Encoder) -> None:
+    torch.manual_seed(123)  # what else draws in the process must not matter
+    again = synthesise(mixed, encoder)
+    for first, second in zip(together, again, strict=True):
+        assert torch.equal(first.waveform, second.waveform)
+        assert torch.equal(first.picture, second.picture)
+        assert first.loss_curve == second.loss_curve
+
+
+def test_another_seed_gives_other_samples(pair: MakePair, encoder: Encoder) -> None:
+    first, second = synthesise(
+        [pair("harp_phrase", "glass_rub", 3_200, QUICK.resolve({"seed": seed})) for seed in (0, 1)], encoder
+    )
+    assert _relative(first.waveform, second.waveform) > 0.1
+
+
+def test_a_pair_in_a_mixed_batch_is_the_pair_alone(
+    mixed: list[Pair], together: list[Synthesis], encoder: Encoder
+) -> None:
+    for own, found in zip(mixed, together, strict=True):
+        (alone,) = synthesise([own], encoder)
+        assert found.evaluations == alone.evaluations == own.settings.iterations
+        assert found.stop_reason == alone.stop_reason == "iterations"
+        assert found.loss_curve == pytest.approx(alone.loss_curve, rel=1e-4)
+        assert found.first_terms == pytest.approx(alone.first_terms, rel=1e-5)
+        assert found.last_terms == pytest.approx(alone.last_terms, rel=1e-3)
+        assert _relative(found.picture, alone.picture) < 1e-3
+        assert _relative(found.waveform, alone.waveform) < 1e-2
+
+
+def test_a_pair_by_adam_in_a_batch_is_the_pair_alone(pair: MakePair, encoder: Encoder) -> None:
+    settings = QUICK.resolve({"optimiser": "adam", "iterations": 6})
+    pairs = [pair("harp_phrase", "glass_rub", n, settings) for n in (4_000, 3_200)]
+    for own, found in zip(pairs, synthesise(pairs, encoder), strict=True):
+        (alone,) = synthesise([own], encoder)
+        assert found.loss_curve == pytest.approx(alone.loss_curve, rel=1e-4)
+        assert found.loss_curve[-1] < found.loss_curve[0]
+        assert _relative(found.picture, alone.picture) < 1e-3
+
+
+def test_results_have_the_contents_length_and_a_whole_curve(mixed: list[Pair], together: list[Synthesis]) -> None:
+    for own, found in zip(mixed, together, strict=True):
+        assert found.waveform.shape == (own.n_samples,)
+        assert found.picture.shape == (257, frame_count(own.n_samples, RATE))
+        assert bool(torch.isfinite(found.waveform).all())
+        assert len(found.loss_curve) == found.evaluations
+        assert found.loss_curve == sorted(found.loss_curve, reverse=True)
+        assert found.loss_curve[-1] < 0.5 * found.loss_curve[0]
+        assert not found.diverged
+        assert found.seconds_optimise > 0
+        assert found.seconds_phase > 0
+
+
+def test_the_curve_is_the_weighted_sum_of_the_terms(mixed: list[Pair], together: list[Synthesis]) -> None:
+    for own, found in zip(mixed, together, strict=True):
+        weights = dict(
+            zip(LossTerms._fields, (getattr(own.settings, w) for w in ("alpha", "beta", "gamma", "delta")), strict=True)
+        )
+        for terms, total in ((found.first_terms, found.loss_curve[0]), (found.last_terms, found.loss_curve[-1])):
+            assert sum(weights[name] * terms[name] for name in weights) == pytest.approx(total, rel=1e-5)
+
+
+def test_one_forward_pass_serves_a_batch(mixed: list[Pair], encoder: Encoder) -> None:
+    batches: list[int] = []
+    evaluations: list[None] = []
+    handle = encoder.register_forward_hook(lambda _module, inputs, _output: batches.append(len(inputs[0])))
+    try:
+        results = synthesise(mixed, encoder, lambda: evaluations.append(None))
+    finally:
+        handle.remove()
+    assert batches == [len(mixed)] * len(evaluations)
+    assert len(evaluations) == max(r.evaluations for r in results) == 12
+
+
+def test_each_pair_has_its_own_weights(pair: MakePair, encoder: Encoder) -> None:
+    spectrum = QUICK.resolve(SPECTRUM_ONLY)
+    plain, only = synthesise([pair("harp_phrase", "glass_rub", 3_200, s) for s in (QUICK, spectrum)], encoder)
+    assert only.last_terms["spectral"] < 0.3 * plain.last_terms["spectral"]
+    assert only.last_terms["temporal"] > 2.0 * plain.last_terms["temporal"]
+
+
+def test_a_loss_of_weight_zero_is_still_measured(together: list[Synthesis]) -> None:
+    assert together[2].last_terms["temporal"] > 0.0
+
+
+@pytest.mark.parametrize("name", ["style_bands", "tolerance", "optimiser", "envelopes"])
+def test_settings_that_one_optimisation_cannot_serve_are_refused(pair: MakePair, encoder: Encoder, name: str) -> None:
+    changes = {"style_bands": 8, "tolerance": 0.5, "optimiser": "adam", "envelopes": "energy"}
+    pairs = [
+        pair("harp_phrase", "glass_rub", 3_200),
+        pair("harp_phrase", "glass_rub", 3_200, QUICK.resolve({name: changes[name]})),
+    ]
+    with pytest.raises(ValueError, match=f"pairs of one batch differ in {name}"):
+        synthesise(pairs, encoder)
+
+
+def test_the_starting_picture_depends_on_shape_and_seed_alone(encoder: Encoder) -> None:
+    first = starting_picture(encoder, 40, QUICK)
+    torch.manual_seed(99)
+    assert torch.equal(starting_picture(encoder, 40, QUICK.resolve({"alpha": 2.0, "iterations": 3})), first)
+    assert not torch.equal(starting_picture(encoder, 40, QUICK.resolve({"seed": 1})), first)
+    assert first.shape == (257, 40)
+    assert first.mean().item() == pytest.approx(encoder.input_mean.item(), abs=0.05)
+    assert first.std().item() == pytest.approx(1.0 / encoder.input_scale.item(), rel=0.05)
+
+
+def test_the_start_is_the_same_for_any_content_and_any_companion(pair: MakePair, encoder: Encoder) -> None:
+    once = QUICK.resolve({"iterations": 1})  # one evaluation: the start itself
+    contents = [
+        pair("harp_phrase", "glass_rub", 3_200, once),
+        pair("drum_loop", "violin_sustained", 3_200, once),
+        pair("singing_phrase", "glass_rub", 4_800, once),
+    ]
+    points = optimise(contents, encoder, lambda: None).point
+    start = starting_picture(encoder, frame_count(3_200, RATE), once)
+    assert torch.equal(points[0, :, :21], start)
+    assert torch.equal(points[1, :, :21], start)
+    assert torch.equal(points[2], starting_picture(encoder, 31, once))
+
+
+class _Stop(Exception):
+    """Raised by a caller that has to go."""
+
+
+def test_a_caller_can_stop_before_any_evaluation(mixed: list[Pair], encoder: Encoder) -> None:
+    calls: list[int] = []
+
+    def stop_at_the_fifth() -> None:
+        calls.append(len(calls))
+        if len(calls) == 5:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        synthesise(mixed, encoder, stop_at_the_fifth)
+    assert len(calls) == 5
+
+
+def test_a_pair_that_diverges_says_so_and_leaves_its_companion_alone(pair: MakePair, encoder: Encoder) -> None:
+    sound, broken = (pair("harp_phrase", "glass_rub", 3_200) for _ in range(2))
+    broken.style.spectral.fill_(float("nan"))
+    beside = synthesise([broken, sound], encoder)
+    (alone,) = synthesise([sound], encoder)
+    assert [r.diverged for r in beside] == [True, False]
+    assert beside[0].stop_reason == "diverged"
+    assert bool(torch.isfinite(beside[0].waveform).all())
+    assert beside[1].loss_curve == pytest.approx(alone.loss_curve, rel=1e-4)
+    assert _relative(beside[1].picture, alone.picture) < 1e-3
+
+
+def test_the_result_follows_style_in_frequency_and_content_in_time(pair: MakePair, encoder: Encoder) -> None:
+    (found,) = synthesise([pair("drum_loop", "violin_sustained", 4_800, QUICK.resolve({"iterations": 40}))], encoder)
+    for name in LossTerms._fields:
+        assert found.last_terms[name] < 0.7 * found.first_terms[name], name
+    assert found.last_terms["temporal"] < 0.05 * found.first_terms["temporal"]
+    assert found.last_terms["spectral"] < 0.05 * found.first_terms["spectral"]
+
+
+def test_a_possible_picture_is_reconstructed(sound: Callable[[str, int], Tensor]) -> None:
+    samples = sound("violin_sustained", 4_800)[None]
+    wanted = picture(samples, RATE)[0]
+    found = reconstruct(wanted, 4_800, Settings())
+    assert found.shape == (4_800,)
+    magnitudes, rebuilt = (torch.expm1(p) for p in (wanted, picture(found[None], RATE)[0]))
+    assert 20 * torch.log10((rebuilt - magnitudes).norm() / magnitudes.norm()) < -15.0
+
+
+def test_frames_that_do_not_belong_to_the_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="21 frames do not belong to 4800 samples"):
+        reconstruct(torch.zeros(257, 21), 4_800, Settings())
+
+
+def test_a_sound_is_pictured_at_the_reference_level(sound: Callable[[str, int], Tensor]) -> None:
+    samples = sound("harp_phrase", 3_200).double()
+    expected = log_magnitude(
+        torch.expm1(picture(samples[None], RATE)[0]) * 0.01 * REFERENCE_RMS / samples.square().mean().sqrt()
+    )
+    torch.testing.assert_close(sound_picture(samples, RATE), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(sound_picture(0.01 * samples, RATE), expected, rtol=1e-9, atol=1e-9)
+    with pytest.raises(SignalError, match="silent"):
+        sound_picture(torch.zeros(3_200), RATE)

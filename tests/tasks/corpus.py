@@ -1,0 +1,107 @@
+"""Small corpora cut from the demo sounds, and whole runs over them without Prefect."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+from numpy.typing import NDArray
+
+from manifests.files import absolute, join
+from stylecore.settings import Settings
+from tasks.options import RunOptions
+from tasks.planning import Plan, plan_run
+from tasks.report import Run, RunSummary, close_run
+from tasks.shards import Committed, compute_shards, shard_groups
+from tasks.storage import Storage
+
+DEMO = Path(__file__).parents[2] / "assets" / "demo"
+QUICK = Settings(iterations=6, griffin_lim_iterations=5)
+CPU = RunOptions(device="cpu")
+Row = Mapping[str, Any]
+
+_run_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A whole run: its plan, what its shards committed, its summary, and the table that a user reads."""
+
+    plan: Plan
+    committed: list[Committed]
+    summary: RunSummary
+    table: pd.DataFrame
+
+    def row(self, pair_id: str) -> dict[str, Any]:
+        """Return the row of a pair."""
+        (row,) = self.table[self.table["pair_id"] == pair_id].to_dict("records")
+        return {str(name): value for name, value in row.items()}
+
+
+def cut(name: str, duration_s: float = 0.4) -> tuple[NDArray[np.float64], int]:
+    """Return the first part of a demo sound, `[N]`, and its sampling rate; no demo sound begins with silence."""
+    rate = soundfile.info(DEMO / f"{name}.flac").samplerate
+    return soundfile.read(DEMO / f"{name}.flac", frames=round(duration_s * rate))
+
+
+def write_cut(path: Path, name: str, duration_s: float = 0.4) -> str:
+    """Write the first part of a demo sound as a file of the format that the path's ending names."""
+    samples, rate = cut(name, duration_s)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate)
+    return str(path)
+
+
+def write_manifest(uri: str | Path, rows: Sequence[Row]) -> str:
+    """Write a manifest, local or on S3, and return its URI."""
+    with Storage().writing(absolute(str(uri))) as sink:
+        pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), sink)
+    return str(uri)
+
+
+def begin(manifest: str, output: str | Path, settings: Settings = QUICK, options: RunOptions = CPU) -> tuple[Run, Plan]:
+    """Plan a run with a new run id."""
+    run_id = f"run-{next(_run_numbers):04d}"
+    run = Run(run_id, absolute(manifest), absolute(str(output)), settings, options, datetime.now(UTC))
+    return run, plan_run(run.manifest, run.output, settings, options, run_id)
+
+
+def compute(run: Run, plan: Plan) -> list[Committed]:
+    """Compute the shards of a plan as the flow does, one group after the other."""
+    return [
+        compute_shards(plan.uri, group, run.output, run.run_id, run.options)
+        for group in (shard_groups(plan.shards) if plan.shards else [])
+    ]
+
+
+def run_all(manifest: str, output: str | Path, settings: Settings = QUICK, options: RunOptions = CPU) -> Finished:
+    """Plan, compute and close a run, and read its results."""
+    run, plan = begin(manifest, output, settings, options)
+    committed = compute(run, plan)
+    summary = close_run(run, plan, committed, "completed")
+    return Finished(plan, committed, summary, read_table(output))
+
+
+def read_table(output: str | Path) -> pd.DataFrame:
+    """Return the result table of an output root as a user reads it."""
+    with Storage().open(join(absolute(str(output)), "results.parquet")) as source:
+        return pd.read_parquet(source)
+
+
+def parts(output: str | Path) -> list[str]:
+    """Return the committed parts of an output root."""
+    return Storage().find(join(absolute(str(output)), "results"))
+
+
+def attempts(output: str | Path) -> pd.DataFrame:
+    """Return every row that any run ever committed to an output root."""
+    return pd.concat([pd.read_parquet(part) for part in parts(output)], ignore_index=True)
