@@ -45,6 +45,23 @@ def _scaled(energy: Tensor, mean_picture: Tensor, scale: Scale) -> Tensor:
     return torch.stack([torch.log1p(energy / MAGNITUDE_FLOOR**2), mean_picture], dim=1)
 
 
+def rhythm_envelopes(picture: Tensor, mask: Tensor | None, bands: int) -> Tensor:
+    """Return how each of `bands` equal frequency bands rises and falls, `[B, bands, T]`; zero where padded.
+
+    `log(1 + e[k, t] / floor^2)` of a band's energy, less its own mean over time: dynamics without timbre, so that it does
+    not contradict the spectral envelope. Opposed to the paper, which has the energy of the whole frame alone (`bands = 0`):
+    there the loudest partial hides when a quieter one begins (docs/experiments.md). The bin at 0 Hz is left out.
+    """
+    if bands == 0:
+        return picture[:, :0]
+    power = magnitude(picture[:, 1:]).square()
+    energies = torch.stack([band.sum(1) for band in power.chunk(bands, dim=1)], dim=1)
+    logs = torch.log1p(energies / MAGNITUDE_FLOOR**2)
+    if mask is None:
+        return logs - logs.mean(2, keepdim=True)
+    return (logs - (logs * mask).sum(2, keepdim=True) / mask.sum(2, keepdim=True)) * mask
+
+
 def resampled(envelope: Tensor, n_frames: int) -> Tensor:
     """Stretch a temporal envelope `[B, K, T]` to `n_frames` (for the paper's reference, the style's envelope)."""
     return torch.nn.functional.interpolate(envelope, n_frames, mode="linear", align_corners=True)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stylecore.envelopes import Scale, resampled, spectral_envelope, temporal_envelope
+from stylecore.envelopes import Scale, resampled, rhythm_envelopes, spectral_envelope, temporal_envelope
 from stylecore.network import Encoder, encoding_frames, frame_mask
 from stylecore.settings import Settings
 
@@ -37,10 +37,11 @@ class LossTerms(NamedTuple):
 
 @dataclass(frozen=True)
 class ContentTarget:
-    """What is kept of one content sound: encodings `[C, F', T']` by layer and its temporal envelope `[K, T]`."""
+    """What is kept of one content sound: encodings `[C, F', T']` by layer and its temporal envelopes `[K, T]`."""
 
     encodings: dict[int, Tensor]
     temporal: Tensor
+    rhythm: Tensor
 
     @property
     def frames(self) -> int:
@@ -50,21 +51,22 @@ class ContentTarget:
     @property
     def n_bytes(self) -> int:
         """Bytes held, for a cache with a limit."""
-        return sum(t.nbytes for t in (*self.encodings.values(), self.temporal))
+        return sum(t.nbytes for t in (*self.encodings.values(), self.temporal, self.rhythm))
 
 
 @dataclass(frozen=True)
 class StyleTarget:
-    """What is kept of one style sound: Gram matrices `[bands, C, C]` by layer, both envelopes `[K, F]`, `[K, T]`."""
+    """What is kept of one style sound: Gram matrices `[bands, C, C]` by layer, envelopes `[K, F]` and `[K, T]`."""
 
     grams: dict[int, Tensor]
     spectral: Tensor
     temporal: Tensor
+    rhythm: Tensor
 
     @property
     def n_bytes(self) -> int:
         """Bytes held, for a cache with a limit."""
-        return sum(t.nbytes for t in (*self.grams.values(), self.spectral, self.temporal))
+        return sum(t.nbytes for t in (*self.grams.values(), self.spectral, self.temporal, self.rhythm))
 
 
 @torch.no_grad()
@@ -74,6 +76,7 @@ def encode_content(encoder: Encoder, picture: Tensor, settings: Settings) -> Con
     return ContentTarget(
         encodings={layer: encodings[layer - 1][0] for layer in settings.content_layers},
         temporal=temporal_envelope(picture[None], settings.envelopes)[0],
+        rhythm=rhythm_envelopes(picture[None], None, settings.temporal_bands)[0],
     )
 
 
@@ -85,6 +88,7 @@ def encode_style(encoder: Encoder, picture: Tensor, settings: Settings) -> Style
         grams={layer: gram(encodings[layer - 1], None, settings.style_bands)[0] for layer in settings.style_layers},
         spectral=spectral_envelope(picture[None], None, settings.envelopes)[0],
         temporal=temporal_envelope(picture[None], settings.envelopes)[0],
+        rhythm=rhythm_envelopes(picture[None], None, settings.temporal_bands)[0],
     )
 
 
@@ -101,7 +105,7 @@ def gram(encoding: Tensor, frames: Tensor | None, bands: int) -> Tensor:
     frames : Tensor or None
         Own columns of each item, `[B]`; None when all are.
     bands : int
-        At most one per row is used.
+        At most so many, of equally many rows each (the last of fewer): 64 are 52 of 257 rows, 64 of 128 and of 64.
 
     Returns
     -------
@@ -161,14 +165,9 @@ class Objective:
         }
         self.grams = {layer: torch.stack([style.grams[layer] for style in styles]) for layer in settings.style_layers}
         self.spectral = torch.stack([style.spectral for style in styles])
-        self.temporal = _padded(
-            [
-                content.temporal
-                if settings.temporal_reference == "content"
-                else resampled(style.temporal[None], content.frames)[0]
-                for content, style in zip(contents, styles, strict=True)
-            ]
-        )
+        references = contents if settings.temporal_reference == "content" else styles
+        self.temporal = _padded([_fitted(r.temporal, n) for r, n in zip(references, lengths, strict=True)])
+        self.rhythm = _padded([_fitted(r.rhythm, n) for r, n in zip(references, lengths, strict=True)])
 
     def __call__(self, picture: Tensor) -> LossTerms:
         """Return the terms of pictures `[B, F, T]`; frames beyond an item's own do not count and get no gradient."""
@@ -196,11 +195,16 @@ class Objective:
         return torch.stack(distances).mean(0)
 
     def _temporal(self, picture: Tensor) -> Tensor:
-        """L_e: distance of the temporal energy envelopes over an item's own frames."""
-        envelope = temporal_envelope(picture, self.settings.envelopes)
+        """L_e: distance of the temporal energy envelopes over an item's own frames, whole and by band."""
+        settings = self.settings
+        envelope = temporal_envelope(picture, settings.envelopes)
         if self.mask is not None:
             envelope = envelope * self.mask
-        return _envelope_distance(envelope, self.temporal, self.frames, self.settings.envelopes)
+        whole = _envelope_distance(envelope, self.temporal, self.frames, settings.envelopes)
+        if settings.temporal_bands == 0:
+            return whole
+        rhythm = rhythm_envelopes(picture, self.mask, settings.temporal_bands)
+        return whole + _envelope_distance(rhythm, self.rhythm, self.frames, "log")
 
     def _spectral(self, picture: Tensor) -> Tensor:
         """L_t: distance of the spectral energy envelopes."""
@@ -213,6 +217,13 @@ def _envelope_distance(estimate: Tensor, reference: Tensor, lengths: Tensor, sca
     if scale == "energy":
         return relative_distance(estimate, reference)
     return (estimate - reference).square().sum((1, 2)) / (lengths * estimate.shape[1])
+
+
+def _fitted(envelope: Tensor, n_frames: int) -> Tensor:
+    """Return an envelope `[K, T]` as long as the result; only a style's (the paper's reference) has to be stretched."""
+    if envelope.shape[-1] == n_frames:
+        return envelope
+    return resampled(envelope[None], n_frames)[0] if len(envelope) else envelope.new_zeros(0, n_frames)
 
 
 def _padded(tensors: Sequence[Tensor]) -> Tensor:

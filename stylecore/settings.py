@@ -23,24 +23,27 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    alpha: float = Field(1.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
+    alpha: float = Field(10.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
     beta: float = Field(10.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
     gamma: float = Field(
-        10.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the temporal energy-envelope loss L_e"
+        30.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the temporal energy-envelope loss L_e"
     )
     delta: float = Field(
         30.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the spectral energy-envelope loss L_t"
     )
-    content_layers: tuple[int, ...] = Field((2, 3), min_length=1, description="layers whose encodings carry content")
+    content_layers: tuple[int, ...] = Field((1, 2), min_length=1, description="layers whose encodings carry content")
     style_layers: tuple[int, ...] = Field((1, 2, 3), min_length=1, description="layers whose Gram matrices carry style")
     style_bands: int = Field(
-        64, ge=1, le=257, description="frequency bands with a Gram matrix each; 1 is the paper's single matrix"
+        64, ge=1, le=257, description="at most so many frequency bands with a Gram matrix each; 1: the paper's"
     )
     temporal_reference: Literal["content", "style"] = Field(
         "content", description="whose temporal energy envelope the result follows (paper: style)"
     )
     envelopes: Literal["log", "energy"] = Field(
         "log", description="envelopes compared as logarithms, or as energies relative to the reference's (paper)"
+    )
+    temporal_bands: int = Field(
+        16, ge=0, le=256, description="frequency bands whose rise and fall L_e follows as well; 0 is the paper's"
     )
     optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="how the spectrogram is optimised")
     learning_rate: float = Field(0.1, gt=0, le=10, description="step of Adam; L-BFGS finds its own")
@@ -113,12 +116,14 @@ PRESETS: dict[str, Settings] = {
     "default": Settings(),
     "paper": Settings(
         alpha=1.0,
-        beta=10.0,
+        beta=1.0,
         gamma=1.0,
         delta=1.0,
+        content_layers=(2, 3),
         style_bands=1,
         style_layers=(1, 2, 3, 4, 5),
         temporal_reference="style",
+        temporal_bands=0,
         envelopes="energy",
         griffin_lim_momentum=0.0,
     ),

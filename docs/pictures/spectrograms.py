@@ -1,4 +1,4 @@
-"""Draw content, style and result of one demo pair: `python docs/pictures/spectrograms.py OUTPUT PAIR_ID PICTURE.png`."""
+"""Draw a demo pair: `python docs/pictures/spectrograms.py OUTPUT PAIR_ID PICTURE.png`."""
 
 from __future__ import annotations
 

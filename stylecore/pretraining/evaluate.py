@@ -27,6 +27,9 @@ class Accuracy:
 
 def evaluate(network: AlexNet3x3, notes: Notes) -> Accuracy:
     """Classify the first 1.28 s of each note; rows of the confusion are true families, columns named ones."""
+    if not len(notes.programs):
+        raise ValueError("there are no notes to classify")
+    network.eval()
     samples = torch.from_numpy(notes.samples)
     named = []
     with torch.inference_mode():

@@ -88,6 +88,7 @@ def render_notes(soundfont: Path, per_program: int, seed: int) -> Notes:
         raise DependencyError(
             f"soundfont {soundfont} not found: `apt-get install fluid-soundfont-gm` has FluidR3_GM.sf2"
         )
+    _check_soundfont(soundfont)
     generator = np.random.default_rng(seed)
     samples, programs, pitches = [], [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -103,6 +104,14 @@ def render_notes(soundfont: Path, per_program: int, seed: int) -> Notes:
             programs.append(np.full(int(audible.sum()), program))
             pitches.append(drawn[audible])
     return Notes(np.concatenate(samples), np.concatenate(programs), np.concatenate(pitches))
+
+
+def _check_soundfont(path: Path) -> None:
+    """Refuse what is no SF2 file: fluidsynth would play the system's default soundfont instead, and exit with 0."""
+    with path.open("rb") as file:
+        header = file.read(12)
+    if header[:4] != b"RIFF" or header[8:] != b"sfbk":
+        raise DependencyError(f"{path} is not a soundfont (SF2): name one with --soundfont")
 
 
 def _write_midi(path: Path, program: int, pitches: NDArray, velocities: NDArray, lengths_s: NDArray) -> None:

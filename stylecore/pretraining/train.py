@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from stylecore.errors import StylecoreError
 from stylecore.network import AlexNet3x3
 from stylecore.pretraining.augment import augmented_pictures, plain_pictures
 from stylecore.pretraining.notes import SAMPLE_RATE, Notes
@@ -21,6 +22,12 @@ WEIGHT_DECAY = 1e-4
 LABEL_SMOOTHING = 0.1
 CLIP_NORM = 5.0
 CHECKPOINT_EVERY = 250
+
+Schedule = torch.optim.lr_scheduler.LRScheduler
+
+
+class CheckpointError(StylecoreError):
+    """A checkpoint belongs to a run with another seed, number of steps or set of notes."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,8 @@ def train(
     steps, seed : int
         Steps of 32 crops; seed of the weights and of every draw.
     checkpoint : Path, optional
-        Written every 250 steps and read first, so that a run that was killed goes on where it was.
+        Written every 250 steps and read first, so that a run that was killed goes on where it was. One of another
+        seed, number of steps or set of notes is refused.
     on_progress : callable
         Told every 50 steps.
 
@@ -57,6 +65,11 @@ def train(
     -------
     AlexNet3x3
         The trained network, in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint belongs to another run.
     """
     training = notes.where(~notes.held_out)
     samples = torch.from_numpy(training.samples)
@@ -66,7 +79,8 @@ def train(
     _standardise_input(network, samples)
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
-    first = _resume(checkpoint, network, optimiser, schedule)
+    run = {"seed": seed, "steps": steps, "notes": len(samples)}
+    first = _resume(checkpoint, run, network, optimiser, schedule)
     network.train()
     losses, hits = 0.0, 0.0
     for step in range(first, steps):
@@ -80,7 +94,7 @@ def train(
             on_progress(Progress(step + 1, steps, losses / 50, hits / 50))
             losses, hits = 0.0, 0.0
         if checkpoint is not None and (step + 1) % CHECKPOINT_EVERY == 0:
-            _save(checkpoint, network, optimiser, schedule, step + 1)
+            _save(checkpoint, run, network, optimiser, schedule, step + 1)
     return network.eval()
 
 
@@ -110,8 +124,16 @@ def _step(
     return float(loss.detach()), float((scores.argmax(1) == programs).float().mean())
 
 
-def _save(path: Path, network: AlexNet3x3, optimiser: torch.optim.Optimizer, schedule, step: int) -> None:
+def _save(
+    path: Path,
+    run: dict[str, int],
+    network: AlexNet3x3,
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    step: int,
+) -> None:
     state = {
+        "run": run,
         "network": network.state_dict(),
         "optimiser": optimiser.state_dict(),
         "schedule": schedule.state_dict(),
@@ -123,10 +145,20 @@ def _save(path: Path, network: AlexNet3x3, optimiser: torch.optim.Optimizer, sch
     partial.replace(path)
 
 
-def _resume(path: Path | None, network: AlexNet3x3, optimiser: torch.optim.Optimizer, schedule) -> int:
+def _resume(
+    path: Path | None,
+    run: dict[str, int],
+    network: AlexNet3x3,
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+) -> int:
     if path is None or not path.is_file():
         return 0
     state = torch.load(path, weights_only=True)  # tensors and numbers only: no pickled code is run
+    if state["run"] != run:
+        raise CheckpointError(
+            f"{path} belongs to another run ({state['run']}, not {run}): delete it, or name another folder"
+        )
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
     schedule.load_state_dict(state["schedule"])

@@ -92,6 +92,16 @@ def temporal_envelope(picture: Array, scale: str) -> Array:
     return energy[None] if scale == "energy" else np.stack([np.log(1 + energy / FLOOR**2), picture.mean(axis=0)])
 
 
+def rhythm_envelopes(picture: Array, bands: int) -> Array:
+    """Return `[bands, T]`: the logarithm of a band's energy less its mean over time; the bin at 0 Hz left out."""
+    height = int(np.ceil((len(picture) - 1) / bands))
+    rows = []
+    for low in range(1, len(picture), height):
+        level = np.log(1 + power(picture[low : low + height]).sum(axis=0) / FLOOR**2)
+        rows.append(level - level.mean())
+    return np.stack(rows)
+
+
 def spectral_envelope(picture: Array, scale: str) -> Array:
     """Return `[K, F]`: the mean energy per bin or, `log`, its logarithm and the bin's mean log-magnitude."""
     energy = power(picture).mean(axis=1)
@@ -119,10 +129,14 @@ def terms(x: Array, content: Array, style: Array, arrays: dict[str, Array], sett
     depth = max(*settings.content_layers, *settings.style_layers)
     of_x, of_content, of_style = (encodings(p, arrays, depth) for p in (x, content, style))
     bands, scale = settings.style_bands, settings.envelopes
-    if settings.temporal_reference == "content":
-        wanted = temporal_envelope(content, scale)
-    else:
-        wanted = stretched(temporal_envelope(style, scale), content.shape[1])
+    leader = content if settings.temporal_reference == "content" else style
+    frames = content.shape[1]
+    temporal = envelope_distance(
+        temporal_envelope(x, scale), stretched(temporal_envelope(leader, scale), frames), scale
+    )
+    if settings.temporal_bands:
+        wanted = stretched(rhythm_envelopes(leader, settings.temporal_bands), frames)
+        temporal += float(((rhythm_envelopes(x, settings.temporal_bands) - wanted) ** 2).mean())
     return {
         "content": float(np.mean([relative_distance(of_x[n - 1], of_content[n - 1]) for n in settings.content_layers])),
         "style": float(
@@ -133,6 +147,6 @@ def terms(x: Array, content: Array, style: Array, arrays: dict[str, Array], sett
                 ]
             )
         ),
-        "temporal": envelope_distance(temporal_envelope(x, scale), wanted, scale),
+        "temporal": temporal,
         "spectral": envelope_distance(spectral_envelope(x, scale), spectral_envelope(style, scale), scale),
     }

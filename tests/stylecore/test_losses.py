@@ -20,7 +20,12 @@ TERMS = LossTerms._fields
 BINS = 13
 LOG = Settings(style_bands=4)
 PAPER = Settings(
-    style_bands=1, style_layers=(1, 2, 3, 4, 5), content_layers=(2, 5), temporal_reference="style", envelopes="energy"
+    style_bands=1,
+    style_layers=(1, 2, 3, 4, 5),
+    content_layers=(2, 5),
+    temporal_reference="style",
+    temporal_bands=0,
+    envelopes="energy",
 )
 VARIANTS = pytest.mark.parametrize("settings", [LOG, PAPER], ids=["log", "energy"])
 
@@ -213,9 +218,10 @@ def test_targets_hold_no_graph_and_know_their_size(exact: Encoder) -> None:
     encoder = copy.deepcopy(exact).requires_grad_(True)
     (picture,) = _pictures(10)
     content, style = encode_content(encoder, picture, LOG), encode_style(encoder, picture, LOG)
-    tensors = [*content.encodings.values(), content.temporal, *style.grams.values(), style.spectral, style.temporal]
+    tensors = [*content.encodings.values(), content.temporal, content.rhythm, *style.grams.values()]
+    tensors += [style.spectral, style.temporal, style.rhythm]
     assert not any(t.requires_grad for t in tensors)
     assert content.frames == 10
-    assert sorted(content.encodings) == [2, 3]
+    assert sorted(content.encodings) == [1, 2]
     assert sorted(style.grams) == [1, 2, 3]
     assert content.n_bytes + style.n_bytes == sum(8 * t.numel() for t in tensors)

@@ -80,13 +80,12 @@ def test_a_failing_fluidsynth_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_pat
     program.write_text("#!/bin/sh\necho 'no such voice' >&2\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    (tmp_path / "any.sf2").touch()
+    (tmp_path / "any.sf2").write_bytes(b"RIFF\0\0\0\0sfbk")
     with pytest.raises(DependencyError, match=r"could not render .*any\.sf2: no such voice"):
         notes.render_notes(tmp_path / "any.sf2", 1, 0)
 
 
 @needs_fluidsynth
-@pytest.mark.xfail(strict=True, reason="fluidsynth exits with 0 and plays its default soundfont instead")
 def test_a_file_that_is_no_soundfont_is_refused(
     monkeypatch: pytest.MonkeyPatch, soundfont: Path, tmp_path: Path
 ) -> None:
@@ -244,3 +243,12 @@ def test_a_note_that_is_silent_has_a_picture(synthetic: Notes) -> None:
     silent = torch.zeros(2, N_SAMPLES)
     assert bool(torch.isfinite(augment.plain_pictures(silent, 16_000)).all())
     assert bool(torch.isfinite(augment.augmented_pictures(silent, 16_000, torch.Generator().manual_seed(0))).all())
+
+
+def test_a_checkpoint_of_another_run_is_refused(
+    synthetic: Notes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(train, "CHECKPOINT_EVERY", 1)
+    train.train(synthetic, steps=1, seed=4, checkpoint=tmp_path / "run.checkpoint")
+    with pytest.raises(train.CheckpointError, match=r"run\.checkpoint belongs to another run"):
+        train.train(synthetic, steps=1, seed=5, checkpoint=tmp_path / "run.checkpoint")

@@ -81,7 +81,7 @@ def test_a_pair_in_a_mixed_batch_is_the_pair_alone(
         assert found.loss_curve == pytest.approx(alone.loss_curve, rel=1e-4)
         assert found.first_terms == pytest.approx(alone.first_terms, rel=1e-5)
         assert found.last_terms == pytest.approx(alone.last_terms, rel=1e-3)
-        assert _relative(found.picture, alone.picture) < 1e-3
+        assert _relative(found.picture, alone.picture) < 5e-3
         assert _relative(found.waveform, alone.waveform) < 1e-2
 
 
@@ -92,7 +92,7 @@ def test_a_pair_by_adam_in_a_batch_is_the_pair_alone(pair: MakePair, encoder: En
         (alone,) = synthesise([own], encoder)
         assert found.loss_curve == pytest.approx(alone.loss_curve, rel=1e-4)
         assert found.loss_curve[-1] < found.loss_curve[0]
-        assert _relative(found.picture, alone.picture) < 1e-3
+        assert _relative(found.picture, alone.picture) < 5e-3
 
 
 def test_results_have_the_contents_length_and_a_whole_curve(mixed: list[Pair], together: list[Synthesis]) -> None:
