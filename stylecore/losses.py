@@ -165,7 +165,9 @@ class Objective:
         }
         self.grams = {layer: torch.stack([style.grams[layer] for style in styles]) for layer in settings.style_layers}
         self.spectral = torch.stack([style.spectral for style in styles])
-        references = contents if settings.temporal_reference == "content" else styles
+        references: Sequence[ContentTarget | StyleTarget] = (
+            contents if settings.temporal_reference == "content" else styles
+        )
         self.temporal = _padded([_fitted(r.temporal, n) for r, n in zip(references, lengths, strict=True)])
         self.rhythm = _padded([_fitted(r.rhythm, n) for r, n in zip(references, lengths, strict=True)])
 

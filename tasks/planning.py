@@ -124,7 +124,7 @@ def pending_rows(planned: pa.Table) -> pa.Table:
 
 
 def with_fingerprints(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Settings) -> pa.Table:
-    """Add identities (null: not readable), settings as JSON (with the pair's own seed) and fingerprint to every pair."""
+    """Add identities (null: not readable), settings as JSON (with the pair's own seed) and fingerprint to each pair."""
     digest = weights_digest(encoder_on("cpu"))
     resolved: dict[str, dict] = {}
     names = ("content_identity", "style_identity", "settings", "fingerprint")

@@ -61,12 +61,18 @@ def memo_uri(root: str) -> str:
 
 
 def read_memo(root: str, files: Files) -> dict[str, Sound]:
-    """Return the sounds that earlier runs on this root identified, by URI; empty for a new root."""
+    """Return the sounds that earlier runs on this root identified, by URI; empty for a new root.
+
+    A damaged memo counts as none: it only saves reading, and is written anew.
+    """
     uri = memo_uri(root)
     if not files.exists(uri):
         return {}
-    with files.open(uri) as source:
-        table = pq.read_table(source, schema=MEMO_SCHEMA)
+    try:
+        with files.open(uri) as source:
+            table = pq.read_table(source, schema=MEMO_SCHEMA)
+    except pa.ArrowInvalid:
+        return {}
     return {row["uri"]: Sound(**row) for row in table.to_pylist()}
 
 

@@ -108,7 +108,10 @@ class LocalFiles:
     def _whole(self, uri: str) -> Iterator[tuple[BinaryIO, Path]]:
         """Yield a temporary file beside the target and its path, and leave nothing of it behind."""
         target = Path(uri)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:  # which would read as if the target were there
+            raise NotADirectoryError(f"'{target.parent}' is a file, not a folder") from error
         half_written = target.parent / f"{_HALF_WRITTEN}{uuid.uuid4().hex}"
         try:
             with half_written.open("xb") as stream:

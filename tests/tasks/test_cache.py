@@ -86,5 +86,5 @@ def test_many_threads_keep_the_count_of_bytes() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda name: store.get(name, 5 + int(name)), names))
     assert [blob.name for blob in found] == names
-    held = sum(blob.n_bytes for blob in store.cache._values.values())  # type: ignore[attr-defined]
+    held = sum(blob.n_bytes for blob in store.cache._values.values())
     assert store.cache.n_bytes == held <= 50

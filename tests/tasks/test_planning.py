@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -285,7 +285,12 @@ class TestWriting:
     ) -> None:
         opened: list[str] = []
         opens = Storage.open
-        monkeypatch.setattr(Storage, "open", lambda self, uri: (opened.append(uri), opens(self, uri))[1])
+
+        def watched(self: Storage, uri: str) -> BinaryIO:
+            opened.append(uri)
+            return opens(self, uri)
+
+        monkeypatch.setattr(Storage, "open", watched)
         first = plan_run(manifest, root, QUICK, CPU, "run-a")
         sounds = {str(path) for path in (folder / "sounds").iterdir()}
         assert sounds <= set(opened)

@@ -164,3 +164,8 @@ def test_on_s3_the_etag_tells_a_change_of_equal_size(files: WatchedStorage, s3: 
     second = identify([uri], memo, files)[uri]
     assert second.size == first.size
     assert second.identity == hashlib.sha256((tmp_path / "cello_phrase.wav").read_bytes()).hexdigest()
+
+
+def test_a_damaged_memo_counts_as_none(files: Storage, tmp_path: Path) -> None:
+    Path(memo_uri(str(tmp_path))).write_bytes(b"no parquet at all")
+    assert read_memo(str(tmp_path), files) == {}

@@ -262,3 +262,16 @@ class TestFaults:
                 call(files, str(locked))
         finally:
             locked.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["below.bin", "deep/below.bin"])
+def test_a_file_in_place_of_a_folder_is_not_taken_for_a_file_that_is_there(
+    files: Storage, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "taken").write_bytes(b"data")
+    uri = str(tmp_path / "taken" / name)
+    with pytest.raises(StorageError, match=name):
+        files.create(uri, b"data")
+    with pytest.raises(StorageError, match=name):
+        write(files, uri, b"data")
+    assert (tmp_path / "taken").read_bytes() == b"data"

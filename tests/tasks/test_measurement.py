@@ -1,0 +1,245 @@
+"""What is written is the synthesis times one gain, and what is recorded is measured on what was written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from manifests.schema import RESULT_COLUMNS
+from stylecore import metrics
+from stylecore.spectrogram import magnitude
+from tasks.audio import decode_flac, pcm_to_float, read_sound, samples_sha256
+from tasks.cache import ByteLimitedCache
+from tasks.measurement import PEAK_LIMIT_DB, Measured, RowContext, measure, output_gain
+from tasks.planning import make_plan
+from tasks.storage import Storage
+from tasks.synthesis import Outcome, synthesise_batch
+from tests.tasks.conftest import Corpus
+from tests.tasks.corpus import CPU, QUICK, cut, run_all, write_cut, write_manifest
+
+PEAK_LIMIT = 10 ** (PEAK_LIMIT_DB / 20)
+STEP = 2.0**-23
+CONTEXT = RowContext("/out", "run", 0, "cpu", "digest")
+PAIRS = {"quiet": "quiet.wav", "loud": "loud.wav", "odd": "odd.wav"}
+
+
+def rms(samples: NDArray[np.floating]) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """Return syntheses with a quiet content, one so dense and loud that the peak decides, and one of odd length."""
+    folder = tmp_path_factory.mktemp("measured")
+    torch.set_num_threads(1)
+    samples, rate = cut("violin_sustained")
+    soundfile.write(folder / "quiet.wav", 0.03 * samples, rate)
+    soundfile.write(folder / "loud.wav", 0.99 * np.tanh(50 * samples), rate)
+    write_cut(folder / "odd.wav", "singing_phrase", 0.3337)
+    write_cut(folder / "style.wav", "harp_phrase", 0.3)
+    rows = [{"pair_id": name, "content": file, "style": "style.wav"} for name, file in PAIRS.items()]
+    table, _, _ = make_plan(write_manifest(folder / "pairs.parquet", rows), str(folder / "out"), QUICK, CPU, Storage())
+    made = synthesise_batch(table.to_pylist(), "cpu", ByteLimitedCache(1 << 28), Storage())
+    return {str(outcome.planned["pair_id"]): outcome for outcome in made}
+
+
+def measured(outcome: Outcome) -> Measured:
+    """Measure without leaving a trace in the outcome."""
+    return measure(replace(outcome, seconds=dict(outcome.seconds)), CONTEXT, ByteLimitedCache(1 << 28))
+
+
+def written(found: Measured) -> NDArray[np.float32]:
+    assert found.flac is not None, found.row["error_message"]
+    return pcm_to_float(decode_flac(found.flac))
+
+
+def waveform(outcome: Outcome) -> NDArray[np.float64]:
+    assert outcome.synthesis is not None
+    samples: NDArray[np.float64] = outcome.synthesis.waveform.numpy().astype(np.float64)
+    return samples
+
+
+def content(outcome: Outcome) -> NDArray[np.float32]:
+    assert outcome.content is not None
+    return outcome.content
+
+
+class TestGain:
+    def test_a_quiet_content_gives_its_rms(self, outcomes: dict[str, Outcome]) -> None:
+        found = written(measured(outcomes["quiet"]))
+        assert rms(found) == pytest.approx(rms(content(outcomes["quiet"])), rel=1e-4)
+        assert np.abs(found).max() < PEAK_LIMIT
+
+    def test_where_the_peak_would_pass_minus_1_db_it_decides(self, outcomes: dict[str, Outcome]) -> None:
+        found = written(measured(outcomes["loud"]))
+        assert np.abs(found).max() == pytest.approx(PEAK_LIMIT, abs=2 * STEP)
+        assert rms(found) < 0.9 * rms(content(outcomes["loud"]))
+
+    @pytest.mark.parametrize("name", PAIRS)
+    def test_it_is_one_constant_for_all_samples(self, outcomes: dict[str, Outcome], name: str) -> None:
+        found = measured(outcomes[name])
+        assert isinstance(found.row["gain_db"], float)
+        gain = 10 ** (found.row["gain_db"] / 20)
+        expected = gain * waveform(outcomes[name])
+        np.testing.assert_allclose(written(found), expected, atol=0.5 * STEP + 1e-6 * np.abs(expected).max())
+        # Without the row's word for it: the quotient is the same in every sample but the faintest.
+        heard = np.abs(waveform(outcomes[name])) > 0.1 * np.abs(waveform(outcomes[name])).max()
+        quotients = (written(found) / waveform(outcomes[name]))[heard]
+        assert heard.sum() > 500
+        assert np.ptp(quotients) / np.median(quotients) < 1e-3
+
+    @pytest.mark.parametrize("name", PAIRS)
+    def test_the_length_is_the_contents(self, outcomes: dict[str, Outcome], name: str) -> None:
+        found = measured(outcomes[name])
+        assert len(written(found)) == len(content(outcomes[name])) == found.row["n_samples"]
+        assert found.row["duration_s"] == pytest.approx(len(content(outcomes[name])) / 16_000)
+
+    def test_any_level_of_the_waveform_comes_out_the_same(self) -> None:
+        noise = np.random.default_rng(0).standard_normal(8_000).astype(np.float32)
+        target = 0.05 * np.random.default_rng(1).standard_normal(8_000).astype(np.float32)
+        for level in (1e-4, 1.0, 30.0):
+            scaled = (level * noise).astype(np.float32)
+            assert rms(output_gain(scaled, target) * scaled) == pytest.approx(rms(target), rel=1e-5)
+
+    def test_silence_has_no_gain(self) -> None:
+        assert output_gain(np.zeros(100, np.float32), np.ones(100, np.float32)) == 1.0
+
+
+class TestRow:
+    @pytest.mark.parametrize("name", PAIRS)
+    def test_the_figures_are_those_of_the_file_read_again(
+        self, outcomes: dict[str, Outcome], name: str, tmp_path: Path
+    ) -> None:
+        outcome, found = outcomes[name], measured(outcomes[name])
+        assert found.flac is not None
+        (tmp_path / "out.flac").write_bytes(found.flac)
+        output = soundfile.read(tmp_path / "out.flac")[0]
+        style = read_sound(str(outcome.planned["style"]), Storage())
+        expected = metrics.figures(output, content(outcome), style)
+        assert {key: found.row[key] for key in expected} == pytest.approx(expected, abs=1e-6)
+        for whose, sound in (("output", output), ("content", content(outcome)), ("style", style)):
+            for key, value in metrics.descriptors(sound).items():
+                assert found.row[f"{whose}_{key}"] == pytest.approx(value, rel=1e-5)
+
+    @pytest.mark.parametrize("name", PAIRS)
+    def test_the_convergence_is_that_of_the_picture_before_any_phase(
+        self, outcomes: dict[str, Outcome], name: str
+    ) -> None:
+        """Measured with librosa's STFT."""
+        outcome, found = outcomes[name], measured(outcomes[name])
+        assert outcome.synthesis is not None
+        picture = magnitude(outcome.synthesis.picture).numpy()
+        n_fft = 2 * (len(picture) - 1)
+        estimate = np.abs(
+            librosa.stft(
+                written(found).astype(np.float64),
+                n_fft=n_fft,
+                win_length=metrics.WIN_LENGTH,
+                hop_length=metrics.HOP_LENGTH,
+                pad_mode="reflect",
+            )
+        )
+        assert isinstance(found.row["gain_db"], float)
+        wanted = 10 ** (found.row["gain_db"] / 20) * picture
+        expected = 20 * np.log10(np.linalg.norm(estimate - wanted) / np.linalg.norm(wanted))
+        assert found.row["spectral_convergence_db"] == pytest.approx(expected, abs=0.05)
+
+    def test_the_sums_are_those_of_file_and_samples(self, outcomes: dict[str, Outcome]) -> None:
+        found = measured(outcomes["odd"])
+        assert found.flac is not None
+        assert found.row["file_sha256"] == sha256(found.flac).hexdigest()
+        assert found.row["samples_sha256"] == samples_sha256(decode_flac(found.flac))
+        assert measured(outcomes["odd"]).row["samples_sha256"] == found.row["samples_sha256"]
+
+    def test_it_has_every_column_of_the_schema(self, outcomes: dict[str, Outcome]) -> None:
+        names = {column.name for column in RESULT_COLUMNS}
+        assert set(measured(outcomes["quiet"]).row) | {"error_type", "error_message"} == names
+
+    def test_a_sound_is_measured_once_for_all_its_pairs(
+        self, outcomes: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, calls = metrics.features, 0
+
+        def counted(samples: NDArray[np.floating]) -> metrics.SoundFeatures:
+            nonlocal calls
+            calls += 1
+            return real(samples)
+
+        monkeypatch.setattr(metrics, "features", counted)
+        cache = ByteLimitedCache(1 << 28)
+        for outcome in outcomes.values():
+            assert measure(replace(outcome, seconds=dict(outcome.seconds)), CONTEXT, cache).flac is not None
+        assert calls == 3 + 3 + 1  # outputs, contents, and one style
+        assert cache.n_bytes > 1_000_000  # its Gram matrices count
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        ("error", "error_type"),
+        [(MemoryError("no more"), "out_of_memory"), (ValueError("never seen"), "internal")],
+    )
+    def test_a_fault_while_measuring_is_a_failed_row(
+        self, outcomes: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch, error: Exception, error_type: str
+    ) -> None:
+        def failing(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(metrics, "compare", failing)
+        found = measured(outcomes["quiet"])
+        assert found.flac is None
+        assert (found.row["status"], found.row["error_type"]) == ("failed", error_type)
+        assert str(error) in str(found.row["error_message"])
+        assert "samples_sha256" not in found.row
+
+    @pytest.mark.filterwarnings("ignore:invalid value")
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_a_waveform_that_is_not_finite_is_never_written(self, outcomes: dict[str, Outcome], value: float) -> None:
+        made = outcomes["quiet"].synthesis
+        assert made is not None
+        spoilt = made.waveform.clone()
+        spoilt[100] = value
+        found = measured(replace(outcomes["quiet"], synthesis=replace(made, waveform=spoilt)))
+        assert found.flac is None
+        assert found.row["status"] == "failed"
+        assert found.row["error_type"] == "internal"
+
+    def test_the_first_reason_stays(self, outcomes: dict[str, Outcome]) -> None:
+        failed = replace(outcomes["quiet"], seconds={})
+        failed.fail("silent", "'a.wav' is silent")
+        failed.fail("internal", "later")
+        found = measure(failed, CONTEXT, ByteLimitedCache(0))
+        assert (found.row["error_type"], found.row["error_message"]) == ("silent", "'a.wav' is silent")
+
+
+class TestRuleFive:
+    """No figure, nor the features it is made of, enters a loss."""
+
+    def test_the_samples_do_not_depend_on_any_figure(
+        self, finished: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def zero(real: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda *arguments: dict.fromkeys(real(*arguments), 0.0)
+
+        monkeypatch.setattr(metrics, "compare", zero(metrics.compare))
+        table = run_all(finished.manifest, tmp_path).table
+        assert set(table["timbre_transfer"]) == {0.0}
+        assert table["samples_sha256"].tolist() == finished.first.table["samples_sha256"].tolist()
+
+    def test_the_core_synthesises_without_the_figures_module(self) -> None:
+        code = (
+            "import sys, stylecore.synthesis; sys.exit('stylecore.metrics' in sys.modules or 'librosa' in sys.modules)"
+        )
+        repository = Path(__file__).parents[2]
+        assert subprocess.run([sys.executable, "-c", code], cwd=repository, timeout=120, check=False).returncode == 0

@@ -1,0 +1,143 @@
+"""The end of a run: the table that users read, the record, and the summary for people."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from manifests.results import latest_uri, record_uri, snapshot_uri
+from manifests.schema import RESULT_SCHEMA
+from stylecore.settings import CORE_VERSION, Settings
+from tasks.options import RunOptions
+from tasks.planning import PlanCounts
+from tasks.report import RunSummary, close_run, read_results, summary_markdown, write_run_snapshot
+from tasks.shards import Committed, compute_shards
+from tests.tasks.conftest import PAIRS, Corpus
+from tests.tasks.corpus import CPU, QUICK, begin, compute, read_table, run_all, write_manifest
+
+
+def record(root: Path, run_id: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(Path(record_uri(str(root), run_id)).read_text())
+    return read
+
+
+class TestSnapshot:
+    def test_in_the_middle_of_a_run_it_has_what_is_committed(self, finished: Corpus, tmp_path: Path) -> None:
+        run, plan = begin(finished.manifest, tmp_path, options=CPU.model_copy(update={"shard_audio_s": 1.0}))
+        assert write_run_snapshot(run, plan).num_rows == 0
+        assert len(read_table(tmp_path)) == 0
+        done = compute_shards(plan.uri, plan.shards[:1], run.output, run.run_id, run.options)
+        snapshot = write_run_snapshot(run, plan)
+        assert snapshot.num_rows == done.succeeded == len(read_table(tmp_path))
+        order = [pair["pair_id"] for pair in PAIRS if pair["pair_id"] in snapshot["pair_id"].to_pylist()]
+        assert snapshot["pair_id"].to_pylist() == order
+
+    def test_results_and_the_runs_own_snapshot_are_equal(self, corpus: Corpus) -> None:
+        again = run_all(corpus.manifest, corpus.root).summary
+        root = str(corpus.root)
+        newest = pq.read_table(latest_uri(root))
+        assert newest.equals(pq.read_table(snapshot_uri(root, again.run_id)))
+        assert newest.schema.metadata == RESULT_SCHEMA.metadata
+        assert again.results == latest_uri(root)
+
+    def test_an_earlier_snapshot_stays_as_it_was(self, corpus: Corpus) -> None:
+        old = Path(snapshot_uri(str(corpus.root), corpus.first.summary.run_id))
+        before = old.read_bytes()
+        write_manifest(corpus.manifest, PAIRS[:1])
+        run_all(corpus.manifest, corpus.root)
+        assert old.read_bytes() == before
+
+    def test_read_results_gives_the_rows(self, finished: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(finished.folder)
+        rows = read_results("out")
+        assert [row["pair_id"] for row in rows] == [pair["pair_id"] for pair in PAIRS]
+        assert [row["samples_sha256"] for row in rows] == finished.first.table["samples_sha256"].tolist()
+
+    def test_before_any_run_the_message_says_what_to_do(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match="timbreflow run") as caught:
+            read_results(str(tmp_path / "out"))
+        assert str(tmp_path / "out" / "results.parquet") in str(caught.value)
+
+
+class TestRecord:
+    def test_it_tells_what_ran(self, finished: Corpus) -> None:
+        summary = finished.first.summary
+        read = record(finished.root, summary.run_id)
+        assert {name: read[name] for name in asdict(summary)} == asdict(summary)
+        assert (read["manifest"], read["output"]) == (finished.manifest, str(finished.root))
+        assert Settings.model_validate(read["settings"]) == QUICK
+        assert RunOptions.model_validate(read["options"]) == CPU
+        assert read["versions"]["core"] == CORE_VERSION
+        assert set(read["versions"]) >= {"timbreflow", "torch", "python"}
+        assert read["error"] is None
+        started, ended = (datetime.fromisoformat(read[name]) for name in ("started_at", "finished_at"))
+        assert (ended - started).total_seconds() == pytest.approx(summary.seconds)
+        assert summary.seconds > 0
+
+    def test_an_up_to_date_run_has_one_too(self, corpus: Corpus) -> None:
+        summary = run_all(corpus.manifest, corpus.root).summary
+        read = record(corpus.root, summary.run_id)
+        assert (read["state"], read["computed"], read["counts"]["up_to_date"]) == ("completed", 0, 5)
+
+    def test_a_failed_run_says_why(self, finished: Corpus, tmp_path: Path) -> None:
+        run, plan = begin(finished.manifest, tmp_path)
+        summary = close_run(run, plan, [], "failed", "the disk is full")
+        read = record(tmp_path, run.run_id)
+        assert (summary.state, read["state"], read["error"]) == ("failed", "failed", "the disk is full")
+        assert summary.computed == 0
+
+    def test_groups_of_shards_add_up(self, finished: Corpus, tmp_path: Path) -> None:
+        options = CPU.model_copy(update={"shard_audio_s": 1.0})
+        run, plan = begin(finished.manifest, tmp_path, options=options)
+        committed = compute(run, plan)
+        assert len(committed) == len(plan.shards) > 1
+        assert close_run(run, plan, committed, "completed").computed == 5
+        counted = [*committed, Committed(succeeded=0, failed=3, shards=1)]
+        assert close_run(run, plan, counted, "completed").failed == 3
+
+
+class TestSummary:
+    SUMMARY = RunSummary(
+        run_id="run-7",
+        state="completed",
+        computed=12,
+        failed=3,
+        counts=asdict(PlanCounts(new=10, failed=5, up_to_date=4)),
+        failures={"silent": 1, "missing": 2},
+        seconds=61.4,
+        results="s3://bucket/out/results.parquet",
+    )
+
+    def test_it_says_loudly_what_failed(self) -> None:
+        text = summary_markdown(self.SUMMARY)
+        lines = text.splitlines()
+        assert lines[0] == "# Run run-7: completed"
+        assert "12 pairs computed, **3 failed**, in 61 s." in lines
+        assert lines.index("| missing | 2 |") < lines.index("| silent | 1 |")
+        assert "s3://bucket/out/results.parquet" in lines[-1]
+
+    def test_it_names_the_counts_that_are_not_zero(self) -> None:
+        text = summary_markdown(self.SUMMARY)
+        for line in ("| new | 10 |", "| failed | 5 |", "| up to date | 4 |"):
+            assert line in text
+        assert "beyond limit" not in text
+
+    def test_tables_are_whole_markdown(self) -> None:
+        """Every table has its head, the line under it, and as many cells in each row."""
+        blocks = [block.splitlines() for block in summary_markdown(self.SUMMARY).split("\n\n")]
+        tables = [block for block in blocks if block[0].startswith("|")]
+        assert len(tables) == 2
+        for table in tables:
+            assert set(table[1]) <= set("|-: ")
+            assert {line.count("|") for line in table} == {3}
+
+    def test_without_failures_there_is_no_table_of_them(self) -> None:
+        text = summary_markdown(replace(self.SUMMARY, failed=0, failures={}))
+        assert "failed because" not in text
+        assert "| up to date | 4 |" in text
