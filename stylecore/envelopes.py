@@ -48,9 +48,10 @@ def _scaled(energy: Tensor, mean_picture: Tensor, scale: Scale) -> Tensor:
 def rhythm_envelopes(picture: Tensor, mask: Tensor | None, bands: int) -> Tensor:
     """Return how each of `bands` equal frequency bands rises and falls, `[B, bands, T]`; zero where padded.
 
-    `log(1 + e[k, t] / floor^2)` of a band's energy, less its own mean over time: dynamics without timbre, so that it does
-    not contradict the spectral envelope. Opposed to the paper, which has the energy of the whole frame alone (`bands = 0`):
-    there the loudest partial hides when a quieter one begins (docs/experiments.md). The bin at 0 Hz is left out.
+    `log(1 + e[k, t] / floor^2)` of a band's energy, less its own mean over time: dynamics without timbre, so that it
+    does not contradict the spectral envelope. Opposed to the paper, which has the energy of the whole frame alone
+    (`bands = 0`): there the loudest partial hides when a quieter one begins (docs/experiments.md). The bin at 0 Hz is
+    left out.
     """
     if bands == 0:
         return picture[:, :0]

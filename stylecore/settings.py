@@ -23,15 +23,15 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    alpha: float = Field(10.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
-    beta: float = Field(10.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
+    alpha: float = Field(80.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
+    beta: float = Field(20.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
     gamma: float = Field(
         30.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the temporal energy-envelope loss L_e"
     )
     delta: float = Field(
-        30.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the spectral energy-envelope loss L_t"
+        10.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the spectral energy-envelope loss L_t"
     )
-    content_layers: tuple[int, ...] = Field((1, 2), min_length=1, description="layers whose encodings carry content")
+    content_layers: tuple[int, ...] = Field((4, 5), min_length=1, description="layers whose encodings carry content")
     style_layers: tuple[int, ...] = Field((1, 2, 3), min_length=1, description="layers whose Gram matrices carry style")
     style_bands: int = Field(
         64, ge=1, le=257, description="at most so many frequency bands with a Gram matrix each; 1: the paper's"

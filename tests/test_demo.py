@@ -1,0 +1,94 @@
+"""The demo's pairs at the committed settings and weights: what the sound must reach, measured as a user hears it.
+
+The floors leave room for another machine's arithmetic; docs/experiments.md has the figures themselves.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from manifests.files import absolute
+from stylecore import metrics
+from stylecore.losses import encode_content, encode_style
+from stylecore.network import Encoder, random_encoder
+from stylecore.settings import Settings
+from stylecore.synthesis import Pair, sound_picture, synthesise
+from tasks.audio import read_sound
+from tasks.options import RunOptions
+from tasks.planning import plan_run
+from tasks.report import Run, close_run
+from tasks.shards import compute_shards
+from tasks.storage import Storage
+
+MANIFEST = absolute(str(Path(__file__).parent.parent / "manifests" / "examples" / "demo.parquet"))
+CORES = 2
+
+
+def computed(root: str, options: RunOptions) -> pd.DataFrame:
+    """Return the results of the demo manifest, computed into a new output root by the tasks' own functions."""
+    settings = Settings()
+    run = Run("demo", MANIFEST, root, settings, options, datetime.now(UTC))
+    plan = plan_run(MANIFEST, root, settings, options, run.run_id)
+    with ThreadPoolExecutor(CORES) as pool:
+        jobs = [pool.submit(compute_shards, plan.uri, [shard], root, run.run_id, options) for shard in plan.shards]
+        close_run(run, plan, [job.result() for job in jobs], "completed")
+    return pd.read_parquet(f"{root}/results.parquet").set_index("pair_id")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return computed(str(tmp_path_factory.mktemp("demo")), RunOptions())
+
+
+def test_the_style_arrives_and_the_content_stays(results: pd.DataFrame) -> None:
+    assert (results["status"] == "succeeded").all()
+    means = results[["timbre_transfer", "texture_transfer", "rhythm_kept", "dynamics_kept"]].mean()
+    assert means["timbre_transfer"] >= 0.55
+    assert means["texture_transfer"] >= 0.45
+    assert means["rhythm_kept"] >= 0.88
+    assert means["dynamics_kept"] >= 0.92
+
+
+def test_the_harp_gets_the_bandwidth_of_the_tuning_fork(results: pd.DataFrame) -> None:
+    """The paper's first task: bandwidth compression."""
+    assert 0.5 <= results.loc["harp-x-fork", "bandwidth_shift"] <= 1.5
+
+
+def test_the_singing_gets_the_bandwidth_of_the_violin(results: pd.DataFrame) -> None:
+    """The paper's second task: bandwidth expansion."""
+    assert 0.5 <= results.loc["singing-x-violin", "bandwidth_shift"] <= 1.5
+
+
+def test_training_is_what_transfers_the_timbre(results: pd.DataFrame) -> None:
+    """The same architecture and settings with random filters: at least a tenth less."""
+    sounds = {uri: read_sound(uri, Storage()) for uri in {*results["content"], *results["style"]}}
+    calibration = torch.stack([sound_picture(torch.from_numpy(s[:24_000]), 16_000) for s in sounds.values()])
+    encoder = random_encoder(0, calibration)
+    with ThreadPoolExecutor(CORES) as pool:
+        jobs = [
+            pool.submit(_timbre, sounds[row["content"]], sounds[row["style"]], row["seed"], encoder)
+            for _, row in results.iterrows()
+        ]
+    assert results["timbre_transfer"].mean() - np.mean([job.result() for job in jobs]) >= 0.1
+
+
+def _timbre(content: np.ndarray, style: np.ndarray, seed: int, encoder: Encoder) -> float:
+    torch.set_num_threads(1)
+    settings = Settings(seed=seed)
+    pair = Pair(
+        content=encode_content(encoder, sound_picture(torch.from_numpy(content), settings.sample_rate), settings),
+        style=encode_style(encoder, sound_picture(torch.from_numpy(style), settings.sample_rate), settings),
+        n_samples=len(content),
+        settings=settings,
+    )
+    (result,) = synthesise([pair], encoder)
+    transferred = metrics.figures(result.waveform.numpy(), content, style)["timbre_transfer"]
+    assert transferred is not None
+    return transferred
