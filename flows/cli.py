@@ -5,18 +5,17 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
-from flows.environment import set_defaults, start_embedded_server
+from flows.environment import reach_server, set_defaults
 from manifests.schema import ManifestError
 from stylecore.errors import StylecoreError
 from stylecore.settings import PRESETS, Settings, preset
-
-if TYPE_CHECKING:
-    from tasks.options import RunOptions
+from tasks.options import DeviceError, RunOptions
 
 EXIT_FAILED_PAIRS = 1
 EXIT_REFUSED = 2
@@ -49,8 +48,10 @@ def _refusing() -> Iterator[None]:
     """Turn every error that a user can mend into one line and exit code 2."""
     try:
         yield
-    except (ManifestError, StylecoreError, OSError) as error:
+    except (ManifestError, StylecoreError, DeviceError, OSError) as error:
         _refuse(error)
+    except ValidationError as error:
+        _refuse("; ".join(f"{detail['loc'][0]}={detail['input']!r}: {detail['msg']}" for detail in error.errors()))
 
 
 def chosen_settings(name: str, changes: list[str]) -> Settings:
@@ -82,8 +83,6 @@ def run(
     Exits 0 if all went well, 1 if pairs failed, 2 if the run was refused, 130 if it was interrupted.
     """
     set_defaults()
-    from tasks.options import RunOptions
-
     with _refusing():
         settings = chosen_settings(preset, set_)
         options = RunOptions(retry_failed=retry_failed, limit=limit, device=device)
@@ -102,25 +101,32 @@ def _dry_run(manifest: str, output: str, settings: Settings, options: RunOptions
 
 
 def _run(manifest: str, output: str, settings: Settings, options: RunOptions) -> None:
+    from httpx import TransportError
     from prefect.exceptions import TerminationSignal
 
-    from flows.cross_synthesis import cross_synthesis
+    from flows.cross_synthesis import NothingComputed, cross_synthesis
     from flows.tables import results_table, run_report
     from tasks.report import RunSummary, read_results
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Python's own would end us with the server left running
     try:
-        start_embedded_server()
+        if (problem := reach_server()) is not None:
+            _refuse(f"Prefect's server does not answer ({problem}); look at PREFECT_API_URL, or unset it")
         state = cross_synthesis(manifest, output, settings, options, return_state=True)
     except (KeyboardInterrupt, TerminationSignal):
         errors.print("[bold yellow]Interrupted.[/] What is committed stays; run the same command again to go on.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except TransportError as error:
+        errors.print(
+            f"[bold red]Prefect's server is gone[/] ({error}). What is committed stays; run it again to go on."
+        )
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     summary = state.result(raise_on_failure=False)
-    if not isinstance(summary, RunSummary):
+    if not isinstance(summary, RunSummary | NothingComputed):
         _refuse(summary)
     console.print(results_table(read_results(output)))
-    console.print(run_report(summary))
-    if summary.failed:
+    console.print(run_report(summary) if isinstance(summary, RunSummary) else f"[bold red]Failed:[/] {summary}")
+    if isinstance(summary, NothingComputed) or summary.failed:
         raise typer.Exit(EXIT_FAILED_PAIRS)
 
 

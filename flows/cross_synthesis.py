@@ -21,7 +21,7 @@ from tasks.interruption import clear_stop
 from tasks.options import RunOptions
 from tasks.planning import Plan, plan
 from tasks.report import Run, RunSummary, close_run, renew_snapshot, summary_markdown
-from tasks.shards import Committed, shard_groups, synthesise_shards
+from tasks.shards import shard_groups, synthesise_shards
 
 MAX_THREADS = 64
 DEFAULT_SETTINGS = PRESETS["default"]
@@ -63,15 +63,14 @@ def cross_synthesis(
     """
     run = begin_run(manifest, output, settings, options)
     planned = plan(run.manifest, run.output, settings, options, run.run_id)
-    committed: list[Committed] = []
     try:
-        _compute(run, planned, committed)
-        summary = close_run(run, planned, committed, "completed")
+        _compute(run, planned)
+        summary = close_run(run, planned, "completed")
     except (KeyboardInterrupt, TerminationSignal):
-        _publish(close_run(run, planned, committed, "interrupted"))
+        _publish(close_run(run, planned, "interrupted"))
         raise
     except Exception as error:
-        _publish(close_run(run, planned, committed, "failed", str(error)))
+        _publish(close_run(run, planned, "failed", str(error)))
         raise
     _publish(summary)
     return _ended(summary)
@@ -85,7 +84,7 @@ def begin_run(manifest: str, output: str, settings: Settings, options: RunOption
     return Run(run_id, absolute(manifest), absolute(output), settings, options, now)
 
 
-def _compute(run: Run, planned: Plan, committed: list[Committed]) -> None:
+def _compute(run: Run, planned: Plan) -> None:
     """Compute the pending shards, a window of them at a time, and renew the snapshot now and then."""
     if not planned.shards:
         return
@@ -95,7 +94,7 @@ def _compute(run: Run, planned: Plan, committed: list[Committed]) -> None:
         nonlocal renewed
         display.tick()
         if time.monotonic() - renewed > run.options.snapshot_every_s:
-            renew_snapshot(run, planned)
+            _ = renew_snapshot(run, planned)
             renewed = time.monotonic()
 
     with shown_progress(planned.counts.pending) as display:
@@ -103,7 +102,6 @@ def _compute(run: Run, planned: Plan, committed: list[Committed]) -> None:
             lambda shards: synthesise_shards.submit(planned.uri, shards, run.output, run.run_id, run.options),
             shard_groups(planned.shards),
             shards_at_a_time(run.options),
-            committed.append,
             tick,
         )
 
@@ -111,9 +109,8 @@ def _compute(run: Run, planned: Plan, committed: list[Committed]) -> None:
 def _publish(summary: RunSummary) -> None:
     """Show the summary in Prefect; the run is closed already, and does not fail with the server."""
     try:
-        create_markdown_artifact(  # type: ignore[unused-coroutine]
-            summary_markdown(summary), key="cross-synthesis-summary", description=summary.run_id
-        )
+        text = summary_markdown(summary)
+        _ = create_markdown_artifact(text, key="cross-synthesis-summary", description=summary.run_id)
     except Exception as error:
         get_run_logger().warning("the summary is not in Prefect: %s", error)
 
@@ -126,5 +123,7 @@ def _ended(summary: RunSummary) -> State[RunSummary]:
         get_run_logger().warning("%d pairs FAILED; see error_message in %s", summary.failed, summary.results)
         return Completed(message=f"{summary.computed} pairs computed, {summary.failed} FAILED", data=summary)
     if not summary.computed:
-        return Completed(message="all pairs are up to date", data=summary)
+        before = summary.counts["failed_before"]
+        message = f"nothing to compute, {before} pairs FAILED before" if before else "all pairs are up to date"
+        return Completed(message=message, data=summary)
     return Completed(message=f"{summary.computed} pairs computed", data=summary)

@@ -24,14 +24,13 @@ def work_through(
     submit: Callable[[Item], PrefectFuture[Result]],
     items: Sequence[Item],
     width: int,
-    take: Callable[[Result], None],
     on_tick: Callable[[], None] = lambda: None,
 ) -> None:
-    """Submit items, at most `width` at a time, and take results as they come.
+    """Submit items, at most `width` at a time, until all are done.
 
     `on_tick` is called about twice a second: the caller's thread never sleeps through a signal. A task's exception is
-    raised here. Whatever ends the work early, a signal included, the tasks in flight are asked to stop first, and what
-    they did until then is taken.
+    raised here. Whatever ends the work early, a signal included, the tasks in flight are asked to stop first, and get
+    a moment to do so.
     """
     done: queue.SimpleQueue[PrefectFuture[Result]] = queue.SimpleQueue()
     waiting = list(reversed(items))
@@ -44,18 +43,16 @@ def work_through(
             with suppress(queue.Empty):
                 future = done.get(timeout=TICK_S)
                 running -= 1
-                take(future.result())
+                future.result()
             on_tick()
     except BaseException:
         request_stop()
-        _take_the_rest(done, running, take)
+        _let_finish(done, running)
         raise
 
 
-def _take_the_rest(done: queue.SimpleQueue[PrefectFuture[Result]], running: int, take: Callable[[Result], None]) -> None:
+def _let_finish(done: queue.SimpleQueue[PrefectFuture[Result]], running: int) -> None:
     deadline = time.monotonic() + PATIENCE_S
     with suppress(queue.Empty):
         for _ in range(running):
-            future = done.get(timeout=max(0.0, deadline - time.monotonic()))
-            with suppress(Exception):  # the first reason is the one to hear about
-                take(future.result())
+            done.get(timeout=max(0.0, deadline - time.monotonic()))

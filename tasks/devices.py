@@ -7,11 +7,7 @@ from functools import lru_cache
 import torch
 
 from stylecore.network import Encoder, load_encoder
-from tasks.options import RunOptions
-
-
-class DeviceError(Exception):
-    """The asked-for device is not there."""
+from tasks.options import DeviceError, RunOptions
 
 
 def choose_device(name: str) -> str:

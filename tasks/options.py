@@ -7,6 +7,10 @@ import os
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class DeviceError(Exception):
+    """The asked-for device is not on this machine."""
+
+
 class RunOptions(BaseModel):
     """Options of a run; shown in Prefect's form beside the settings."""
 

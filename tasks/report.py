@@ -17,10 +17,10 @@ from prefect.cache_policies import NO_CACHE
 from manifests.files import absolute
 from manifests.reader import user_columns
 from manifests.results import latest_uri, record_uri, write_snapshot
+from manifests.schema import FAILED, SUCCEEDED
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.options import RunOptions
 from tasks.planning import Plan
-from tasks.shards import Committed
 from tasks.storage import Storage
 
 FIGURES = (
@@ -68,30 +68,32 @@ def write_run_snapshot(run: Run, plan: Plan) -> pa.Table:
     return write_snapshot(files, run.output, run.run_id, planned, user_columns(run.manifest, files))
 
 
-def close_run(run: Run, plan: Plan, committed: list[Committed], state: str, error: str | None = None) -> RunSummary:
+def close_run(run: Run, plan: Plan, state: str, error: str | None = None) -> RunSummary:
     """Write the last snapshot and the run record, and return the summary.
+
+    What was computed is counted in the results themselves: they know of every shard that committed itself, whatever
+    became of the task that did it.
 
     Parameters
     ----------
     run, plan
         As they were begun.
-    committed : list of Committed
-        What each group of shards put into the results.
     state : str
         `completed`, `interrupted` or `failed`.
     error : str, optional
         Why the run failed.
     """
     snapshot = write_run_snapshot(run, plan)
-    failures = Counter(kind for kind in snapshot["error_type"].to_pylist() if kind is not None)
+    rows = snapshot.select(["fingerprint", "status", "error_type", "run_id"]).to_pylist()
+    own = {row["fingerprint"]: row["status"] for row in rows if row["run_id"] == run.run_id}
     finished_at = datetime.now(UTC)
     summary = RunSummary(
         run_id=run.run_id,
         state=state,
-        computed=sum(group.succeeded for group in committed),
-        failed=sum(group.failed for group in committed),
+        computed=list(own.values()).count(SUCCEEDED),
+        failed=list(own.values()).count(FAILED),
         counts=asdict(plan.counts),
-        failures=dict(failures),
+        failures=dict(Counter(row["error_type"] for row in rows if row["error_type"] is not None)),
         seconds=(finished_at - run.started_at).total_seconds(),
         results=latest_uri(run.output),
     )

@@ -19,6 +19,7 @@ from stylecore.network import weights_digest
 from tasks.cache import ByteLimitedCache
 from tasks.commit import commit_shard
 from tasks.devices import choose_device, encoder_on
+from tasks.interruption import raise_if_stopping
 from tasks.measurement import RowContext, measure
 from tasks.options import RunOptions
 from tasks.planning import pending_rows
@@ -99,6 +100,7 @@ def _compute_shard(
     results = []
     for _, batch in groupby(planned, key=lambda pair: pair["batch"]):
         for outcome in synthesise_batch(list(batch), context.device, cache, files):
+            raise_if_stopping()
             results.append(measure(outcome, context, cache))
             PROGRESS.count_pair(str(results[-1].row["status"]))
     commit_shard(results, context.root, context.run_id, context.shard, files)

@@ -38,7 +38,9 @@ def computed(root: str, options: RunOptions) -> pd.DataFrame:
     plan = plan_run(MANIFEST, root, settings, options, run.run_id)
     with ThreadPoolExecutor(CORES) as pool:
         jobs = [pool.submit(compute_shards, plan.uri, [shard], root, run.run_id, options) for shard in plan.shards]
-        close_run(run, plan, [job.result() for job in jobs], "completed")
+        for job in jobs:
+            job.result()
+        close_run(run, plan, "completed")
     return pd.read_parquet(f"{root}/results.parquet").set_index("pair_id")
 
 

@@ -87,7 +87,7 @@ def run_all(manifest: str, output: str | Path, settings: Settings = QUICK, optio
     """Plan, compute and close a run, and read its results."""
     run, plan = begin(manifest, output, settings, options)
     committed = compute(run, plan)
-    summary = close_run(run, plan, committed, "completed")
+    summary = close_run(run, plan, "completed")
     return Finished(plan, committed, summary, read_table(output))
 
 

@@ -135,8 +135,9 @@ class TestFirstRun:
                 pool.submit(compute_shards, plan.uri, [shard], run.output, run.run_id, IN_SHARDS)
                 for shard in plan.shards
             ]
-            committed = [group.result() for group in groups]
-        close_run(run, plan, committed, "completed")
+            for group in groups:
+                group.result()
+        close_run(run, plan, "completed")
         together = read_table(root)
         assert together["samples_sha256"].tolist() == in_shards.table["samples_sha256"].tolist()
         assert together["fingerprint"].tolist() == finished.first.table["fingerprint"].tolist()
@@ -271,7 +272,7 @@ class TestInterrupted:
         committed = [compute_shards(plan.uri, plan.shards, run.output, run.run_id, IN_SHARDS)]
         assert committed[0].interrupted
         assert committed[0].shards == 1
-        summary = close_run(run, plan, committed, "interrupted")
+        summary = close_run(run, plan, "interrupted")
         assert summary.state == "interrupted"
         assert summary.computed == len(read_table(tmp_path)) == len(attempts(tmp_path)) < 5
         assert len(audio_files(tmp_path)) == summary.computed
@@ -469,7 +470,8 @@ class TestBadInput:
         run, plan = begin(manifest, tmp_path / "out")
         for name in ("harp", "cello"):
             write_cut(tmp_path / f"{name}.wav", f"{name}_phrase")
-        first = close_run(run, plan, compute(run, plan), "completed")
+        compute(run, plan)
+        first = close_run(run, plan, "completed")
         assert first.failures == {"storage": 2}
         second = run_all(manifest, tmp_path / "out")
         assert second.summary.computed == 2

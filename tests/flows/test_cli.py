@@ -1,0 +1,214 @@
+"""The `timbreflow` command as a user types it: exit codes, messages, and what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import soundfile
+
+from tests.flows.conftest import Server
+from tests.flows.processes import environment, run
+from tests.flows.sounds import QUICK, pair, write_manifest
+
+Timbreflow = Callable[..., tuple[int, str]]
+FAST = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
+COMMANDS = [
+    ("run",),
+    ("pair",),
+    ("results",),
+    ("pretrain",),
+    ("manifest", "build"),
+    ("manifest", "check"),
+]
+
+
+@pytest.fixture
+def timbreflow(tmp_path: Path) -> Timbreflow:
+    """Return the command, with a Prefect home of its own, in the test's folder."""
+    env = environment(tmp_path / "prefect")
+    return lambda *arguments: run("timbreflow", *arguments, env=env, cwd=tmp_path)
+
+
+@pytest.fixture
+def with_server(server: Server, tmp_path: Path) -> Timbreflow:
+    """Return the command for those who name a server: it starts no other."""
+    return lambda *arguments: run("timbreflow", *arguments, env=server.env, cwd=tmp_path)
+
+
+def assert_refused(result: tuple[int, str], *named: str) -> None:
+    """Assert exit code 2 and one message that names what is wrong, without a traceback."""
+    code, said = result
+    assert code == 2, said
+    assert "Traceback" not in said
+    assert said.count("Error") == 1
+    for name in named:
+        assert name in said
+
+
+def test_run_with_nothing_set_up_starts_a_server_of_its_own(embedded: Path, sounds: Path) -> None:
+    manifest = write_manifest(sounds / "m.parquet", [pair("harp_phrase", pair_id="harp")])
+    code, said = run("timbreflow", "run", manifest, "out", *FAST, env=environment(embedded), cwd=sounds)
+    assert code == 0, said
+    assert "harp" in said
+    assert "1 pairs computed" in said
+    assert (embedded / "prefect.db").exists()
+    assert list(pd.read_parquet(sounds / "out" / "results.parquet")["pair_id"]) == ["harp"]
+
+
+def test_failed_pairs_exit_1_and_the_table_says_why(
+    with_server: Timbreflow, timbreflow: Timbreflow, sounds: Path
+) -> None:
+    rows = [pair("not_audio.wav", pair_id="bad"), pair("harp_phrase", pair_id="harp"), pair(pair_id="later")]
+    manifest = write_manifest(sounds / "m.parquet", rows)
+
+    code, said = with_server("run", manifest, "out", "--limit", "2", *FAST)
+    assert code == 1, said
+    assert "1 FAILED" in said
+    assert "not_audio.wav" in said
+    assert "1 left for the next run" in said
+    code, said = timbreflow("results", "out", "--status", "failed")
+    assert code == 0, said
+    assert "not_audio.wav" in said
+    assert "harp" not in said
+
+    flute = (sounds / "content" / "flute_phrase.wav").read_bytes()
+    (sounds / "not_audio.wav").write_bytes(flute)
+    code, said = with_server("run", manifest, "out", "--retry-failed", *FAST)
+    assert code == 0, said
+    assert "2 pairs computed" in said
+    assert list(pd.read_parquet(sounds / "out" / "results.parquet")["status"]) == ["succeeded"] * 3
+
+
+def test_only_failed_pairs_exit_1_also_when_they_are_tried_again(with_server: Timbreflow, sounds: Path) -> None:
+    manifest = write_manifest(sounds / "m.parquet", [pair("not_audio.wav")])
+    for more, code_expected, words in (
+        ((), 1, "all 1 pairs failed"),
+        (("--retry-failed",), 1, "all 1 pairs failed"),
+    ):
+        code, said = with_server("run", manifest, "out", *FAST, *more)
+        assert code == code_expected, said
+        assert words in said
+        assert "Traceback" not in said
+
+
+def test_a_bad_manifest_is_refused_by_run(with_server: Timbreflow, sounds: Path) -> None:
+    manifest = write_manifest(sounds / "m.parquet", [{"content": "content/harp_phrase.wav"}])
+    assert_refused(with_server("run", manifest, "out"), "m.parquet", "style")
+    assert_refused(with_server("manifest", "check", "none.parquet"), "none.parquet")
+    assert not (sounds / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--set", "iterationen=5"), ("iterationen", "unknown setting")),
+        (("--set", "iterations=0"), ("iterations='0'", "greater than or equal to 1")),
+        (("--preset", "loud"), ("preset='loud'", "default, paper")),
+        (("--device", "abacus"), ("device='abacus'",)),
+    ],
+)
+def test_wrong_settings_and_options_are_refused(
+    timbreflow: Timbreflow, sounds: Path, arguments: tuple[str, ...], named: tuple[str, ...]
+) -> None:
+    manifest = write_manifest(sounds / "m.parquet", [pair()])
+    assert_refused(timbreflow("run", manifest, "out", *arguments), *named)
+    assert not (sounds / "out").exists()
+    assert not (sounds / "prefect").exists()
+
+
+def test_a_server_that_does_not_answer_is_named(sounds: Path) -> None:
+    manifest = write_manifest(sounds / "m.parquet", [pair()])
+    env = environment(sounds / "prefect", PREFECT_API_URL="http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES="0")
+    assert_refused(run("timbreflow", "run", manifest, "out", env=env, cwd=sounds), "PREFECT_API_URL")
+    assert not (sounds / "out").exists()
+
+
+def test_dry_run_counts_and_estimates_and_writes_nothing(timbreflow: Timbreflow, sounds: Path) -> None:
+    manifest = write_manifest(sounds / "m.parquet", [pair("harp_phrase"), pair("flute_phrase"), pair("not_audio.wav")])
+    before = sorted(sounds.rglob("*"))
+    code, said = timbreflow("run", manifest, "out", "--dry-run", *FAST)
+    assert code == 0, said
+    assert ["new", "3"] in [line.replace("│", " ").split() for line in said.splitlines()]
+    assert "min for" in said
+    assert sorted(path for path in sounds.rglob("*") if path.name != "prefect") == before
+
+
+def test_pair_writes_one_sound_and_starts_no_server(timbreflow: Timbreflow, sounds: Path) -> None:
+    content, style = "content/harp_phrase.wav", "style/glass_rub.wav"
+    code, said = timbreflow("pair", content, style, "new/out.flac", *FAST)
+    assert code == 0, said
+    assert "timbre_transfer" in said
+    assert soundfile.info(sounds / "new" / "out.flac").format == "FLAC"
+    assert not list(sounds.rglob("prefect.db"))
+
+
+def test_pair_says_what_is_wrong(timbreflow: Timbreflow, sounds: Path) -> None:
+    code, said = timbreflow("pair", "nowhere.wav", "style/glass_rub.wav", "out.flac", *FAST)
+    assert code == 1
+    assert "nowhere.wav" in said
+    assert "Traceback" not in said
+    assert not (sounds / "out.flac").exists()
+
+
+def test_results_refuses_a_status_that_is_none_and_a_folder_without_results(timbreflow: Timbreflow) -> None:
+    assert_refused(timbreflow("results", "out", "--status", "great"), "great", "succeeded or failed")
+    assert_refused(timbreflow("results", "empty"), "empty")
+
+
+@pytest.mark.parametrize(("pairing", "pairs"), [("cross", 4), ("zip", 2), ("sample:3", 3)])
+def test_manifest_build_and_check_agree(timbreflow: Timbreflow, sounds: Path, pairing: str, pairs: int) -> None:
+    code, said = timbreflow(
+        *("manifest", "build", "--content", "content", "--style", "style/*.wav", "--pairing", pairing),
+        *("--out", "m.parquet"),
+    )
+    assert code == 0, said
+    assert f"{pairs} pairs" in said
+    assert len(pd.read_parquet(sounds / "m.parquet")) == pairs
+    code, said = timbreflow("manifest", "check", "m.parquet")
+    assert code == 0, said
+    assert f"{pairs} pairs" in said
+
+
+def test_manifest_from_csv_keeps_the_users_columns(timbreflow: Timbreflow, sounds: Path) -> None:
+    (sounds / "m.csv").write_text("content,style,mood\ncontent/harp_phrase.wav,style/glass_rub.wav,calm\n")
+    code, said = timbreflow("manifest", "build", "--from", "m.csv", "--out", "m.parquet")
+    assert code == 0, said
+    code, said = timbreflow("manifest", "check", "m.parquet")
+    assert code == 0, said
+    assert "mood" in said
+
+
+def test_manifest_check_and_build_refuse_what_is_wrong(timbreflow: Timbreflow, sounds: Path) -> None:
+    manifest = write_manifest(sounds / "m.parquet", [pair(iterations=0)])
+    assert_refused(timbreflow("manifest", "check", manifest), "m.parquet", "iterations")
+    build = ("manifest", "build", "--out", "n.parquet", "--style", "style", "--content")
+    assert_refused(timbreflow(*build, "content", "--pairing", "all"), "all")
+    assert_refused(timbreflow(*build, "nowhere"), "nowhere")
+    assert not (sounds / "n.parquet").exists()
+
+
+def test_pretrain_without_a_soundfont_names_the_package(timbreflow: Timbreflow, tmp_path: Path) -> None:
+    soundfont = str(tmp_path / "none.sf2")
+    result = timbreflow("pretrain", "--soundfont", soundfont, "--unseen-soundfont", soundfont, "--out", "weights")
+    assert_refused(result, "apt-get install")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_help_shows_an_example(timbreflow: Timbreflow, command: tuple[str, ...]) -> None:
+    code, said = timbreflow(*command, "--help")
+    assert code == 0, said
+    assert f"Example: timbreflow {' '.join(command)}" in " ".join(said.split())
+
+
+def test_help_imports_neither_torch_nor_prefect(tmp_path: Path) -> None:
+    code, said = run(
+        *("python", "-c"),
+        "import sys; from flows.cli import app; app(['--help'], standalone_mode=False); "
+        "print(sorted({'torch', 'prefect', 'pandas', 'librosa'} & set(sys.modules)))",
+        env=environment(tmp_path),
+    )
+    assert code == 0, said
+    assert said.rstrip().endswith("[]")

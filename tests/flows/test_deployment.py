@@ -1,0 +1,96 @@
+"""The deployment, really performed on loopback: server, work pool, deploy, worker, run, results in pandas."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import FlowRunSort
+
+from tests.flows.conftest import ROOT, Server
+from tests.flows.processes import run
+from tests.flows.sounds import QUICK, pair, write_manifest
+
+
+def run_deployment(worker: Server, manifest: str, output: Path) -> tuple[int, str]:
+    """Run `cross-synthesis/local` as a user does, and watch it to its end."""
+    return run(
+        *("prefect", "deployment", "run", "cross-synthesis/local", "--watch", "--watch-interval", "1"),
+        *("-p", f"manifest={manifest}", "-p", f"output={output}", "-p", f"settings={json.dumps(QUICK)}"),
+        env=worker.env,
+    )
+
+
+def test_a_deployed_run_makes_a_table_and_audio_and_its_rerun_is_up_to_date(
+    worker: Server, client: SyncPrefectClient, sounds: Path
+) -> None:
+    manifest = write_manifest(
+        sounds / "m.parquet", [pair("harp_phrase", mood="calm"), pair("flute_phrase", mood="bright")]
+    )
+    output = sounds / "out"
+
+    code, said = run_deployment(worker, manifest, output)
+    assert code == 0, said
+    table = pd.read_parquet(output / "results.parquet")
+    assert list(table["status"]) == ["succeeded", "succeeded"]
+    assert list(table["mood"]) == ["calm", "bright"]
+    assert all(Path(uri).stat().st_size > 0 for uri in table["output"])
+    found = client.read_artifacts(
+        artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["cross-synthesis-summary"]))
+    )
+    (artifact,) = [artifact for artifact in found if artifact.description == table["run_id"].iloc[0]]
+    assert "2 pairs computed" in str(artifact.data)
+    assert str(output) in str(artifact.data)
+
+    code, said = run_deployment(worker, manifest, output)
+    assert code == 0, said
+    (newest, *_) = client.read_flow_runs(limit=1, sort=FlowRunSort.EXPECTED_START_TIME_DESC)
+    assert newest.state is not None
+    assert newest.state.is_completed()
+    assert newest.state.message == "all pairs are up to date"
+    pd.testing.assert_frame_equal(pd.read_parquet(output / "results.parquet"), table)
+
+
+def test_nightly_waits_for_the_user_and_never_overlaps(deployed: Server, client: SyncPrefectClient) -> None:
+    nightly = client.read_deployment_by_name("cross-synthesis/nightly")
+    (schedule,) = nightly.schedules
+    assert schedule.active is False
+    assert schedule.schedule.cron == "0 2 * * *"  # type: ignore[union-attr]
+    assert nightly.global_concurrency_limit is not None
+    assert nightly.global_concurrency_limit.limit == 1
+    assert nightly.concurrency_options is not None
+    assert nightly.concurrency_options.collision_strategy.value == "CANCEL_NEW"
+    assert (ROOT / str(nightly.parameters["manifest"])).exists()
+    assert nightly.parameters["output"]
+
+
+def test_local_has_no_schedule_and_both_start_where_they_were_deployed(
+    deployed: Server, client: SyncPrefectClient, clone: Path
+) -> None:
+    assert client.read_deployment_by_name("cross-synthesis/local").schedules == []
+    for name in ("local", "nightly"):
+        deployment = client.read_deployment_by_name(f"cross-synthesis/{name}")
+        assert deployment.pull_steps == [
+            {"prefect.deployments.steps.set_working_directory": {"directory": str(clone.resolve())}}
+        ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"), [({"iterations": 0}, "iterations"), ({"iterationen": 5}, "iterationen")]
+)
+def test_a_setting_out_of_bounds_is_refused_before_a_run_is_created(
+    deployed: Server, client: SyncPrefectClient, settings: dict[str, int], named: str
+) -> None:
+    before = len(client.read_flow_runs())
+    code, said = run(
+        *("prefect", "deployment", "run", "cross-synthesis/local", "-p", "manifest=m.parquet", "-p", "output=out"),
+        *("-p", f"settings={json.dumps(settings)}"),
+        env=deployed.env,
+    )
+    assert code != 0
+    assert named in said
+    assert len(client.read_flow_runs()) == before

@@ -1,0 +1,123 @@
+"""Interrupted runs: Ctrl-C, SIGTERM, a cancel through Prefect. Each is closed properly, and the next completes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.states import Cancelling
+
+from flows.cross_synthesis import cross_synthesis
+from stylecore.settings import checked_settings
+from tasks.options import RunOptions
+from tests.flows.conftest import Server
+from tests.flows.processes import end, environment, group_lives, start, wait_for
+from tests.flows.sounds import DEMO, pair, write_manifest
+
+GONE_WITHIN_S = 30.0
+CONTENT_S = 7.9
+"""A shard holds 8 s of audio here: each pair has one of its own."""
+SETTINGS = {"griffin_lim_iterations": 5, "tolerance": 0.0}
+ITERATIONS = {"quick": 1, "slow": 30}
+
+
+@pytest.fixture
+def manifest(sounds: Path) -> str:
+    """Return a manifest of a pair that is soon committed, and of one that takes long enough to be interrupted in."""
+    for name in ITERATIONS:
+        samples, rate = soundfile.read(DEMO / "drum_loop.flac")
+        looped = np.resize(samples, int(CONTENT_S * rate))
+        soundfile.write(sounds / "content" / f"{name}.wav", looped, rate)
+    rows = [pair(name, pair_id=name, iterations=count) for name, count in ITERATIONS.items()]
+    return write_manifest(sounds / "m.parquet", rows)
+
+
+def quick_is_committed(output: Path) -> bool:
+    """Say whether one shard is done; the other is then under way."""
+    return bool(list(output.glob("results/*/part-*.parquet")))
+
+
+def assert_closed_and_completed_by_the_next_run(manifest: str, output: Path) -> None:
+    """Assert that the run was closed; then run again, and assert that only the rest is done."""
+    record = assert_closed(output)
+    settings = checked_settings(SETTINGS)
+    state = cross_synthesis(manifest, str(output), settings, RunOptions(device="cpu"), return_state=True)
+    assert state.message == "1 pairs computed"  # type: ignore[attr-defined]
+    after = pd.read_parquet(output / "results.parquet")
+    assert list(after["pair_id"]) == ["quick", "slow"]
+    assert after["run_id"].iloc[0] == record["run_id"]
+    assert len(list((output / "audio").rglob("*.flac"))) == 2
+
+
+def assert_closed(output: Path) -> dict[str, object]:
+    """Assert a record and a snapshot of what was committed; return the record."""
+    (record,) = [json.loads(path.read_text()) for path in (output / "runs").iterdir()]
+    assert record["state"] == "interrupted"
+    assert record["computed"] == 1
+    table = pd.read_parquet(output / "results.parquet")
+    assert list(table["pair_id"]) == ["quick"]
+    assert [path.stem for path in (output / "snapshots").iterdir()] == [record["run_id"]]
+    return record
+
+
+@pytest.mark.usefixtures("harness")
+def test_ctrl_c_closes_the_run_and_the_next_completes_it(manifest: str, sounds: Path, embedded: Path) -> None:
+    """A terminal sends it to the whole process group, the embedded server included."""
+    interrupted_run(lambda group: os.killpg(group, signal.SIGINT), manifest, sounds / "out", embedded)
+    assert_closed_and_completed_by_the_next_run(manifest, sounds / "out")
+
+
+def test_sigterm_closes_the_run(manifest: str, sounds: Path, embedded: Path) -> None:
+    interrupted_run(lambda leader: os.kill(leader, signal.SIGTERM), manifest, sounds / "out", embedded)
+    assert_closed(sounds / "out")
+
+
+@pytest.mark.soak  # most of its half minute is Prefect's own retries
+def test_a_run_is_closed_also_when_its_server_goes_with_it(manifest: str, sounds: Path, embedded: Path) -> None:
+    interrupted_run(lambda group: os.killpg(group, signal.SIGTERM), manifest, sounds / "out", embedded)
+    assert_closed(sounds / "out")
+
+
+def interrupted_run(interrupt: Callable[[int], None], manifest: str, output: Path, home: Path) -> None:
+    """Run, interrupt within the second shard, assert that all is gone in time."""
+    chosen = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
+    process = start("timbreflow", "run", manifest, str(output), *chosen, env=environment(home))
+    try:
+        wait_for(lambda: quick_is_committed(output) or process.poll() is not None, "the first shard")
+        interrupt(process.pid)
+        said, _ = process.communicate(timeout=GONE_WITHIN_S)
+        assert process.returncode == 130, said
+        assert "What is committed stays" in said
+        assert "Traceback" not in said
+        wait_for(lambda: not group_lives(process.pid), "the embedded server to go", GONE_WITHIN_S)
+    finally:
+        end(process)
+
+
+@pytest.mark.usefixtures("harness")
+def test_a_cancel_through_prefect_closes_the_run(
+    worker: Server, client: SyncPrefectClient, manifest: str, sounds: Path
+) -> None:
+    output = sounds / "out"
+    deployment = client.read_deployment_by_name("cross-synthesis/local")
+    parameters = {"manifest": manifest, "output": str(output), "settings": SETTINGS}
+    flow_run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+    wait_for(lambda: quick_is_committed(output), "the first shard")
+
+    client.set_flow_run_state(flow_run.id, Cancelling())
+    wait_for(lambda: _is_cancelled(client, flow_run.id), "the cancelled run", GONE_WITHIN_S)
+    assert_closed_and_completed_by_the_next_run(manifest, output)
+
+
+def _is_cancelled(client: SyncPrefectClient, flow_run_id: UUID) -> bool:
+    state = client.read_flow_run(flow_run_id).state
+    return state is not None and state.is_cancelled()
