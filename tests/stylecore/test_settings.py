@@ -122,7 +122,7 @@ def test_changes_are_put_over_settings_and_checked() -> None:
     base = Settings(alpha=2.0)
     changed = base.resolve({"beta": 5.0, "iterations": 7})
     assert (changed.alpha, changed.beta, changed.iterations) == (2.0, 5.0, 7)
-    assert (base.beta, base.iterations) == (10.0, PRESETS["default"].iterations)
+    assert (base.beta, base.iterations) == (PRESETS["default"].beta, PRESETS["default"].iterations)
     with pytest.raises(SettingsError, match="iterations=0"):
         base.resolve({"iterations": 0})
 
