@@ -105,7 +105,7 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
     from prefect.exceptions import TerminationSignal
 
     from flows.cross_synthesis import NothingComputed, cross_synthesis
-    from flows.tables import results_table, run_report
+    from flows.tables import run_report
     from tasks.report import RunSummary, read_results
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Python's own would end us with the server left running
@@ -124,8 +124,10 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
     summary = state.result(raise_on_failure=False)
     if not isinstance(summary, RunSummary | NothingComputed):
         _refuse(summary)
-    console.print(results_table(read_results(output)))
-    console.print(run_report(summary) if isinstance(summary, RunSummary) else f"[bold red]Failed:[/] {summary}")
+    _show(read_results(output))
+    console.print(
+        run_report(summary) if isinstance(summary, RunSummary) else f"[bold red]Failed:[/] {summary}", soft_wrap=True
+    )
     if isinstance(summary, NothingComputed) or summary.failed:
         raise typer.Exit(EXIT_FAILED_PAIRS)
 
@@ -162,12 +164,16 @@ def results(
     if status not in (None, "succeeded", "failed"):
         _refuse(f"--status {status}: expected succeeded or failed")
     with _refusing():
-        from flows.tables import results_table
         from tasks.report import read_results
 
-        table = read_results(output)
-        rows = table if status is None else [row for row in table if row["status"] == status]
-        console.print(results_table(rows))
+        _show([row for row in read_results(output) if status in (None, row["status"])])
+
+
+def _show(rows: list[dict[str, object]]) -> None:
+    from flows.tables import results_notes, results_table
+
+    console.print(results_table(rows))
+    console.print(results_notes(rows), soft_wrap=True)
 
 
 @manifest_app.command(

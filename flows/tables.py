@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -16,41 +16,49 @@ HEADINGS = {
     "timbre_transfer": "timbre",
     "texture_transfer": "texture",
     "rhythm_kept": "rhythm",
-    "dynamics_kept": "dynamics",
+    "dynamics_kept": "dynam.",
     "pitch_kept": "pitch",
     "bandwidth_shift": "bandw.",
-    "spectral_convergence_db": "conv. dB",
+    "spectral_convergence_db": "conv.",
 }
 MAX_ROWS = 50
 
 
-def results_table(rows: Sequence[Mapping[str, object]]) -> Group:
-    """Return pairs with their status, figures and seconds, the means, where to listen, and what failed."""
+def results_table(rows: Sequence[Mapping[str, object]]) -> Table:
+    """Return pairs with their status, figures and seconds, and the means; it fits 80 columns."""
     table = Table(
         title="Transferred: 0 is the content, 1 the style. Kept: 1 is the content's.",
         title_justify="left",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,  # the box draws a space between columns
+        pad_edge=False,
+        caption=f"... and {len(rows) - MAX_ROWS} more pairs" if len(rows) > MAX_ROWS else None,
     )
-    table.add_column("pair", overflow="fold")
+    table.add_column("pair", no_wrap=True, min_width=16)
     table.add_column("status", no_wrap=True)
     for name in (*HEADINGS.values(), "s"):
         table.add_column(name, justify="right", no_wrap=True)
-    shown = rows[:MAX_ROWS]
-    for row in shown:
+    for row in rows[:MAX_ROWS]:
         figures = (_number(row[name]) for name in FIGURES)
         table.add_row(str(row["pair_id"]), _status(row), *figures, _number(row["seconds_total"], 1))
     table.add_section()
     table.add_row("mean", "", *(_number(_mean(rows, name)) for name in FIGURES), "")
-    parts: list[RenderableType] = [table]
-    if len(rows) > MAX_ROWS:
-        parts.append(Text(f"... and {len(rows) - MAX_ROWS} more pairs"))
-    heard = [f"  {row['pair_id']}: {row['output']}" for row in shown if row["output"]]
+    return table
+
+
+def results_notes(rows: Sequence[Mapping[str, object]]) -> Text:
+    """Return where to listen, and why pairs failed, a line each; to be printed without wrapping."""
+    shown = rows[:MAX_ROWS]
+    text = Text()
+    heard = [row for row in shown if row["output"]]
     if heard:
-        parts += [Text(line, no_wrap=True, overflow="ignore") for line in ("Listen:", *heard)]
-    failed = [row for row in shown if row["status"] == "failed"]
-    parts += [Text(f"  {row['pair_id']} failed: {row['error_message']}", style="red") for row in failed]
-    return Group(*parts)
+        text.append("Listen:\n")
+    for row in heard:
+        text.append(f"  {row['pair_id']}: {row['output']}\n")
+    for row in shown:
+        if row["status"] == "failed":
+            text.append(f"  {row['pair_id']} failed: {row['error_message']}\n", style="red")
+    return text
 
 
 def run_report(summary: RunSummary) -> Text:
