@@ -237,7 +237,7 @@ def pretrain(
         from tasks.pretraining import Pretraining, pretrain_network
 
         card = pretrain_network(Pretraining(soundfont, unseen_soundfont, out, notes, steps, seed), console.print)
-        console.print(card)
+        console.print(card, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

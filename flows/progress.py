@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tasks.progress import PROGRESS
 
 ARTIFACT_EVERY_S = 5.0
+LINE_EVERY_S = 30.0
 
 
 class Display:
@@ -25,7 +26,7 @@ class Display:
         self._bar, self._pending = bar, pending
         self._artifact: UUID | None = artifact
         self._row = bar.add_task("pairs", total=pending, evaluations=0, failed="")
-        self._shown_at = time.monotonic()
+        self._shown_at = self._said_at = time.monotonic()
 
     def tick(self) -> None:
         """Show the counters of this process."""
@@ -34,6 +35,9 @@ class Display:
         if time.monotonic() - self._shown_at >= ARTIFACT_EVERY_S:
             self._shown_at = time.monotonic()
             self.report()
+        if self._bar.disable and time.monotonic() - self._said_at >= LINE_EVERY_S:
+            self._said_at = time.monotonic()
+            self._bar.console.print(f"{PROGRESS.pairs} of {self._pending} pairs, {PROGRESS.failed} failed")
 
     def report(self) -> None:
         """Tell Prefect; a server that is gone is not asked again, and no reason to stop computing."""
@@ -47,7 +51,7 @@ class Display:
 
 @contextmanager
 def shown_progress(pending: int) -> Iterator[Display]:
-    """Show progress while the block runs; on a terminal a bar, elsewhere nothing but the artifact."""
+    """Show progress while the block runs; a bar on a terminal, elsewhere a line now and then, and the artifact."""
     PROGRESS.reset()
     columns = (
         TextColumn("{task.description}"),
