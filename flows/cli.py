@@ -10,8 +10,10 @@ from typing import Annotated, NoReturn
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from flows.environment import reach_server, set_defaults
+from manifests.files import UriError
 from manifests.schema import ManifestError
 from stylecore.errors import StylecoreError
 from stylecore.settings import PRESETS, Settings, preset
@@ -39,7 +41,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
 def _refuse(message: object) -> NoReturn:
-    errors.print(f"[bold red]Error:[/] {message}", highlight=False, soft_wrap=True)
+    errors.print(f"[bold red]Error:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT_REFUSED)
 
 
@@ -48,7 +50,7 @@ def _refusing() -> Iterator[None]:
     """Turn every error that a user can mend into one line and exit code 2."""
     try:
         yield
-    except (ManifestError, StylecoreError, DeviceError, OSError) as error:
+    except (ManifestError, UriError, StylecoreError, DeviceError, OSError) as error:
         _refuse(error)
     except ValidationError as error:
         _refuse("; ".join(f"{detail['loc'][0]}={detail['input']!r}: {detail['msg']}" for detail in error.errors()))
@@ -126,7 +128,8 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
         _refuse(summary)
     _show(read_results(output))
     console.print(
-        run_report(summary) if isinstance(summary, RunSummary) else f"[bold red]Failed:[/] {summary}", soft_wrap=True
+        run_report(summary) if isinstance(summary, RunSummary) else f"[bold red]Failed:[/] {escape(str(summary))}",
+        soft_wrap=True,
     )
     if isinstance(summary, NothingComputed) or summary.failed:
         raise typer.Exit(EXIT_FAILED_PAIRS)
@@ -150,7 +153,7 @@ def pair(
         with console.status("optimising"):
             row = synthesise_single(content, style, out, settings, device)
     if row["status"] == "failed":
-        errors.print(f"[bold red]Failed:[/] {row['error_type']}: {row['error_message']}", soft_wrap=True)
+        errors.print(f"[bold red]Failed:[/] {row['error_type']}: {escape(str(row['error_message']))}", soft_wrap=True)
         raise typer.Exit(EXIT_FAILED_PAIRS)
     console.print(pair_table(row))
 
@@ -199,7 +202,7 @@ def manifest_build(
         else:
             sources = [absolute(source) for source in content], [absolute(source) for source in style]
             count = build_manifest(*sources, pairing, absolute(out), files, seed)
-        console.print(f"{count} pairs in {out}")
+        console.print(f"{count} pairs in {out}", markup=False)
 
 
 @manifest_app.command("check", epilog="Example: `timbreflow manifest check pairs.parquet`")
@@ -213,7 +216,8 @@ def manifest_check(manifest: Annotated[str, typer.Argument(help="Manifest to che
         summary = check(absolute(manifest), Storage(), Settings().resolve)
         own = f", your columns: {', '.join(summary.user_columns)}" if summary.user_columns else ""
         console.print(
-            f"{manifest}: {summary.pairs} pairs of {summary.contents} contents and {summary.styles} styles{own}"
+            f"{manifest}: {summary.pairs} pairs of {summary.contents} contents and {summary.styles} styles{own}",
+            markup=False,
         )
 
 

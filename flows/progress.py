@@ -25,13 +25,13 @@ class Display:
     def __init__(self, bar: Progress, pending: int, artifact: UUID) -> None:
         self._bar, self._pending = bar, pending
         self._artifact: UUID | None = artifact
-        self._row = bar.add_task("pairs", total=pending, evaluations=0, failed="")
+        self._row = bar.add_task("pairs", total=pending, steps=0, failed="")
         self._shown_at = self._said_at = time.monotonic()
 
     def tick(self) -> None:
         """Show the counters of this process."""
         failed = f"[red]{PROGRESS.failed} failed[/]" if PROGRESS.failed else ""
-        self._bar.update(self._row, completed=PROGRESS.pairs, evaluations=PROGRESS.evaluations, failed=failed)
+        self._bar.update(self._row, completed=PROGRESS.pairs, steps=PROGRESS.steps, failed=failed)
         if time.monotonic() - self._shown_at >= ARTIFACT_EVERY_S:
             self._shown_at = time.monotonic()
             self.report()
@@ -57,7 +57,7 @@ def shown_progress(pending: int) -> Iterator[Display]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[evaluations]} evaluations {task.fields[failed]}"),
+        TextColumn("{task.fields[steps]} steps {task.fields[failed]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -40,7 +40,7 @@ def results_table(rows: Sequence[Mapping[str, object]]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows[:MAX_ROWS]:
         figures = (_number(row[name]) for name in FIGURES)
-        table.add_row(str(row["pair_id"]), _status(row), *figures, _number(row["seconds_total"], 1))
+        table.add_row(Text(str(row["pair_id"])), _status(row), *figures, _number(row["seconds_total"], 1))
     table.add_section()
     table.add_row("mean", "", *(_number(_mean(rows, name)) for name in FIGURES), "")
     return table
@@ -70,7 +70,9 @@ def run_report(summary: RunSummary) -> Text:
             text.append(f", {summary.failed} FAILED", style="bold red")
         text.append(f" in {summary.seconds:.0f} s. ")
     else:
-        text.append("All pairs are up to date; nothing was computed. ", style="green")
+        left = summary.counts["failed_before"] or summary.counts["beyond_limit"]
+        text.append("" if left else "All pairs are up to date; ", style="green")
+        text.append("nothing was computed. ", style="green")
     if summary.counts["failed_before"]:
         text.append(f"{summary.counts['failed_before']} failed before (--retry-failed tries them again). ", style="red")
     if summary.counts["beyond_limit"]:

@@ -17,6 +17,10 @@ S3 = "s3://"
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 
 
+class UriError(ValueError):
+    """A path or URI that names nothing timbreflow can read or write; the message says what to write instead."""
+
+
 class FileStat(NamedTuple):
     """Size in bytes and version of a file: mtime in ns (local), ETag (S3), empty where there is none."""
 
@@ -96,7 +100,7 @@ def resolve(written: str, base: str) -> str:
 
     Raises
     ------
-    ValueError
+    UriError
         Another scheme, a `file://` of another host, no bucket, or a relative path that leaves its bucket.
 
     Examples
@@ -147,21 +151,21 @@ def relative_to(uri: str, base: str) -> str:
 def _resolve_scheme(scheme: str, rest: str, written: str) -> str:
     if scheme == "s3":
         if not rest.split("/", 1)[0]:
-            raise ValueError(f"'{written}' names no bucket. Write s3://bucket/key")
+            raise UriError(f"'{written}' names no bucket. Write s3://bucket/key")
         return S3 + rest.rstrip("/")
     if scheme == "file":
         host, slash, path = rest.partition("/")
         if host not in ("", "localhost") or not slash:
-            raise ValueError(f"'{written}' is not a file of this machine. Write file:///folder/name or a plain path")
+            raise UriError(f"'{written}' is not a file of this machine. Write file:///folder/name or a plain path")
         return _normalise_local("/" + unquote(path))
-    raise ValueError(f"'{written}' has the scheme '{scheme}'. Use a local path, file:// or s3://")
+    raise UriError(f"'{written}' has the scheme '{scheme}'. Use a local path, file:// or s3://")
 
 
 def _resolve_in_bucket(written: str, base: str) -> str:
     bucket, folder = _split_s3(base)
     key = posixpath.normpath(posixpath.join(folder, written))
     if key == ".." or key.startswith("../"):
-        raise ValueError(f"'{written}' leaves the bucket of '{base}'. Write the whole s3:// URI")
+        raise UriError(f"'{written}' leaves the bucket of '{base}'. Write the whole s3:// URI")
     return _s3_uri(bucket, "" if key == "." else key)
 
 

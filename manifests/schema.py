@@ -52,11 +52,11 @@ _TERMS = {
     "spectral": "loss of the spectral energy envelope",
 }
 _STAGES = {
-    "read": "reading and decoding content and style",
-    "optimise": "optimising the spectrogram",
+    "read": "reading, decoding and encoding content and style",
+    "optimise": "optimising the spectrogram; a batch is shared equally by its pairs",
     "phase": "reconstructing the phase",
     "measure": "measuring the figures",
-    "write": "encoding and writing the audio",
+    "write": "encoding the audio as FLAC and decoding it again",
 }
 _DESCRIPTORS = {
     "centroid_hz": "spectral centroid of the {sound}, Hz, energy-weighted mean over frames",
@@ -119,16 +119,13 @@ def _loss_columns() -> list[Column]:
 
 
 def _seconds_columns() -> list[Column]:
-    stages = [
-        Column(f"seconds_{stage}", _FLOAT, f"time for {meaning}, s; the work of a batch is shared equally by its pairs")
-        for stage, meaning in _STAGES.items()
-    ]
+    stages = [Column(f"seconds_{stage}", _FLOAT, f"time for {meaning}, s") for stage, meaning in _STAGES.items()]
     return [*stages, Column("seconds_total", _FLOAT, "sum of the pair's stages, s")]
 
 
 def _provenance_columns() -> list[Column]:
     return [
-        Column("device", _STRING, "device that computed the pair, with its model"),
+        Column("device", _STRING, "device that computed the pair, as torch names it"),
         Column("version", _STRING, "release of timbreflow"),
         Column("core_version", _INT32, "version of the computation, raised when its results change"),
         Column("torch_version", _STRING, "release of PyTorch"),

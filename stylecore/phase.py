@@ -7,6 +7,7 @@ else ran in the process.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -21,7 +22,13 @@ def random_phase(shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 def griffin_lim(
-    magnitude: Tensor, phase: Tensor, sample_rate: int, n_samples: int, iterations: int, momentum: float
+    magnitude: Tensor,
+    phase: Tensor,
+    sample_rate: int,
+    n_samples: int,
+    iterations: int,
+    momentum: float,
+    on_iteration: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Return the waveform whose STFT magnitude is near `magnitude`.
 
@@ -41,6 +48,8 @@ def griffin_lim(
         At least 1.
     momentum : float
         0 (the original) to below 1.
+    on_iteration : callable
+        Called before each iteration; raise from it to stop.
 
     Returns
     -------
@@ -50,6 +59,7 @@ def griffin_lim(
     look_ahead = momentum / (1.0 + momentum)
     previous = torch.zeros_like(phase)
     for _ in range(iterations):
+        on_iteration()
         rebuilt = stft(istft(magnitude * phase, sample_rate, n_samples), sample_rate)
         ahead = rebuilt - look_ahead * previous
         phase = ahead / ahead.abs().clamp_min(1e-16)

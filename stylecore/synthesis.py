@@ -79,9 +79,7 @@ def starting_picture(encoder: Encoder, n_frames: int, settings: Settings) -> Ten
     return encoder.input_mean.cpu() + noise / encoder.input_scale.cpu()
 
 
-def synthesise(
-    pairs: Sequence[Pair], encoder: Encoder, on_evaluation: Callable[[], None] = lambda: None
-) -> list[Synthesis]:
+def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], None] = lambda: None) -> list[Synthesis]:
     """Synthesise a batch: one forward pass per evaluation serves all pairs, each with its own steps and stop.
 
     Parameters
@@ -90,8 +88,8 @@ def synthesise(
         Settings may differ in `OWN_SETTINGS` only; contents may differ in length.
     encoder : Encoder
         On the device that computes.
-    on_evaluation : callable
-        Called before each evaluation; raise from it to stop.
+    on_step : callable
+        Called before each evaluation and each iteration of the phase; raise from it to stop.
 
     Returns
     -------
@@ -104,13 +102,13 @@ def synthesise(
         If the settings differ in another field, which one optimisation cannot serve.
     """
     began = time.perf_counter()
-    minimum = optimise(pairs, encoder, on_evaluation)
+    minimum = optimise(pairs, encoder, on_step)
     optimised = time.perf_counter()
     results = []
     for item, pair in enumerate(pairs):
         started = time.perf_counter()
         own = minimum.point[item, :, : pair.content.frames]
-        waveform = reconstruct(own, pair.n_samples, pair.settings)
+        waveform = reconstruct(own, pair.n_samples, pair.settings, on_step)
         results.append(
             Synthesis(
                 waveform=waveform.cpu(),
@@ -127,7 +125,7 @@ def synthesise(
     return results
 
 
-def optimise(pairs: Sequence[Pair], encoder: Encoder, on_evaluation: Callable[[], None]) -> Minimum:
+def optimise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], None]) -> Minimum:
     """Solve equation 1 of the paper for a batch of pairs, from noise; points are pictures `[B, F, T]`."""
     shared = pairs[0].settings
     differing = {n for p in pairs for n, value in p.settings if value != getattr(shared, n)} - OWN_SETTINGS
@@ -145,7 +143,7 @@ def optimise(pairs: Sequence[Pair], encoder: Encoder, on_evaluation: Callable[[]
     start = start.contiguous().to(device)
 
     def evaluate(point: Tensor) -> Evaluation:
-        on_evaluation()
+        on_step()
         point = point.detach().requires_grad_()
         terms = objective(point)
         total = terms.total(weights)
@@ -157,7 +155,9 @@ def optimise(pairs: Sequence[Pair], encoder: Encoder, on_evaluation: Callable[[]
     return minimise_lbfgs(evaluate, start, limits, shared.tolerance, objective.frames * start.shape[1])
 
 
-def reconstruct(log_magnitude: Tensor, n_samples: int, settings: Settings) -> Tensor:
+def reconstruct(
+    log_magnitude: Tensor, n_samples: int, settings: Settings, on_step: Callable[[], None] = lambda: None
+) -> Tensor:
     """Return samples `[N]` for an optimised picture `[F, T]` by Griffin-Lim from a seeded random phase."""
     if log_magnitude.shape[-1] != frame_count(n_samples, settings.sample_rate):
         raise ValueError(f"{log_magnitude.shape[-1]} frames do not belong to {n_samples} samples")
@@ -169,6 +169,7 @@ def reconstruct(log_magnitude: Tensor, n_samples: int, settings: Settings) -> Te
         n_samples,
         settings.griffin_lim_iterations,
         settings.griffin_lim_momentum,
+        on_step,
     )[0]
 
 

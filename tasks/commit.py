@@ -13,7 +13,8 @@ def commit_shard(results: Sequence[Measured], root: str, run_id: str, shard: int
     """Write the audio of a shard, then its rows, once.
 
     Audio lies at the address of its fingerprint. A file that is already there belongs to no row (its pair would have
-    been skipped): a run that was killed between audio and rows left it, and it is replaced whole.
+    been skipped): a run that was killed between audio and rows left it, and it is replaced whole. That holds as long as
+    one run at a time works on an output root.
 
     Raises
     ------

@@ -35,4 +35,5 @@ class RunOptions(BaseModel):
     @property
     def cpu_workers(self) -> int:
         """Shards computed at a time on the processor."""
-        return self.workers or max(1, (os.cpu_count() or 1) // self.threads)
+        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.workers or max(1, own // self.threads)

@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from manifests.files import absolute, join
 from manifests.fingerprint import fingerprint, seed_for
-from manifests.reader import read_manifest
+from manifests.reader import read_manifest, user_columns
 from manifests.results import read_history
 from manifests.schema import PASSING_ERRORS, ROW_SETTINGS
 from manifests.shards import cut_shards
@@ -66,6 +66,11 @@ class Plan:
 def plan_uri(root: str, run_id: str) -> str:
     """Return where a run's plan lies."""
     return join(root, "plans", f"{run_id}.parquet")
+
+
+def user_columns_uri(root: str, run_id: str) -> str:
+    """Return where a run keeps the user's own columns as they were when it was planned, row by row of the manifest."""
+    return join(root, "plans", f"{run_id}.columns.parquet")
 
 
 def make_plan(
@@ -197,7 +202,10 @@ def preview_run(manifest: str, output: str, settings: Settings, options: RunOpti
     _, plan, _ = make_plan(absolute(manifest), absolute(output), settings, options, Storage())
     cost, basis = plan.seconds_per_second, "from the results so far"
     if cost is None:
-        cost, basis = seconds_per_audio_second(settings, device), "from ten evaluations on a second of noise"
+        cost, basis = (
+            seconds_per_audio_second(settings, device, options.threads),
+            "from ten evaluations on a second of noise",
+        )
     seconds = cost * plan.pending_audio_s / shards_at_a_time(options)
     return Preview(asdict(plan.counts), plan.pending_audio_s, seconds, basis)
 
@@ -209,6 +217,10 @@ def plan_run(manifest: str, output: str, settings: Settings, options: RunOptions
     uri = plan_uri(output, run_id)
     with files.writing(uri) as sink:
         pq.write_table(planned, sink, row_group_size=4096)
+    own = user_columns(manifest, files)
+    if own is not None:
+        with files.writing(user_columns_uri(output, run_id)) as sink:
+            pq.write_table(own, sink)
     write_memo(output, sounds.values(), files)
     return replace(plan, uri=uri)
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 @dataclass
 class RunProgress:
-    """Pairs succeeded and failed so far in this process, and evaluations of the objective."""
+    """Pairs succeeded and failed so far in this process, and steps of the optimisation and the phase."""
 
     succeeded: int = 0
     failed: int = 0
-    evaluations: int = 0
+    steps: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def reset(self) -> None:
         """Begin a run at zero."""
         with self._lock:
-            self.succeeded = self.failed = self.evaluations = 0
+            self.succeeded = self.failed = self.steps = 0
 
     def count_pair(self, status: str) -> None:
         """Count one pair by its status."""
@@ -28,10 +28,10 @@ class RunProgress:
             else:
                 self.failed += 1
 
-    def count_evaluation(self) -> None:
-        """Count one evaluation of the objective for a batch."""
+    def count_step(self) -> None:
+        """Count one evaluation of the objective for a batch, or one iteration of the phase."""
         with self._lock:
-            self.evaluations += 1
+            self.steps += 1
 
     @property
     def pairs(self) -> int:

@@ -15,12 +15,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from manifests.files import absolute
-from manifests.reader import user_columns
 from manifests.results import latest_uri, record_uri, write_snapshot
 from manifests.schema import FAILED, SUCCEEDED
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.options import RunOptions
-from tasks.planning import Plan
+from tasks.planning import Plan, user_columns_uri
 from tasks.storage import Storage
 
 FIGURES = (
@@ -65,7 +64,11 @@ def write_run_snapshot(run: Run, plan: Plan) -> pa.Table:
     files = Storage()
     with files.open(plan.uri) as source:
         planned = pq.read_table(source, columns=["row", "pair_id", "content", "style", "fingerprint"])
-    return write_snapshot(files, run.output, run.run_id, planned, user_columns(run.manifest, files))
+    own, user = user_columns_uri(run.output, run.run_id), None
+    if files.exists(own):
+        with files.open(own) as source:
+            user = pq.read_table(source)
+    return write_snapshot(files, run.output, run.run_id, planned, user)
 
 
 def close_run(run: Run, plan: Plan, state: str, error: str | None = None) -> RunSummary:
@@ -85,15 +88,16 @@ def close_run(run: Run, plan: Plan, state: str, error: str | None = None) -> Run
     """
     snapshot = write_run_snapshot(run, plan)
     rows = snapshot.select(["fingerprint", "status", "error_type", "run_id"]).to_pylist()
-    own = {row["fingerprint"]: row["status"] for row in rows if row["run_id"] == run.run_id}
+    own = {row["fingerprint"]: row for row in rows if row["run_id"] == run.run_id}
+    statuses = Counter(row["status"] for row in own.values())
     finished_at = datetime.now(UTC)
     summary = RunSummary(
         run_id=run.run_id,
         state=state,
-        computed=list(own.values()).count(SUCCEEDED),
-        failed=list(own.values()).count(FAILED),
+        computed=statuses[SUCCEEDED],
+        failed=statuses[FAILED],
         counts=asdict(plan.counts),
-        failures=dict(Counter(row["error_type"] for row in rows if row["error_type"] is not None)),
+        failures=dict(Counter(row["error_type"] for row in own.values() if row["status"] == FAILED)),
         seconds=(finished_at - run.started_at).total_seconds(),
         results=latest_uri(run.output),
     )

@@ -95,7 +95,7 @@ def read_shard(plan_uri: str, shard: int, files: Files) -> list[PlannedPair]:
 
 
 def _compute_shard(
-    planned: Sequence[PlannedPair], context: RowContext, cache: ByteLimitedCache, files: Files
+    planned: Sequence[PlannedPair], context: RowContext, cache: ByteLimitedCache, files: Storage
 ) -> list[str]:
     results = []
     for _, batch in groupby(planned, key=lambda pair: pair["batch"]):

@@ -39,6 +39,8 @@ def synthesise_single(content: str, style: str, out: str, settings: Settings, de
     if not out.lower().endswith(".flac"):
         raise StorageError(f"{out}: the result is FLAC; name a file that ends in .flac")
     files, device, target = Storage(), choose_device(device), absolute(out)
+    if target in (absolute(content), absolute(style)):
+        raise StorageError(f"{out}: is one of the two sounds; name another file for the result")
     sounds = identify([absolute(content), absolute(style)], {}, files)
     chosen = sounds[absolute(content)], sounds[absolute(style)]
     digest, text = weights_digest(encoder_on(device)), settings.canonical_json()

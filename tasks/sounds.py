@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.files import Files, join
+from manifests.schema import ManifestError
+from manifests.tables import open_parquet, parquet_errors
 from tasks.audio import AudioError, probe
 from tasks.storage import Storage, StorageError
 
@@ -68,10 +70,12 @@ def read_memo(root: str, files: Files) -> dict[str, Sound]:
     uri = memo_uri(root)
     if not files.exists(uri):
         return {}
+    mend = "Delete it: it is written anew"
     try:
-        with files.open(uri) as source:
-            table = pq.read_table(source, schema=MEMO_SCHEMA)
-    except pa.ArrowInvalid:
+        with open_parquet(uri, files, mend) as memo, parquet_errors(uri, mend):
+            table = memo.read().cast(MEMO_SCHEMA)
+            table.validate(full=True)
+    except ManifestError:
         return {}
     return {row["uri"]: Sound(**row) for row in table.to_pylist()}
 

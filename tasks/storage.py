@@ -14,6 +14,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator, MutableMapping
@@ -63,6 +64,8 @@ class LocalFiles:
         status = Path(uri).stat()
         if Path(uri).is_dir():
             raise IsADirectoryError(f"'{uri}' is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise StorageError(f"'{uri}' is no ordinary file: a pipe or a device could be read for ever")
         return FileStat(status.st_size, str(status.st_mtime_ns))
 
     def exists(self, uri: str) -> bool:

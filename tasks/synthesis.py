@@ -11,17 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manifests.files import Files
 from stylecore.errors import Interrupted
 from stylecore.losses import encode_content, encode_style
 from stylecore.settings import Settings
-from stylecore.synthesis import Pair, Synthesis, sound_picture, synthesise
+from stylecore.synthesis import OWN_SETTINGS, Pair, Synthesis, sound_picture, synthesise
 from tasks.audio import AudioError, read_sound
 from tasks.cache import ByteLimitedCache
 from tasks.devices import encoder_on
 from tasks.interruption import raise_if_stopping
 from tasks.progress import PROGRESS
-from tasks.storage import StorageError
+from tasks.storage import Storage, StorageError
 
 PlannedPair = Mapping[str, object]
 """One row of a plan."""
@@ -48,7 +47,7 @@ class Outcome:
 
 
 def synthesise_batch(
-    planned: Sequence[PlannedPair], device: str, cache: ByteLimitedCache, files: Files
+    planned: Sequence[PlannedPair], device: str, cache: ByteLimitedCache, files: Storage
 ) -> list[Outcome]:
     """Synthesise one batch of planned pairs on a device.
 
@@ -60,7 +59,7 @@ def synthesise_batch(
         As torch names it.
     cache : ByteLimitedCache
         Of encoded sounds.
-    files : Files
+    files : Storage
         Local and S3 storage.
 
     Returns
@@ -79,16 +78,16 @@ def synthesise_batch(
     return outcomes
 
 
-def _prepared(outcome: Outcome, device: str, cache: ByteLimitedCache, files: Files) -> Pair | None:
+def _prepared(outcome: Outcome, device: str, cache: ByteLimitedCache, files: Storage) -> Pair | None:
     """Read and encode one pair's sounds; None, with the reason in the outcome, if that fails."""
     began = time.perf_counter()
     planned, settings = outcome.planned, outcome.settings
     try:
         outcome.content = read_sound(str(planned["content"]), files, settings.sample_rate)
         outcome.style = read_sound(str(planned["style"]), files, settings.sample_rate)
-        _check_planned(planned)
+        _check_planned(planned, files)
         encoder = encoder_on(device)
-        look = (device, settings.content_layers, settings.style_layers, settings.style_bands, settings.envelopes)
+        look = (device, settings.model_copy(update=dict.fromkeys(OWN_SETTINGS, 0)))
         content, style = outcome.content, outcome.style
         return Pair(
             content=cache.get(
@@ -113,14 +112,17 @@ def _prepared(outcome: Outcome, device: str, cache: ByteLimitedCache, files: Fil
     return None
 
 
-def _check_planned(planned: PlannedPair) -> None:
-    """Refuse sounds that can be read only since the plan was made: fingerprint and cache know nothing of their bytes.
+def _check_planned(planned: PlannedPair, files: Storage) -> None:
+    """Refuse sounds that are not those the run was planned with: fingerprint and cache know nothing of their bytes.
 
-    As a passing failure; the next run identifies them.
+    As a passing failure; the next run identifies them. Looked at after reading, so that what was read is what counts.
     """
     for side in ("content", "style"):
-        if planned[f"{side}_identity"] is None:
-            raise StorageError(f"'{planned[side]}' could not be read when the run was planned: run again")
+        uri, identity = str(planned[side]), planned[f"{side}_identity"]
+        if identity is None:
+            raise StorageError(f"'{uri}' could not be read when the run was planned: run again")
+        if files.identity(uri, {}) != identity:
+            raise StorageError(f"'{uri}' has changed since the run was planned: run again")
 
 
 def _picture(samples: NDArray[np.float32], settings: Settings, device: str) -> torch.Tensor:
@@ -132,17 +134,24 @@ def _synthesise_or_split(ready: Sequence[tuple[Outcome, Pair]], device: str) -> 
     if not ready:
         return
     try:
-        results = synthesise([pair for _, pair in ready], encoder_on(device), _on_evaluation)
+        results = synthesise([pair for _, pair in ready], encoder_on(device), _on_step)
     except Interrupted:
         raise
     except Exception as error:
-        if len(ready) == 1:
-            ready[0][0].fail(error_type_of(error), f"{type(error).__name__}: {error}")
-            return
-        middle = len(ready) // 2
-        _synthesise_or_split(ready[:middle], device)
-        _synthesise_or_split(ready[middle:], device)
+        reason = error_type_of(error), f"{type(error).__name__}: {error}"
+    else:
+        _take_results(ready, results)
         return
+    # Out of the handler: the exception held the memory of the attempt that failed.
+    if len(ready) == 1:
+        ready[0][0].fail(*reason)
+        return
+    middle = len(ready) // 2
+    _synthesise_or_split(ready[:middle], device)
+    _synthesise_or_split(ready[middle:], device)
+
+
+def _take_results(ready: Sequence[tuple[Outcome, Pair]], results: Sequence[Synthesis]) -> None:
     for (outcome, _), result in zip(ready, results, strict=True):
         outcome.synthesis = result
         outcome.seconds["optimise"] = result.seconds_optimise
@@ -151,9 +160,9 @@ def _synthesise_or_split(ready: Sequence[tuple[Outcome, Pair]], device: str) -> 
             outcome.fail("diverged", f"the optimisation of {outcome.planned['pair_id']} left the finite numbers")
 
 
-def _on_evaluation() -> None:
+def _on_step() -> None:
     raise_if_stopping()
-    PROGRESS.count_evaluation()
+    PROGRESS.count_step()
 
 
 def error_type_of(error: Exception) -> str:
@@ -161,8 +170,9 @@ def error_type_of(error: Exception) -> str:
     return "out_of_memory" if isinstance(error, MemoryError | torch.OutOfMemoryError) else "internal"
 
 
-def seconds_per_audio_second(settings: Settings, device: str) -> float:
+def seconds_per_audio_second(settings: Settings, device: str, threads: int) -> float:
     """Measure what a second of audio costs here: ten evaluations on a second of noise, scaled to all iterations."""
+    torch.set_num_threads(threads)
     encoder = encoder_on(device)
     noise = torch.randn(settings.sample_rate, generator=torch.Generator().manual_seed(0)).to(device)
     short = settings.model_copy(update={"iterations": 10, "tolerance": 0.0})

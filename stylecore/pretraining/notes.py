@@ -29,6 +29,9 @@ GAIN = 0.5
 FAMILIES = ("piano", "chromatic percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed", "pipe")
 """General MIDI groups programs by eight."""
 
+SOUNDFONT_PACKAGES = {"FluidR3_GM.sf2": "fluid-soundfont-gm", "TimGM6mb.sf2": "timgm6mb-soundfont"}
+"""Debian's packages of the soundfonts that training and its final test use by default."""
+
 HELD_OUT_EVERY = 5
 """Every fifth MIDI pitch is kept out of training as a whole: no velocity or length of it is ever seen."""
 
@@ -85,9 +88,8 @@ def render_notes(soundfont: Path, per_program: int, seed: int) -> Notes:
     if shutil.which("fluidsynth") is None:
         raise DependencyError("fluidsynth is not installed: `apt-get install fluidsynth`")
     if not soundfont.is_file():
-        raise DependencyError(
-            f"soundfont {soundfont} not found: `apt-get install fluid-soundfont-gm` has FluidR3_GM.sf2"
-        )
+        package = SOUNDFONT_PACKAGES.get(soundfont.name, "fluid-soundfont-gm")
+        raise DependencyError(f"soundfont {soundfont} not found: `apt-get install {package}`, or name another one")
     _check_soundfont(soundfont)
     generator = np.random.default_rng(seed)
     samples, programs, pitches = [], [], []

@@ -70,7 +70,9 @@ def test_a_missing_fluidsynth_is_named_with_its_package(monkeypatch: pytest.Monk
 
 def test_a_missing_soundfont_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: "/bin/true")
-    with pytest.raises(DependencyError, match=r"any\.sf2 not found: `apt-get install fluid-soundfont-gm`"):
+    with pytest.raises(
+        DependencyError, match=r"any\.sf2 not found: `apt-get install fluid-soundfont-gm`, or name another one"
+    ):
         notes.render_notes(tmp_path / "any.sf2", 1, 0)
 
 

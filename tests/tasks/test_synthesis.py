@@ -197,17 +197,17 @@ class TestStopping:
     def test_it_is_seen_within_an_optimisation(
         self, planned: list[PlannedPair], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real = PROGRESS.count_evaluation
+        real = PROGRESS.count_step
 
         def count_and_stop() -> None:
             real()
-            if PROGRESS.evaluations == 3:
+            if PROGRESS.steps == 3:
                 request_stop()
 
-        monkeypatch.setattr(PROGRESS, "count_evaluation", count_and_stop)
+        monkeypatch.setattr(PROGRESS, "count_step", count_and_stop)
         with pytest.raises(Interrupted):
             synthesised(planned)
-        assert PROGRESS.evaluations == 3
+        assert PROGRESS.steps == 3
 
     def test_nothing_of_the_shard_is_written(self, manifest: str, tmp_path: Path) -> None:
         run, plan = begin(manifest, tmp_path)
@@ -222,12 +222,12 @@ def test_progress_counts_pairs_and_evaluations(manifest: str, tmp_path: Path, fa
     faulty["error"] = MemoryError("no more")
     run_all(manifest, tmp_path)
     assert (PROGRESS.succeeded, PROGRESS.failed, PROGRESS.pairs) == (3, 1, 4)
-    assert PROGRESS.evaluations >= read_table(tmp_path)["evaluations"].max()
+    assert PROGRESS.steps >= read_table(tmp_path)["evaluations"].max()
 
 
 def test_the_estimate_grows_with_the_iterations() -> None:
-    few = seconds_per_audio_second(QUICK.resolve({"iterations": 10}), "cpu")
-    many = seconds_per_audio_second(QUICK.resolve({"iterations": 10_000}), "cpu")
+    few = seconds_per_audio_second(QUICK.resolve({"iterations": 10}), "cpu", 1)
+    many = seconds_per_audio_second(QUICK.resolve({"iterations": 10_000}), "cpu", 1)
     assert 0 < few < many
 
 
