@@ -156,6 +156,8 @@ def test_pair_says_what_is_wrong(timbreflow: Timbreflow, sounds: Path) -> None:
 def test_results_refuses_a_status_that_is_none_and_a_folder_without_results(timbreflow: Timbreflow) -> None:
     assert_refused(timbreflow("results", "out", "--status", "great"), "great", "succeeded or failed")
     assert_refused(timbreflow("results", "empty"), "empty")
+    assert_refused(timbreflow("results", "brackets [/b] stay"), "brackets [/b] stay")
+    assert_refused(timbreflow("results", "ftp://host/folder"), "ftp", "s3://")
 
 
 @pytest.mark.parametrize(("pairing", "pairs"), [("cross", 4), ("zip", 2), ("sample:3", 3)])
