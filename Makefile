@@ -23,10 +23,12 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The last step lets librosa compile its functions once, alone: processes that do so at the same time harm each other.
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -c 'import numpy, stylecore.metrics as m; m.features(numpy.random.default_rng(0).normal(size=16000))'
 	touch $@
 
 # Pins what pyproject.toml allows today, on Linux with Python 3.11.

@@ -8,6 +8,7 @@ A figure that does not exist, because its denominator or a variance is zero, is 
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -42,6 +43,10 @@ NEGLIGIBLE = 1e-5
 """Distances below this are rounding: an MFCC in dB and a Gram matrix of unit norm are both of order 1 or more."""
 
 Array = NDArray[np.float64]
+
+_COMPILING = threading.Lock()
+"""librosa compiles its functions when they are first called, and keeps them on disk. Two threads that do so at once
+leave a file that crashes every later process; measuring costs hundredths of a second, so one at a time measures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +98,11 @@ def features(samples: NDArray[np.floating]) -> SoundFeatures:
     SignalError
         If the sound is not mono, shorter than one transform (32 ms), or not finite.
     """
-    sound = _peak_normalised(samples)
+    with _COMPILING:
+        return _features(_peak_normalised(samples))
+
+
+def _features(sound: Array) -> SoundFeatures:
     magnitude = _magnitude(sound)
     return SoundFeatures(
         samples=sound,
