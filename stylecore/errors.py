@@ -13,10 +13,6 @@ class SignalError(StylecoreError):
     """A sound cannot be processed: too short, silent, or not finite."""
 
 
-class DivergedError(StylecoreError):
-    """The optimisation of one pair left the finite numbers."""
-
-
 class DependencyError(StylecoreError):
     """A program or a data file that pre-training needs is not installed."""
 
