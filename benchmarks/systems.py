@@ -1,0 +1,154 @@
+"""The systems that the quality table compares: the method, the method with something missing, and what is no method.
+
+A system turns two sounds into one. It carries the identity of everything that decides its result, so that a figure is
+never taken for that of another system.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.baselines import matched_equaliser, plain_mix
+from stylecore.losses import encode_content, encode_style
+from stylecore.network import Encoder, load_encoder, random_encoder, weights_digest
+from stylecore.settings import CORE_VERSION, Settings, preset
+from stylecore.spectrogram import magnitude
+from stylecore.synthesis import Pair, sound_picture, synthesise
+from tasks.audio import SAMPLE_RATE
+
+RANDOM_SEED = 0
+CALIBRATION_S = 1.5
+TERMS = {"content": "alpha", "style": "beta", "temporal": "gamma", "spectral": "delta"}
+
+Samples = NDArray[np.floating]
+
+
+class Diverged(Exception):
+    """The optimisation left the finite numbers; there is no sound to measure."""
+
+
+class Rendered(NamedTuple):
+    """A result at any level: samples `[N]`, and the magnitudes `[F, T]` that they were meant to have, if any were."""
+
+    samples: NDArray[np.float32]
+    asked: NDArray[np.float32] | None = None
+    facts: Mapping[str, object] = {}
+
+
+@dataclass(frozen=True)
+class System:
+    """One row of the table.
+
+    Attributes
+    ----------
+    name, what : str
+        In the table, and in words.
+    identity : mapping
+        All that decides the result besides sounds and code, in JSON's types.
+    render : callable
+        From content and style to the result.
+    """
+
+    name: str
+    what: str
+    identity: Mapping[str, object]
+    render: Callable[[Samples, Samples], Rendered]
+
+    def timed(self, content: Samples, style: Samples) -> tuple[Rendered, float]:
+        """Return the result and the seconds of processor time, of all threads together, that it took."""
+        began = time.process_time()
+        rendered = self.render(content, style)
+        return rendered, time.process_time() - began
+
+
+def all_systems(changes: Mapping[str, object], sounds: Sequence[Samples]) -> dict[str, System]:
+    """Return every system by name.
+
+    Parameters
+    ----------
+    changes : mapping
+        Settings put over both presets, for trying.
+    sounds : sequence of ndarray
+        Mono at 16 kHz; their beginnings calibrate the random network.
+
+    Raises
+    ------
+    SettingsError
+        If a change is unknown or out of bounds.
+    """
+    default, paper = (preset(name).resolve(changes) for name in ("default", "paper"))
+    shipped, chance = load_encoder(), random_encoder(RANDOM_SEED, calibration(sounds))
+    listed = [
+        _plain("content", "the content itself", lambda content, style: content),
+        _plain("equaliser", "the content, filtered to the style's average spectrum", matched_equaliser),
+        _plain("mix", "content and style, mixed at equal RMS", plain_mix),
+        _neural("default", "the method with its default settings", default, shipped),
+        _neural("paper", "the preset `paper`", paper, shipped),
+        _neural("random", "the default settings with random, calibrated filters", default, chance),
+        *(
+            _neural(f"no-{term}", f"the default with {weight} = 0", default.resolve({weight: 0.0}), shipped)
+            for term, weight in TERMS.items()
+        ),
+    ]
+    return {system.name: system for system in listed}
+
+
+def calibration(sounds: Sequence[Samples]) -> torch.Tensor:
+    """Return pictures `[B, F, T]` of the first 1.5 s of each sound; shorter ones are repeated."""
+    n_samples = round(CALIBRATION_S * SAMPLE_RATE)
+    return torch.stack([sound_picture(_tensor(np.resize(sound, n_samples)), SAMPLE_RATE) for sound in sounds])
+
+
+def synthesised(settings: Settings, encoder: Encoder, content: Samples, style: Samples) -> Rendered:
+    """Run the whole method on one pair: encode, optimise, find a phase.
+
+    Raises
+    ------
+    Diverged
+        If there is no result.
+    """
+    pair = Pair(
+        content=encode_content(encoder, sound_picture(_tensor(content), settings.sample_rate), settings),
+        style=encode_style(encoder, sound_picture(_tensor(style), settings.sample_rate), settings),
+        n_samples=len(content),
+        settings=settings,
+    )
+    (result,) = synthesise([pair], encoder)
+    if result.diverged:
+        raise Diverged(f"the optimisation {result.stop_reason}")
+    facts = {"evaluations": result.evaluations, "stop_reason": result.stop_reason}
+    return Rendered(result.waveform.numpy(), magnitude(result.picture).numpy(), facts)
+
+
+def warm_up(system: System) -> None:
+    """Pay for what the libraries do on their first call, so that no pair does."""
+    noise = np.random.default_rng(0).normal(size=SAMPLE_RATE // 2)
+    system.render(noise, noise[::-1])
+
+
+def _plain(name: str, what: str, function: Callable[[Samples, Samples], Samples]) -> System:
+    return System(
+        name, what, {}, lambda content, style: Rendered(np.asarray(function(content, style), dtype=np.float32))
+    )
+
+
+def _neural(name: str, what: str, settings: Settings, encoder: Encoder) -> System:
+    identity = {
+        "settings": settings.model_dump(mode="json"),
+        "weights": weights_digest(encoder),
+        "core_version": CORE_VERSION,
+        "torch": torch.__version__,
+    }
+    return System(name, what, identity, partial(synthesised, settings, encoder))
+
+
+def _tensor(sound: Samples) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(sound, dtype=np.float32))

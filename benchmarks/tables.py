@@ -1,0 +1,78 @@
+"""Results as Markdown tables, which a terminal shows as well: one per pair, and one of means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+Row = Mapping[str, object]
+
+COLUMNS = {
+    "timbre_transfer": "timbre",
+    "texture_transfer": "texture",
+    "rhythm_kept": "rhythm",
+    "dynamics_kept": "dynamics",
+    "pitch_kept": "pitch",
+    "bandwidth_shift": "bandwidth",
+    "spectral_convergence_db": "convergence dB",
+    "cpu_seconds_per_second": "CPU s/s",
+}
+BANDWIDTH_ARRIVED = (0.5, 1.5)
+UNKNOWN = "-"
+
+
+def pair_table(rows: Sequence[Row]) -> str:
+    """Return the table of one pair: a line per system."""
+    return markdown(["system", *COLUMNS.values()], [_cells(str(row["system"]), row) for row in rows])
+
+
+def mean_table(rows: Sequence[Row]) -> str:
+    """Return the table of means over pairs: a line per system, in the order of their first rows.
+
+    `bandwidth arrived` is the share of pairs within `BANDWIDTH_ARRIVED`; `pairs` counts those with a result.
+    """
+    names = list(dict.fromkeys(str(row["system"]) for row in rows))
+    lines = []
+    for name in names:
+        own = [row for row in rows if row["system"] == name]
+        lines.append([*_cells(name, means(own)), str(sum(row["error"] is None for row in own))])
+    shown = {**COLUMNS, "bandwidth_shift": "bandwidth arrived"}
+    return markdown(["system", *shown.values(), "pairs"], lines)
+
+
+def means(rows: Sequence[Row]) -> dict[str, float | None]:
+    """Return the mean of each figure over the rows where it is known; of the bandwidth, the share that arrived.
+
+    >>> found = means([{"bandwidth_shift": 0.9, "rhythm_kept": 0.5}, {"bandwidth_shift": None, "rhythm_kept": 0.7}])
+    >>> found["bandwidth_shift"], round(found["rhythm_kept"], 2), found["timbre_transfer"]
+    (1.0, 0.6, None)
+    """
+    known = {name: [float(str(row[name])) for row in rows if row.get(name) is not None] for name in COLUMNS}
+    low, high = BANDWIDTH_ARRIVED
+    known["bandwidth_shift"] = [float(low <= shift <= high) for shift in known["bandwidth_shift"]]
+    return {name: sum(values) / len(values) if values else None for name, values in known.items()}
+
+
+def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table whose columns are as wide as their widest cell: the first to the left, numbers right.
+
+    >>> print(markdown(["a", "bb"], [["x", "1"]]))
+    | a |  bb |
+    | - | --: |
+    | x |   1 |
+    """
+    cells = [list(header), *map(list, lines)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    widths = [widths[0], *(max(width, 3) for width in widths[1:])]
+    rule = "| " + " | ".join(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]) + " |"
+    first, *rest = [
+        "| " + " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) + " |" for row in cells
+    ]
+    return "\n".join([first, rule, *rest])
+
+
+def _cells(name: str, figures: Mapping[str, object]) -> list[str]:
+    return [name, *(_shown(figures.get(column)) for column in COLUMNS)]
+
+
+def _shown(value: object) -> str:
+    return UNKNOWN if value is None else f"{float(str(value)):.2f}"
