@@ -221,26 +221,40 @@ def manifest_check(manifest: Annotated[str, typer.Argument(help="Manifest to che
         )
 
 
+SOUNDFONTS = [
+    "/usr/share/sounds/sf2/FluidR3_GM.sf2",
+    "/usr/share/sounds/sf2/MuseScore_General_Full.sf2",
+    "/usr/share/minuet/soundfonts/GeneralUser-v1.47.sf2",
+    "/usr/share/sounds/sf2/A320U.sf2",
+    "/usr/share/sounds/sf2/OPL-3_FM_128M.sf2",
+]
+
+
 @app.command(epilog="Example: `timbreflow pretrain --steps 7000 --out weights/`")
 def pretrain(
     out: Annotated[str, typer.Option(help="Folder for the weights, the model card and the checkpoint.")] = "training",
-    soundfont: Annotated[str, typer.Option(help="Soundfont to train on.")] = "/usr/share/sounds/sf2/FluidR3_GM.sf2",
+    soundfont: Annotated[list[str], typer.Option(help="Soundfont to train on; may be repeated.")] = SOUNDFONTS,
     unseen_soundfont: Annotated[
         str, typer.Option(help="Soundfont for the final test, never trained on.")
     ] = "/usr/share/sounds/sf2/TimGM6mb.sf2",
-    notes: Annotated[int, typer.Option(min=10, help="Notes per instrument.")] = 200,
+    selection: Annotated[
+        str | None, typer.Option(help="Patches (.cfg of timidity) or soundfont to measure on while training.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Weights to start from; random ones without it.")] = None,
+    notes: Annotated[int, typer.Option(min=10, help="Notes per instrument and soundfont.")] = 150,
     steps: Annotated[int, typer.Option(min=1, help="Steps of 32 crops.")] = 7000,
     seed: Annotated[int, typer.Option(min=0, help="Of notes, weights and draws.")] = 0,
 ) -> None:
     """Render notes of 80 instruments, train the network on them, and measure it on pitches and a soundfont unheard.
 
-    Needs fluidsynth and two soundfonts: `apt-get install fluidsynth fluid-soundfont-gm timgm6mb-soundfont`.
-    A killed run goes on from its checkpoint.
+    Needs fluidsynth and soundfonts: `apt-get install fluidsynth fluid-soundfont-gm musescore-general-soundfont-lossless
+    minuet-data denemo-data opl3-soundfont timgm6mb-soundfont`. A killed run goes on from its checkpoint.
     """
     with _refusing():
         from tasks.pretraining import Pretraining, pretrain_network
 
-        card = pretrain_network(Pretraining(soundfont, unseen_soundfont, out, notes, steps, seed), console.print)
+        asked = Pretraining(tuple(soundfont), unseen_soundfont, selection, start, out, notes, steps, seed)
+        card = pretrain_network(asked, console.print)
         console.print(card, soft_wrap=True, markup=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,27 +10,61 @@ from pathlib import Path
 
 import torch
 
-from stylecore.network import ARCHITECTURE, Encoder, save_network, weights_digest
+from stylecore.network import ARCHITECTURE, AlexNet3x3, Encoder, load_network, save_network, weights_digest
 from stylecore.pretraining.augment import CROP_FRAMES
 from stylecore.pretraining.evaluate import Accuracy, evaluate
-from stylecore.pretraining.notes import FAMILIES, HELD_OUT_EVERY, render_notes
-from stylecore.pretraining.train import BATCH, Progress, train
+from stylecore.pretraining.notes import FAMILIES, HELD_OUT_EVERY, Notes, render_notes
+from stylecore.pretraining.soundfonts import read_soundfont, shared_programs
+from stylecore.pretraining.train import AVERAGE_DECAY, BATCH, Progress, train
 
-UNSEEN_NOTES_PER_PROGRAM = 25
+TESTED_NOTES_PER_PROGRAM = 25
+SEEDS_APART = 100
+MEASURED_EVERY = 500
 WEIGHTS = "instruments80.safetensors"
 CARD = "MODEL_CARD.md"
+
+LICENCES = {
+    "FluidR3_GM.sf2": "MIT, Frank Wen",
+    "MuseScore_General_Full.sf2": "MIT, parts CC0 and public domain, S. Christian Collins; made from FluidR3",
+    "GeneralUser-v1.47.sf2": "GeneralUser GS licence 2.0 (free for any use), S. Christian Collins",
+    "A320U.sf2": "GPL 2, Milton Paredes",
+    "OPL-3_FM_128M.sf2": "CC BY-SA 4.0, Zandro Reveille",
+    "TimGM6mb.sf2": "GPL 2, Tim Brechbill and David Bolton",
+    "freepats.cfg": "GPL 2 or later with an exception for compositions, freepats.opensrc.org",
+}
+"""Of the soundfonts used by default, as their Debian packages state them."""
 
 
 @dataclass(frozen=True)
 class Pretraining:
     """What `timbreflow pretrain` is asked for; see its options."""
 
-    soundfont: str
+    soundfonts: tuple[str, ...]
     unseen_soundfont: str
+    selection: str | None
+    start: str | None
     out: str
     notes: int
     steps: int
     seed: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A training soundfont: its notes, and the programs left out because the unseen soundfont has their recordings."""
+
+    path: Path
+    notes: Notes
+    left_out: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """An accuracy, with what it was measured on."""
+
+    name: str
+    source: str
+    found: Accuracy
 
 
 def pretrain_network(asked: Pretraining, say: Callable[[str], None]) -> str:
@@ -38,7 +73,7 @@ def pretrain_network(asked: Pretraining, say: Callable[[str], None]) -> str:
     Parameters
     ----------
     asked : Pretraining
-        Soundfonts, folder, amounts and seed.
+        Soundfonts, weights to start from, folder, amounts and seed.
     say : callable
         Told in words how far it is.
 
@@ -50,13 +85,54 @@ def pretrain_network(asked: Pretraining, say: Callable[[str], None]) -> str:
     Raises
     ------
     DependencyError
-        If fluidsynth or a soundfont is missing; it names the package.
+        If fluidsynth, timidity or a soundfont is missing; it names the package.
+    WeightsError
+        If the weights to start from cannot be read.
     """
     folder = Path(asked.out)
     folder.mkdir(parents=True, exist_ok=True)
-    say(f"rendering {80 * asked.notes} notes from {asked.soundfont}")
-    unseen = render_notes(Path(asked.unseen_soundfont), UNSEEN_NOTES_PER_PROGRAM, asked.seed + 1)
-    notes = render_notes(Path(asked.soundfont), asked.notes, asked.seed)
+    start = None if asked.start is None else load_network(Path(asked.start))
+    unseen = render_notes(Path(asked.unseen_soundfont), TESTED_NOTES_PER_PROGRAM, asked.seed + 1)
+    selection = None
+    if asked.selection is not None:
+        selection = render_notes(Path(asked.selection), TESTED_NOTES_PER_PROGRAM, asked.seed + 2)
+    sources = [_rendered(asked, number, say) for number in range(len(asked.soundfonts))]
+    network = _trained(asked, sources, start, selection, say)
+    measured = [
+        Measurement("pitches held out as a whole", s.path.name, evaluate(network, s.notes.where(s.notes.held_out)))
+        for s in sources
+    ]
+    if selection is not None and asked.selection is not None:
+        measured.append(Measurement("selection", Path(asked.selection).name, evaluate(network, selection)))
+    measured.append(Measurement("unseen soundfont", Path(asked.unseen_soundfont).name, evaluate(network, unseen)))
+    card = model_card(asked, sources, measured, weights_digest(Encoder(network)))
+    names = ", ".join(source.path.name for source in sources)
+    save_network(network, folder / WEIGHTS, {"soundfonts": names, "steps": str(asked.steps), "seed": str(asked.seed)})
+    (folder / CARD).write_text(card)
+    return card
+
+
+def _rendered(asked: Pretraining, number: int, say: Callable[[str], None]) -> Source:
+    path = Path(asked.soundfonts[number])
+    shared = _shared_with_unseen(path, Path(asked.unseen_soundfont))
+    say(f"rendering {asked.notes} notes per instrument from {path.name}, without {len(shared)} of 80 instruments")
+    return Source(path, render_notes(path, asked.notes, asked.seed + SEEDS_APART * number, shared), shared)
+
+
+def _shared_with_unseen(path: Path, unseen: Path) -> tuple[int, ...]:
+    if not path.is_file() or path.samefile(unseen):
+        return ()  # what is missing is named when it is rendered; one soundfont for both is asked for on purpose
+    shared = shared_programs(read_soundfont(path), read_soundfont(unseen))
+    return tuple(sorted(program for program in shared if program < 80))
+
+
+def _trained(
+    asked: Pretraining,
+    sources: list[Source],
+    start: AlexNet3x3 | None,
+    selection: Notes | None,
+    say: Callable[[str], None],
+) -> AlexNet3x3:
     began = time.perf_counter()
 
     def report(progress: Progress) -> None:
@@ -66,59 +142,94 @@ def pretrain_network(asked: Pretraining, say: Callable[[str], None]) -> str:
             f"accuracy {progress.accuracy:.3f}, at most {left_s / 60:.0f} min left"
         )
 
-    network = train(notes, asked.steps, asked.seed, folder / "checkpoint.pt", report)
-    held_out = evaluate(network, notes.where(notes.held_out))
-    elsewhere = evaluate(network, unseen)
-    card = model_card(asked, len(notes.programs), held_out, elsewhere, weights_digest(Encoder(network)))
-    provenance = {"soundfont": Path(asked.soundfont).name, "steps": str(asked.steps), "seed": str(asked.seed)}
-    save_network(network, folder / WEIGHTS, provenance)
-    (folder / CARD).write_text(card)
-    return card
+    def measure(step: int, average: AlexNet3x3) -> None:
+        if selection is not None and step % MEASURED_EVERY == 0:
+            found = evaluate(average, selection)
+            say(f"step {step}: selection top-1 {found.top_1:.3f}, family {found.family:.3f}")
+
+    checkpoint = Path(asked.out) / "checkpoint.safetensors"
+    notes = [source.notes for source in sources]
+    return train(notes, asked.steps, asked.seed, start, checkpoint, report, measure)
 
 
-def model_card(asked: Pretraining, notes: int, held_out: Accuracy, elsewhere: Accuracy, digest: str) -> str:
+def model_card(asked: Pretraining, sources: list[Source], measured: list[Measurement], digest: str) -> str:
     """Return the model card in Markdown: where the network comes from and how well it hears, as measured."""
-    rows = [
-        ("pitches held out as a whole", asked.soundfont, held_out),
-        ("unseen soundfont", asked.unseen_soundfont, elsewhere),
-    ]
-    accuracies = [
-        f"| {name} | {Path(font).name} | {found.notes} | {found.top_1:.3f} | {found.family:.3f} |"
-        for name, font, found in rows
-    ]
-    confusion = [
-        f"| {family} | {' | '.join(str(count) for count in counts)} |"
-        for family, counts in zip(FAMILIES, elsewhere.confusion, strict=True)
-    ]
+    unseen = Path(asked.unseen_soundfont).name
     lines = [
         "# The network: 80 instruments by ear",
         "",
         f"- Architecture: `{ARCHITECTURE}`, five 3 x 3 convolutions with batch norm (stylecore/network.py).",
         "- Task: name the General MIDI program (0 to 79) of a single note from its log-magnitude spectrogram.",
-        f"- Data: {notes} notes rendered by fluidsynth from {Path(asked.soundfont).name}, {asked.notes} drawn per "
-        "program, without reverb and chorus. FluidR3_GM (Frank Wen) is under the MIT licence.",
+        f"- Data: {sum(len(source.notes.programs) for source in sources)} notes rendered by fluidsynth from "
+        f"{len(sources)} soundfonts, {asked.notes} drawn per program of each, without reverb and chorus.",
         f"- Held out: every MIDI pitch p with p mod {HELD_OUT_EVERY} = 2, all its velocities and lengths.",
+        f"- Start: {_start(asked.start)}.",
         f"- Training: cross-entropy with label smoothing, Adam with decoupled weight decay, {asked.steps} steps of "
-        f"{BATCH} crops of {CROP_FRAMES} frames, augmented (stylecore/pretraining/augment.py), seed {asked.seed}, "
-        f"torch {torch.__version__}.",
-        "- Licence of the weights: MIT, as the project.",
+        f"{BATCH} crops of {CROP_FRAMES} frames, augmented (stylecore/pretraining/augment.py); moving average of the "
+        f"weights, decay {AVERAGE_DECAY}; seed {asked.seed}, torch {torch.__version__}.",
+        "- Licence of the weights: MIT, as the project; those of the sounds are below.",
         f"- Digest: `{digest}`",
-        f"- Made by: `timbreflow pretrain --notes {asked.notes} --steps {asked.steps} --seed {asked.seed}`",
+        f"- Made by: `{command(asked)}`",
+        "",
+        "## Soundfonts trained on",
+        "",
+        f"Left out: programs that play, in either soundfont, a recording which is sample by sample also in {unseen} "
+        "(stylecore/pretraining/soundfonts.py; a copy that was resampled or rescaled would not be found).",
+        "",
+        "| soundfont | notes | programs left out or absent | licence |",
+        "| --- | ---: | --- | --- |",
+        *(_source_row(source) for source in sources),
         "",
         "## Accuracy, programs 0 to 79",
         "",
-        "| notes of | soundfont | notes | top-1 | family |",
+        "| notes of | source | notes | top-1 | family |",
         "| --- | --- | ---: | ---: | ---: |",
-        *accuracies,
+        *(
+            f"| {m.name} | {m.source} | {m.found.notes} | {m.found.top_1:.3f} | {m.found.family:.3f} |"
+            for m in measured
+        ),
         "",
-        "The unseen soundfont was used for this measurement alone, not for any choice.",
+        "The selection set, where there is one, chose between recipes and was never trained on; the unseen soundfont "
+        "was used for this measurement alone, not for any choice.",
         "",
-        f"## Confusion by family, {Path(asked.unseen_soundfont).name}",
+        *_confusion(unseen, measured[-1].found),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def command(asked: Pretraining) -> str:
+    """Return the command line that asks for this."""
+    words = ["timbreflow", "pretrain", *(word for path in asked.soundfonts for word in ("--soundfont", path))]
+    words += ["--unseen-soundfont", asked.unseen_soundfont]
+    for option, value in (("--selection", asked.selection), ("--start", asked.start)):
+        words += [] if value is None else [option, value]
+    return shlex.join([*words, "--notes", str(asked.notes), "--steps", str(asked.steps), "--seed", str(asked.seed)])
+
+
+def _start(path: str | None) -> str:
+    if path is None:
+        return "random weights"
+    return f"{Path(path).name}, digest of its filters `{weights_digest(Encoder(load_network(Path(path))))}`"
+
+
+def _source_row(source: Source) -> str:
+    missing = sorted(set(range(80)) - set(source.notes.programs.tolist()))
+    licence = LICENCES.get(source.path.name, "see its documentation")
+    return (
+        f"| {source.path.name} | {len(source.notes.programs)} | {', '.join(map(str, missing)) or 'none'} | {licence} |"
+    )
+
+
+def _confusion(name: str, found: Accuracy) -> list[str]:
+    return [
+        f"## Confusion by family, {name}",
         "",
         "Rows: what was played; columns: what was heard.",
         "",
         f"| | {' | '.join(FAMILIES)} |",
         f"| --- |{' ---: |' * len(FAMILIES)}",
-        *confusion,
+        *(
+            f"| {family} | {' | '.join(str(count) for count in counts)} |"
+            for family, counts in zip(FAMILIES, found.confusion, strict=True)
+        ),
     ]
-    return "\n".join(lines) + "\n"

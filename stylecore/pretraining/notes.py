@@ -1,15 +1,18 @@
-"""Render single notes of the 80 melodic General MIDI programs from a soundfont.
+"""Render single notes of the 80 melodic General MIDI programs from a soundfont, or from patches.
 
 The paper trains on "80 instrument classes"; General MIDI programs 0 to 79 (piano to ocarina) are exactly 80
-instruments. Notes of one program are written into one MIDI file, rendered by fluidsynth without reverb and chorus, and
-cut apart again.
+instruments. Notes of one program are written into one MIDI file, rendered without reverb and chorus (a soundfont by
+fluidsynth, the patches of a configuration by timidity), and cut apart again. Programs that a source lacks have no
+notes.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from stylecore.errors import DependencyError
+from stylecore.pretraining.soundfonts import read_soundfont
 
 SAMPLE_RATE = 16_000
 NOTE_S = 2.6
@@ -29,8 +33,16 @@ GAIN = 0.5
 FAMILIES = ("piano", "chromatic percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed", "pipe")
 """General MIDI groups programs by eight."""
 
-SOUNDFONT_PACKAGES = {"FluidR3_GM.sf2": "fluid-soundfont-gm", "TimGM6mb.sf2": "timgm6mb-soundfont"}
-"""Debian's packages of the soundfonts that training and its final test use by default."""
+PACKAGES = {
+    "FluidR3_GM.sf2": "fluid-soundfont-gm",
+    "MuseScore_General_Full.sf2": "musescore-general-soundfont-lossless",
+    "GeneralUser-v1.47.sf2": "minuet-data",
+    "A320U.sf2": "denemo-data",
+    "OPL-3_FM_128M.sf2": "opl3-soundfont",
+    "TimGM6mb.sf2": "timgm6mb-soundfont",
+    "freepats.cfg": "freepats",
+}
+"""Debian's packages of the sounds that training, its choices and its final test use by default."""
 
 HELD_OUT_EVERY = 5
 """Every fifth MIDI pitch is kept out of training as a whole: no velocity or length of it is ever seen."""
@@ -68,29 +80,27 @@ class Notes:
         return self.pitches % HELD_OUT_EVERY == 2
 
 
-def render_notes(soundfont: Path, per_program: int, seed: int) -> Notes:
-    """Render random notes of all 80 programs.
+def render_notes(source: Path, per_program: int, seed: int, without: Collection[int] = ()) -> Notes:
+    """Render random notes of all of the 80 programs that a source has.
 
     Parameters
     ----------
-    soundfont : Path
-        An SF2 file.
+    source : Path
+        A soundfont (`.sf2`), or timidity's configuration of patches (`.cfg`).
     per_program : int
         Notes per program; pitch, velocity (40 to 120) and length (0.3 to 2.4 s) are drawn for each.
     seed : int
         Of the draw.
+    without : collection of int
+        Programs to leave out.
 
     Raises
     ------
     DependencyError
-        If fluidsynth or the soundfont is missing.
+        If the source, or the program that plays it, is missing.
     """
-    if shutil.which("fluidsynth") is None:
-        raise DependencyError("fluidsynth is not installed: `apt-get install fluidsynth`")
-    if not soundfont.is_file():
-        package = SOUNDFONT_PACKAGES.get(soundfont.name, "fluid-soundfont-gm")
-        raise DependencyError(f"soundfont {soundfont} not found: `apt-get install {package}`, or name another one")
-    _check_soundfont(soundfont)
+    play = _player(source)
+    present = _present_programs(source)
     generator = np.random.default_rng(seed)
     samples, programs, pitches = [], [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -98,22 +108,60 @@ def render_notes(soundfont: Path, per_program: int, seed: int) -> Notes:
             drawn = generator.integers(low, high + 1, per_program)
             velocities = generator.integers(40, 121, per_program)
             lengths_s = generator.uniform(0.3, 2.4, per_program)
+            if program in without or program not in present:
+                continue  # after the draw: the others' notes do not depend on who is left out
             midi = Path(folder) / f"{program}.mid"
             _write_midi(midi, program, drawn, velocities, lengths_s)
-            rendered = _render(midi, soundfont, per_program)
+            rendered = _render(play, source, midi, per_program)
             audible = np.abs(rendered).max(axis=1) > 1e-4
             samples.append(_peak_normalised(rendered[audible]))
             programs.append(np.full(int(audible.sum()), program))
             pitches.append(drawn[audible])
+    if not samples:
+        raise DependencyError(f"{source} has none of the General MIDI programs 0 to {len(PLAYABLE_RANGES) - 1}")
     return Notes(np.concatenate(samples), np.concatenate(programs), np.concatenate(pitches))
 
 
-def _check_soundfont(path: Path) -> None:
-    """Refuse what is no SF2 file: fluidsynth would play the system's default soundfont instead, and exit with 0."""
-    with path.open("rb") as file:
-        header = file.read(12)
-    if header[:4] != b"RIFF" or header[8:] != b"sfbk":
-        raise DependencyError(f"{path} is not a soundfont (SF2): name one with --soundfont")
+def _player(source: Path) -> Callable[[Path, Path, Path], list[str]]:
+    """Return what makes the command that plays a MIDI file from a source into a sound file."""
+    name, command = ("timidity", _timidity) if source.suffix == ".cfg" else ("fluidsynth", _fluidsynth)
+    if shutil.which(name) is None:
+        raise DependencyError(f"{name} is not installed: `apt-get install {name}`")
+    if not source.is_file():
+        package = PACKAGES.get(source.name, "fluid-soundfont-gm")
+        raise DependencyError(f"soundfont {source} not found: `apt-get install {package}`, or name another one")
+    return command
+
+
+def _fluidsynth(source: Path, midi: Path, audio: Path) -> list[str]:
+    options = ["-niq", "-R", "0", "-C", "0", "-g", str(GAIN), "-r", str(SAMPLE_RATE), "-O", "float"]
+    return ["fluidsynth", *options, "-F", str(audio), str(source), str(midi)]
+
+
+def _timidity(source: Path, midi: Path, audio: Path) -> list[str]:
+    dry = ["-EFreverb=0", "-EFchorus=0", "-EFdelay=0"]
+    return [
+        "timidity",
+        "-c",
+        str(source),
+        "-Ow",
+        "-s",
+        str(SAMPLE_RATE),
+        "-A60",
+        "-a",
+        *dry,
+        "-o",
+        str(audio),
+        str(midi),
+    ]
+
+
+def _present_programs(source: Path) -> Collection[int]:
+    """Return the programs a source has: fluidsynth plays another instrument for one that is missing."""
+    if source.suffix != ".cfg":
+        return read_soundfont(source).programs
+    bank = re.search(r"^bank 0$(.*?)(?=^bank|^drumset|\Z)", source.read_text(), re.MULTILINE | re.DOTALL)
+    return {int(number) for number in re.findall(r"^\s*(\d+)\s+\S", bank[1], re.MULTILINE)} if bank else set()
 
 
 def _write_midi(path: Path, program: int, pitches: NDArray, velocities: NDArray, lengths_s: NDArray) -> None:
@@ -130,12 +178,12 @@ def _write_midi(path: Path, program: int, pitches: NDArray, velocities: NDArray,
     mido.MidiFile(ticks_per_beat=TICKS_PER_BEAT, tracks=[track]).save(path)
 
 
-def _render(midi: Path, soundfont: Path, count: int) -> NDArray[np.float32]:
+def _render(play: Callable[[Path, Path, Path], list[str]], source: Path, midi: Path, count: int) -> NDArray[np.float32]:
     audio = midi.with_suffix(".wav")
-    command = ["fluidsynth", "-niq", "-R", "0", "-C", "0", "-g", str(GAIN), "-r", str(SAMPLE_RATE), "-O", "float"]
-    done = subprocess.run([*command, "-F", str(audio), str(soundfont), str(midi)], capture_output=True, text=True)
+    command = play(source, midi, audio)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0 or not audio.is_file():
-        raise DependencyError(f"fluidsynth could not render {soundfont}: {done.stderr.strip()[-300:]}")
+        raise DependencyError(f"{command[0]} could not render {source}: {done.stderr.strip()[-300:]}")
     stereo, _ = soundfile.read(audio, dtype="float32", always_2d=True)
     audio.unlink()
     mono = stereo.mean(axis=1)

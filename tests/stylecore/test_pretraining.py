@@ -15,6 +15,7 @@ from stylecore.errors import DependencyError
 from stylecore.network import AlexNet3x3
 from stylecore.pretraining import augment, evaluate, notes, train
 from stylecore.pretraining.notes import FAMILIES, PLAYABLE_RANGES, Notes
+from tests.stylecore.tiny_soundfont import write_soundfont
 
 SOUNDFONTS = tuple(Path("/usr/share/sounds/sf2") / name for name in ("TimGM6mb.sf2", "FluidR3_GM.sf2"))
 N_SAMPLES = round(notes.NOTE_S * notes.SAMPLE_RATE)
@@ -82,7 +83,7 @@ def test_a_failing_fluidsynth_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_pat
     program.write_text("#!/bin/sh\necho 'no such voice' >&2\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    (tmp_path / "any.sf2").write_bytes(b"RIFF\0\0\0\0sfbk")
+    write_soundfont(tmp_path / "any.sf2", {0: np.zeros(100, dtype=np.int16)})
     with pytest.raises(DependencyError, match=r"could not render .*any\.sf2: no such voice"):
         notes.render_notes(tmp_path / "any.sf2", 1, 0)
 
@@ -128,12 +129,12 @@ def test_training_never_sees_a_held_out_note(synthetic: Notes, frugal: None, mon
     heard: list[Tensor] = []
     original = augment.augmented_pictures
 
-    def listening(samples: Tensor, *others: object) -> Tensor:
-        heard.append(samples)
-        return original(samples, *others)
+    def listening(samples: Tensor, companions: Tensor, *others: object) -> Tensor:
+        heard.extend([samples, companions])
+        return original(samples, companions, *others)
 
     monkeypatch.setattr(train, "augmented_pictures", listening)
-    train.train(synthetic, steps=3, seed=0)
+    train.train([synthetic], steps=3, seed=0)
     known = synthetic.where(~synthetic.held_out).samples
     allowed = {samples.tobytes() for samples in known}
     assert {samples.half().numpy().tobytes() for samples in torch.cat(heard)} <= allowed
@@ -141,7 +142,7 @@ def test_training_never_sees_a_held_out_note(synthetic: Notes, frugal: None, mon
 
 def test_a_small_run_learns_and_tells_held_out_notes_apart(synthetic: Notes, frugal: None) -> None:
     told: list[train.Progress] = []
-    network = train.train(synthetic, steps=100, seed=0, on_progress=told.append)
+    network = train.train([synthetic], steps=100, seed=0, on_progress=told.append)
     assert [p.step for p in told] == [50, 100]
     assert told[1].loss < told[0].loss
     assert told[1].loss < 2.5  # chance is log(80) = 4.4
@@ -153,7 +154,7 @@ def test_a_small_run_learns_and_tells_held_out_notes_apart(synthetic: Notes, fru
 
 
 def test_the_input_is_standardised_by_the_notes(synthetic: Notes, frugal: None) -> None:
-    network = train.train(synthetic, steps=1, seed=0)
+    network = train.train([synthetic], steps=1, seed=0)
     pictures = augment.plain_pictures(torch.from_numpy(synthetic.where(~synthetic.held_out).samples).float(), 16_000)
     heard = (pictures - network.input_mean) * network.input_scale
     assert heard.mean().abs() < 1e-3
@@ -176,16 +177,16 @@ def test_a_killed_run_resumes_to_the_same_weights(
     synthetic: Notes, frugal: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     checkpoint = tmp_path / "run.checkpoint"
-    whole = train.train(synthetic, steps=6, seed=4)
+    whole = train.train([synthetic], steps=6, seed=4)
     with monkeypatch.context() as patch:
         patch.setattr(train, "_step", _killed_at(5))
         with pytest.raises(KeyboardInterrupt):
-            train.train(synthetic, steps=6, seed=4, checkpoint=checkpoint)
+            train.train([synthetic], steps=6, seed=4, checkpoint=checkpoint)
     steps: list[None] = []
     original = train._step
     monkeypatch.setattr(train, "_step", lambda *a: (steps.append(None), original(*a))[1])
     torch.rand(7)  # the global generator has gone on meanwhile
-    resumed = train.train(synthetic, steps=6, seed=4, checkpoint=checkpoint)
+    resumed = train.train([synthetic], steps=6, seed=4, checkpoint=checkpoint)
     assert len(steps) == 2  # the last checkpoint was written after step 4
     for name, tensor in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], tensor), name
@@ -193,7 +194,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
 
 
 def test_another_seed_trains_another_network(synthetic: Notes, frugal: None) -> None:
-    first, second = (train.train(synthetic, steps=1, seed=seed).state_dict() for seed in (0, 1))
+    first, second = (train.train([synthetic], steps=1, seed=seed).state_dict() for seed in (0, 1))
     assert not torch.equal(first["convolutions.1.weight"], second["convolutions.1.weight"])
 
 
@@ -232,7 +233,8 @@ def test_augmented_pictures_are_drawn_from_their_generator_alone(synthetic: Note
     samples = torch.from_numpy(synthetic.samples[:3]).float()
     before = torch.get_rng_state()
     first, again, other = (
-        augment.augmented_pictures(samples, 16_000, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        augment.augmented_pictures(samples, samples.flip(0), 16_000, torch.Generator().manual_seed(seed))
+        for seed in (1, 1, 2)
     )
     assert torch.equal(torch.get_rng_state(), before)
     assert first.shape == (3, 257, 128)
@@ -244,13 +246,17 @@ def test_augmented_pictures_are_drawn_from_their_generator_alone(synthetic: Note
 def test_a_note_that_is_silent_has_a_picture(synthetic: Notes) -> None:
     silent = torch.zeros(2, N_SAMPLES)
     assert bool(torch.isfinite(augment.plain_pictures(silent, 16_000)).all())
-    assert bool(torch.isfinite(augment.augmented_pictures(silent, 16_000, torch.Generator().manual_seed(0))).all())
+    for seed in range(5):
+        heard = augment.augmented_pictures(silent, silent, 16_000, torch.Generator().manual_seed(seed))
+        assert bool(torch.isfinite(heard).all())
 
 
 def test_a_checkpoint_of_another_run_is_refused(
     synthetic: Notes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(train, "CHECKPOINT_EVERY", 1)
-    train.train(synthetic, steps=1, seed=4, checkpoint=tmp_path / "run.checkpoint")
+    train.train([synthetic], steps=1, seed=4, checkpoint=tmp_path / "run.checkpoint")
     with pytest.raises(train.CheckpointError, match=r"run\.checkpoint belongs to another run"):
-        train.train(synthetic, steps=1, seed=5, checkpoint=tmp_path / "run.checkpoint")
+        train.train([synthetic], steps=1, seed=5, checkpoint=tmp_path / "run.checkpoint")
+    with pytest.raises(train.CheckpointError, match=r"run\.checkpoint belongs to another run"):
+        train.train([synthetic], steps=1, seed=4, start=AlexNet3x3(), checkpoint=tmp_path / "run.checkpoint")
