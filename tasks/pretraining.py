@@ -16,6 +16,7 @@ from stylecore.pretraining.evaluate import Accuracy, evaluate
 from stylecore.pretraining.notes import FAMILIES, HELD_OUT_EVERY, Notes, render_notes
 from stylecore.pretraining.soundfonts import read_soundfont, shared_programs
 from stylecore.pretraining.train import AVERAGE_DECAY, BATCH, Progress, train
+from tasks.memory import keep_freed_memory
 
 TESTED_NOTES_PER_PROGRAM = 25
 SEEDS_APART = 100
@@ -91,6 +92,7 @@ def pretrain_network(asked: Pretraining, say: Callable[[str], None]) -> str:
     """
     folder = Path(asked.out)
     folder.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
     start = None if asked.start is None else load_network(Path(asked.start))
     unseen = render_notes(Path(asked.unseen_soundfont), TESTED_NOTES_PER_PROGRAM, asked.seed + 1)
     selection = None

@@ -18,6 +18,7 @@ from stylecore.pretraining.notes import FAMILIES, PLAYABLE_RANGES, Notes
 from tests.stylecore.tiny_soundfont import write_soundfont
 
 SOUNDFONTS = tuple(Path("/usr/share/sounds/sf2") / name for name in ("TimGM6mb.sf2", "FluidR3_GM.sf2"))
+FREEPATS = Path("/etc/timidity/freepats.cfg")
 N_SAMPLES = round(notes.NOTE_S * notes.SAMPLE_RATE)
 needs_fluidsynth = pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="fluidsynth is not installed")
 
@@ -119,6 +120,34 @@ def test_rendered_notes_sound_at_their_pitch(monkeypatch: pytest.MonkeyPatch, so
     np.testing.assert_array_equal(again.samples, rendered.samples)
 
 
+@needs_fluidsynth
+def test_programs_that_are_missing_or_unwanted_have_no_notes(tmp_path: Path) -> None:
+    hum = (8_000 * np.sin(np.arange(48_000) / 5)).astype(np.int16)
+    soundfont = write_soundfont(tmp_path / "few.sf2", {0: hum, 40: hum, 41: hum, 104: hum})
+    few = notes.render_notes(soundfont, 3, 5)
+    assert few.programs.tolist() == [0] * 3 + [40] * 3 + [41] * 3
+    fewer = notes.render_notes(soundfont, 3, 5, without=(40,))
+    assert fewer.programs.tolist() == [0] * 3 + [41] * 3
+    np.testing.assert_array_equal(fewer.samples, few.where(few.programs != 40).samples)
+
+
+def test_a_soundfont_without_instruments_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: "/bin/true")
+    drums = write_soundfont(tmp_path / "drums.sf2", {0: np.zeros(100, dtype=np.int16)}, bank=128)
+    with pytest.raises(DependencyError, match=r"drums\.sf2 has none of the General MIDI programs 0 to 79"):
+        notes.render_notes(drums, 1, 0)
+
+
+@pytest.mark.skipif(shutil.which("timidity") is None, reason="timidity is not installed")
+@pytest.mark.skipif(not FREEPATS.is_file(), reason=f"freepats are not installed: no {FREEPATS}")
+def test_patches_are_rendered_by_timidity() -> None:
+    rendered = notes.render_notes(FREEPATS, 1, 2)
+    assert {0, 40, 73} <= set(rendered.programs.tolist())
+    assert not {3, 41, 78} & set(rendered.programs.tolist())  # freepats has no honky-tonk, viola, whistle
+    assert rendered.samples.shape[1] == N_SAMPLES
+    np.testing.assert_allclose(np.abs(rendered.samples).max(axis=1), 1.0, rtol=1e-6)
+
+
 def test_held_out_pitches_are_held_out_as_a_whole(synthetic: Notes) -> None:
     held = set(synthetic.where(synthetic.held_out).pitches.tolist())
     assert held == {52, 57, 62, 67}
@@ -138,6 +167,46 @@ def test_training_never_sees_a_held_out_note(synthetic: Notes, frugal: None, mon
     known = synthetic.where(~synthetic.held_out).samples
     allowed = {samples.tobytes() for samples in known}
     assert {samples.half().numpy().tobytes() for samples in torch.cat(heard)} <= allowed
+
+
+def test_every_soundfont_is_drawn_from_and_companions_play_the_same_instrument(synthetic: Notes) -> None:
+    marked = Notes(np.full_like(synthetic.samples, 0.5), synthetic.programs, synthetic.pitches)
+    pool = train.Pool([synthetic, marked])
+    assert len(pool) == 2 * int((~synthetic.held_out).sum())
+    allowed = {
+        program: {
+            note.tobytes() for part in (synthetic, marked) for note in part.where(part.programs == program).samples
+        }
+        for program in (0, 40)
+    }
+    batch = pool.draw(torch.Generator().manual_seed(0))
+    marks = (batch.notes == 0.5).all(1)
+    assert 0 < int(marks.sum()) < len(marks)
+    for part in (batch.notes, batch.companions):
+        for note, program in zip(part, batch.programs.tolist(), strict=True):
+            assert note.half().numpy().tobytes() in allowed[program]
+    assert not torch.equal(batch.notes, batch.companions)
+
+
+def test_training_starts_from_the_weights_it_is_given(synthetic: Notes, frugal: None) -> None:
+    start = AlexNet3x3()
+    start.input_mean.fill_(1.25)
+    trained = train.train([synthetic], steps=1, seed=0, start=start)
+    assert trained.input_mean.item() == 1.25
+    for name, weights in start.named_parameters():
+        assert (dict(trained.named_parameters())[name] - weights).abs().max() < 1e-3, name
+
+
+def test_the_average_follows_the_weights_slowly() -> None:
+    network, average = AlexNet3x3(), AlexNet3x3()
+    training = train.Training(network, average, torch.optim.SGD(network.parameters()), step=10_000)
+    before, target = average.convolutions[0].weight.clone(), network.convolutions[0].weight
+    train._average(training)
+    decay = train.AVERAGE_DECAY
+    torch.testing.assert_close(average.convolutions[0].weight, decay * before + (1 - decay) * target)
+    for _ in range(5_000):
+        train._average(training)
+    torch.testing.assert_close(average.convolutions[0].weight, target, atol=1e-4, rtol=1e-3)
 
 
 def test_a_small_run_learns_and_tells_held_out_notes_apart(synthetic: Notes, frugal: None) -> None:
@@ -241,6 +310,62 @@ def test_augmented_pictures_are_drawn_from_their_generator_alone(synthetic: Note
     assert torch.equal(first, again)
     assert (first - other).abs().mean() > 0.1
     assert bool(torch.isfinite(first).all())
+
+
+def test_a_retuned_tone_stays_within_two_semitones() -> None:
+    time_s = torch.arange(N_SAMPLES) / 16_000
+    tones = torch.sin(2 * torch.pi * 1_000.0 * time_s).expand(64, -1)
+    heard = augment._retuned_crops(tones, 16_000, torch.Generator().manual_seed(0))
+    hz = torch.fft.rfft(heard * torch.hann_window(16_000)).abs().argmax(1).float()
+    assert 1_000 * 2 ** (-2 / 12) - 1 <= hz.min() < 960
+    assert 1_040 < hz.max() <= 1_000 * 2 ** (2 / 12) + 1
+
+
+def test_a_room_rings_on_after_the_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    clicks = torch.zeros(8, 16_000)
+    clicks[:, 100] = 1.0
+    monkeypatch.setattr(augment, "ROOM_SHARE", 1.0)
+    wet = augment._in_rooms(clicks, 16_000, torch.Generator().manual_seed(0))
+    assert bool((wet[:, 101:2_000].square().sum(1) > 1e-4).all())
+    assert wet[:, :100].abs().max() < 1e-5  # nothing sounds before its cause
+    assert bool((wet[:, 200:4_200].square().sum(1) > wet[:, 10_000:14_000].square().sum(1)).all())
+    monkeypatch.setattr(augment, "ROOM_SHARE", 0.0)
+    assert torch.equal(augment._in_rooms(clicks, 16_000, torch.Generator().manual_seed(0)), clicks)
+
+
+def test_the_equaliser_stays_within_its_limits_and_a_low_pass_cuts_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augment, "LEVEL_DB", 0.0)
+    monkeypatch.setattr(augment, "LOW_PASS_SHARE", 0.0)
+    gains_db = 20 * augment._equaliser(200, 257, 16_000, torch.Generator().manual_seed(0)).log10()
+    assert gains_db.shape == (200, 257, 1)
+    assert gains_db.abs().max() <= augment.EQUALISER_LIMIT_DB + 1e-4
+    assert gains_db.std() > 2.0
+    monkeypatch.setattr(augment, "LOW_PASS_SHARE", 1.0)
+    cut_db = 20 * augment._equaliser(200, 257, 16_000, torch.Generator().manual_seed(0)).log10() - gains_db
+    torch.testing.assert_close(cut_db[:, :90], torch.zeros_like(cut_db[:, :90]), atol=1e-4, rtol=0.0)
+    assert cut_db.max() < 1e-4
+    assert bool((cut_db[:, -1] < -1.0).all())
+
+
+def test_gaps_are_whole_bands_no_wider_than_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augment, "GAP_SHARE", 1.0)
+    heard = augment._with_gaps(torch.ones(50, 257, 128), torch.Generator().manual_seed(0))
+    frames, bins = (heard.sum(1) == 0).sum(1), (heard.sum(2) == 0).sum(1)
+    assert 0 < frames.max() <= augment.GAP_FRAMES + 1
+    assert 0 < bins.max() <= augment.GAP_BINS + 1
+    torch.testing.assert_close(heard.sum((1, 2)), ((257 - bins) * (128 - frames)).float())
+    monkeypatch.setattr(augment, "GAP_SHARE", 0.0)
+    assert bool((augment._with_gaps(torch.ones(5, 257, 128), torch.Generator().manual_seed(0)) == 1).all())
+
+
+def test_a_chord_sounds_in_the_share_of_crops_it_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augment, "CHORD_SHARE", 0.5)
+    crops, companions = torch.zeros(400, 10), torch.ones(400, 10)
+    level = augment._with_chords(crops, companions, torch.Generator().manual_seed(0))[:, 0]
+    sounding = level[level > 0]
+    assert 150 < len(sounding) < 250
+    assert sounding.min() >= 10 ** (-12 / 20)
+    assert sounding.max() <= 1.0
 
 
 def test_a_note_that_is_silent_has_a_picture(synthetic: Notes) -> None:

@@ -96,7 +96,7 @@ def test_training_goes_on_from_other_weights(asked: Pretraining, tmp_path: Path)
     assert "- Start: start.safetensors, digest of its filters `" in card
     trained = load_network(Path(asked.out) / "instruments80.safetensors")
     moved = (trained.convolutions[0].weight - network.convolutions[0].weight).abs().max()  # type: ignore[operator]
-    assert 0.0 < float(moved) < 1e-3
+    assert 0.0 < moved.item() < 1e-3
 
 
 def test_weights_to_start_from_must_exist(asked: Pretraining, tmp_path: Path) -> None:
