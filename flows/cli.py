@@ -225,7 +225,6 @@ SOUNDFONTS = [
     "/usr/share/sounds/sf2/FluidR3_GM.sf2",
     "/usr/share/sounds/sf2/MuseScore_General_Full.sf2",
     "/usr/share/minuet/soundfonts/GeneralUser-v1.47.sf2",
-    "/usr/share/sounds/sf2/A320U.sf2",
     "/usr/share/sounds/sf2/OPL-3_FM_128M.sf2",
 ]
 
@@ -248,7 +247,7 @@ def pretrain(
     """Render notes of 80 instruments, train the network on them, and measure it on pitches and a soundfont unheard.
 
     Needs fluidsynth and soundfonts: `apt-get install fluidsynth fluid-soundfont-gm musescore-general-soundfont-lossless
-    minuet-data denemo-data opl3-soundfont timgm6mb-soundfont`. A killed run goes on from its checkpoint.
+    minuet-data opl3-soundfont timgm6mb-soundfont`. A killed run goes on from its checkpoint.
     """
     with _refusing():
         from tasks.pretraining import Pretraining, pretrain_network

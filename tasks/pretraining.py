@@ -28,7 +28,6 @@ LICENCES = {
     "FluidR3_GM.sf2": "MIT, Frank Wen",
     "MuseScore_General_Full.sf2": "MIT, parts CC0 and public domain, S. Christian Collins; made from FluidR3",
     "GeneralUser-v1.47.sf2": "GeneralUser GS licence 2.0 (free for any use), S. Christian Collins",
-    "A320U.sf2": "GPL 2, Milton Paredes",
     "OPL-3_FM_128M.sf2": "CC BY-SA 4.0, Zandro Reveille",
     "TimGM6mb.sf2": "GPL 2, Tim Brechbill and David Bolton",
     "freepats.cfg": "GPL 2 or later with an exception for compositions, freepats.opensrc.org",
@@ -175,8 +174,8 @@ def model_card(asked: Pretraining, sources: list[Source], measured: list[Measure
         "",
         "## Soundfonts trained on",
         "",
-        f"Left out: programs that play, in either soundfont, a recording which is sample by sample also in {unseen} "
-        "(stylecore/pretraining/soundfonts.py; a copy that was resampled or rescaled would not be found).",
+        f"Left out: programs that play, here or in {unseen}, a recording which is in both, as loud or not "
+        "(stylecore/pretraining/soundfonts.py; a copy that was resampled or filtered would not be found).",
         "",
         "| soundfont | notes | programs left out or absent | licence |",
         "| --- | ---: | --- | --- |",
@@ -191,8 +190,8 @@ def model_card(asked: Pretraining, sources: list[Source], measured: list[Measure
             for m in measured
         ),
         "",
-        "The selection set, where there is one, chose between recipes and was never trained on; the unseen soundfont "
-        "was used for this measurement alone, not for any choice.",
+        "The selection set, where there is one, chose between recipes (a soundfont may share a recording with it); the "
+        "unseen soundfont was used for this measurement alone, not for any choice.",
         "",
         *_confusion(unseen, measured[-1].found),
     ]

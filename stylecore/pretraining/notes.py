@@ -37,7 +37,6 @@ PACKAGES = {
     "FluidR3_GM.sf2": "fluid-soundfont-gm",
     "MuseScore_General_Full.sf2": "musescore-general-soundfont-lossless",
     "GeneralUser-v1.47.sf2": "minuet-data",
-    "A320U.sf2": "denemo-data",
     "OPL-3_FM_128M.sf2": "opl3-soundfont",
     "TimGM6mb.sf2": "timgm6mb-soundfont",
     "freepats.cfg": "freepats",

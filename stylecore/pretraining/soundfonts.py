@@ -21,12 +21,19 @@ from stylecore.errors import DependencyError
 INSTRUMENT, SAMPLE = 41, 53
 """Generators that name an instrument (in a preset) and a sample (in an instrument)."""
 
-RUN = 12
-"""Equal samples in a row by which a copy is recognised."""
+WINDOW = 256
+"""Samples in a row by which a copy is recognised."""
+COMPARED = np.random.default_rng(0).permuted(np.tile(np.arange(WINDOW), (63, 1)), axis=1)[:, :2]
+"""Places in a window that are compared, `[63, 2]`: which of the two samples is higher does not depend on loudness."""
+ROUNDING = 1.0
+"""Root mean square, in steps of 16 bits, by which a copy may miss its original made as loud: both were rounded."""
 PROBES = 100
 SHARED = 0.05
 """A recording is shared if this part of its probes occurs in the other soundfont."""
-BLOCK = 4_000_000
+QUIETEST = 500
+"""Peak below which a window tells nothing: rounding is no longer small."""
+BLOCK = 2_000_000
+CANDIDATES = 20_000
 
 _PRESET = np.dtype([("name", "S20"), ("program", "<u2"), ("bank", "<u2"), ("bag", "<u2"), ("rest", "V12")])
 _INSTRUMENT = np.dtype([("name", "S20"), ("bag", "<u2")])
@@ -75,7 +82,7 @@ def read_soundfont(path: Path) -> Soundfont:
 
 
 def shared_programs(one: Soundfont, other: Soundfont) -> frozenset[int]:
-    """Return the programs that play, in either soundfont, a recording which is sample by sample also in the other."""
+    """Return the programs that play, in either soundfont, a recording which the other has as well, as loud or not."""
     return _sharing(one, other) | _sharing(other, one)
 
 
@@ -104,39 +111,50 @@ def _named(bags: NDArray, zones: NDArray, generators: NDArray, kind: int) -> lis
 
 
 def _shared_samples(soundfont: Soundfont, others: NDArray[np.int16]) -> frozenset[int]:
-    """Return which recordings occur in other waveforms: more than a few of their probes do."""
+    """Return which recordings occur in other waveforms, as loud or not: more than a few of their probes do."""
     owner, probes = _probes(soundfont)
     if not len(probes):
         return frozenset()
-    known, which = np.unique(probes, return_inverse=True)
+    known, original, which = np.unique(_keys(probes), return_index=True, return_inverse=True)
     met = np.zeros(len(known), dtype=bool)
-    for start in range(0, len(others), BLOCK):
-        keys = _keys(others[start : start + BLOCK + RUN - 1])
+    for start in range(0, len(others) - WINDOW + 1, BLOCK):
+        windows = np.lib.stride_tricks.sliding_window_view(others[start : start + BLOCK + WINDOW - 1], WINDOW)
+        keys = _keys(windows)
         place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        met[place[known[place] == keys]] = True
+        candidates = np.flatnonzero(known[place] == keys)
+        candidates = candidates[:: len(candidates) // CANDIDATES + 1]
+        copies = _are_copies(windows[candidates], probes[original[place[candidates]]])
+        met[place[candidates[copies]]] = True
     count = len(soundfont.samples)
     asked, hits = np.bincount(owner, minlength=count), np.bincount(owner[met[which]], minlength=count)
     return frozenset(np.flatnonzero((asked > 0) & (hits >= SHARED * asked)).tolist())
 
 
-def _probes(soundfont: Soundfont) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Return recordings and the keys of runs spread over each; runs that are almost silence tell nothing."""
-    owners, probes = [], []
+def _probes(soundfont: Soundfont) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    """Return recordings `[P]` and windows `[P, 256]` spread over each."""
+    owners, probes = [np.zeros(0, np.int64)], [np.zeros((0, WINDOW), np.int16)]
     for number, (start, end) in enumerate(soundfont.samples.astype(np.int64)):
-        if end - start <= 10 * RUN:
+        if end - start < 2 * WINDOW:
             continue
-        places = np.linspace(start, end - RUN, PROBES).astype(np.int64)
-        runs = soundfont.waveforms[places[:, None] + np.arange(RUN)]
-        telling = [run for run in runs if len(set(run.tolist())) >= RUN - 2 and np.abs(run.astype(int)).max() > 60]
-        probes += [int(_keys(run)[0]) for run in telling]
-        owners += [number] * len(telling)
-    return np.array(owners, dtype=np.int64), np.array(probes, dtype=np.uint64)
+        places = np.linspace(start, end - WINDOW, PROBES).astype(np.int64)
+        windows = soundfont.waveforms[places[:, None] + np.arange(WINDOW)]
+        telling = windows[np.abs(windows.astype(np.int32)).max(1) > QUIETEST]
+        probes.append(telling)
+        owners.append(np.full(len(telling), number))
+    return np.concatenate(owners), np.concatenate(probes)
 
 
-def _keys(waveform: NDArray[np.int16]) -> NDArray[np.uint64]:
-    """Return a hash of every run of twelve samples, `[N - 11]`."""
-    values, count = waveform.astype(np.int64).view(np.uint64), len(waveform) - RUN + 1
-    keys = np.zeros(max(0, count), dtype=np.uint64)
-    for place in range(RUN if count > 0 else 0):
-        keys = keys * np.uint64(6364136223846793005) + values[place : place + count]
+def _keys(windows: NDArray[np.int16]) -> NDArray[np.uint64]:
+    """Return 63 comparisons within each window `[N, 256]`, one bit each, `[N]` (BRIEF, Calonder et al. 2010)."""
+    keys = np.zeros(len(windows), dtype=np.uint64)
+    for one, other in COMPARED:
+        keys = 2 * keys + (windows[:, one] > windows[:, other])
     return keys
+
+
+def _are_copies(windows: NDArray[np.int16], originals: NDArray[np.int16]) -> NDArray[np.bool_]:
+    """Return which windows `[N, 256]` are their originals but for loudness, an offset and rounding, `[N]`."""
+    one, other = (part - part.mean(1, keepdims=True) for part in (windows.astype(np.float32), originals))
+    gain = (one * other).sum(1) / np.maximum((one * one).sum(1), 1.0)
+    missed = np.sqrt(np.square(other - gain[:, None] * one).mean(1))
+    return (gain > 0.0) & (missed < ROUNDING * np.maximum(1.0, gain))

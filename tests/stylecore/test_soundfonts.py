@@ -50,6 +50,21 @@ def test_a_recording_across_the_edge_of_a_block_is_found(tmp_path: Path, monkeyp
     assert soundfonts._shared_samples(one, other.waveforms) == whole == {0}
 
 
+@pytest.mark.parametrize("loudness", [0.1, 0.7])
+def test_a_copy_is_found_however_loud_it_is(tmp_path: Path, loudness: float) -> None:
+    original = np.convolve(_waveform(7), np.hanning(30) / 15, mode="same")  # as smooth as an instrument
+    one = read_soundfont(write_soundfont(tmp_path / "one.sf2", {40: original.astype(np.int16)}))
+    quieter = np.round(loudness * original[1_000:3_500] + 90).astype(np.int16)
+    other = read_soundfont(write_soundfont(tmp_path / "other.sf2", {1: _waveform(1), 42: quieter}))
+    assert shared_programs(one, other) == {40, 42}
+
+
+def test_tones_that_only_resemble_each_other_are_not_shared(tmp_path: Path) -> None:
+    tones = [(9_000 * np.sin(2 * np.pi * np.arange(8_000) / period)).astype(np.int16) for period in (90.0, 90.9)]
+    one, other = (read_soundfont(write_soundfont(tmp_path / f"{n}.sf2", {n: tone})) for n, tone in enumerate(tones))
+    assert shared_programs(one, other) == frozenset()
+
+
 def test_silence_and_other_recordings_are_not_shared(tmp_path: Path) -> None:
     quiet = np.zeros(4_000, dtype=np.int16)
     one = read_soundfont(write_soundfont(tmp_path / "one.sf2", {0: _waveform(0), 40: quiet, 41: quiet[:5]}))
