@@ -98,7 +98,7 @@ def _setting_columns() -> list[Column]:
 
 
 def _loss_columns() -> list[Column]:
-    ends = {"first": "at the first evaluation", "last": "of the returned spectrogram"}
+    ends = {"first": "at the first evaluation", "last": "of the audio as written, analysed again"}
     terms = [
         Column(f"loss_{end}_{term}", _FLOAT, f"{meaning} {when}, before its weight")
         for end, when in ends.items()
@@ -108,7 +108,11 @@ def _loss_columns() -> list[Column]:
     return [
         *terms,
         *totals,
-        Column("loss_curve", pa.list_(_FLOAT), "weighted sum of the four losses after each evaluation, in order"),
+        Column(
+            "loss_curve",
+            pa.list_(_FLOAT),
+            "what was minimised, after each evaluation: of the picture, then of the sound",
+        ),
         Column("evaluations", _INT32, "how often the objective was evaluated"),
         Column(
             "stop_reason",
@@ -156,7 +160,8 @@ def _figure_columns() -> list[Column]:
         pitch_kept="mean cosine of the chroma of output and content, 0 to 1; 1 is ideal",
         bandwidth_shift="how far the bandwidth moved from the content's (0) to the style's (1); "
         "null where the two differ by less than 25 %",
-        spectral_convergence_db="distance of the audio's spectrogram from the optimised one, dB; low is good",
+        spectral_convergence_db="distance of the audio as written from the spectrogram that was optimised last, "
+        "dB; low is good",
     )
 
 

@@ -2,6 +2,10 @@
 
 The Gram matrix has no order in time and, with few bands, little in frequency; the two envelopes put back the dynamics
 and the averaged timbre.
+
+`energy` is the paper's: energies per frame and per bin, compared as they are. They say nothing of what is 30 dB under
+the loudest partial. `log`, the default, compares logarithms, at several resolutions; together the two envelopes then
+say: in every narrow band the style's level on average, and the content's rise and fall around it (docs/method.md).
 """
 
 from __future__ import annotations
@@ -15,52 +19,83 @@ from stylecore.spectrogram import MAGNITUDE_FLOOR, magnitude
 
 Scale = Literal["log", "energy"]
 
+BROAD_BANDS = 16
+"""Bands of 500 Hz in which the average energy, not the average level, is compared: the loudest frames decide it."""
+
+LOUDNESS_EXPONENT = 0.5
+"""A frame counts in a spectral envelope by its amplitude to this power: a pause says nothing about a timbre."""
+
+
+def level(energy: Tensor) -> Tensor:
+    """Return `log(1 + energy / floor^2)`: in nepers of energy, zero for silence and smooth there."""
+    return torch.log1p(energy / MAGNITUDE_FLOOR**2)
+
+
+def band_energies(picture: Tensor, bands: int) -> Tensor:
+    """Return the energy of pictures `[B, F, T]` in frequency bands of equal width, `[B, bands, T]`, without 0 Hz."""
+    power = magnitude(picture[:, 1:]).square()
+    return torch.stack([band.sum(1) for band in power.chunk(bands, dim=1)], dim=1)
+
 
 def temporal_envelope(picture: Tensor, scale: Scale) -> Tensor:
     """Return the temporal energy envelope of log-magnitude pictures `[B, F, T]`.
 
-    `energy` is the paper's: `e[t] = sum_f |S[f, t]|^2`, shape `[B, 1, T]`. `log`, shape `[B, 2, T]`, stacks
-    `log(1 + e[t] / floor^2)` and the mean over frequency of the picture itself: the first alone follows the loudest
-    partial, the second alone the noise floor; together they keep both (docs/experiments.md).
+    `energy`, `[B, 1, T]`: `e[t] = sum_f |S[f, t]|^2`. `log`, `[B, 2, T]`, stacks the level of that and the mean over
+    frequency of the picture itself: the first alone follows the loudest partial, the second alone the noise floor.
     """
-    return _scaled(magnitude(picture).square().sum(1), picture.mean(1), scale)
-
-
-def spectral_envelope(picture: Tensor, mask: Tensor | None, scale: Scale) -> Tensor:
-    """Return the spectral energy envelope of pictures `[B, F, T]`: energy per bin, averaged over an item's own frames.
-
-    `energy` is the paper's, `[B, 1, F]`; `log`, `[B, 2, F]`, stacks the logarithm of that average and the average of
-    the picture. `mask` is `[B, 1, T]`, one on an item's own frames; None when every frame is.
-    """
-    power = magnitude(picture).square()
-    if mask is None:
-        return _scaled(power.mean(2), picture.mean(2), scale)
-    own = mask / mask.sum(2, keepdim=True)
-    return _scaled((power * own).sum(2), (picture * own).sum(2), scale)
-
-
-def _scaled(energy: Tensor, mean_picture: Tensor, scale: Scale) -> Tensor:
+    energy = magnitude(picture).square().sum(1)
     if scale == "energy":
         return energy[:, None]
-    return torch.stack([torch.log1p(energy / MAGNITUDE_FLOOR**2), mean_picture], dim=1)
+    return torch.stack([level(energy), picture.mean(1)], dim=1)
 
 
 def rhythm_envelopes(picture: Tensor, mask: Tensor | None, bands: int) -> Tensor:
-    """Return how each of `bands` equal frequency bands rises and falls, `[B, bands, T]`; zero where padded.
+    """Return how the level of each frequency band rises and falls around its own mean, `[B, bands, T]`.
 
-    `log(1 + e[k, t] / floor^2)` of a band's energy, less its own mean over time: dynamics without timbre, so that it
-    does not contradict the spectral envelope. Opposed to the paper, which has the energy of the whole frame alone
-    (`bands = 0`): there the loudest partial hides when a quieter one begins (docs/experiments.md). The bin at 0 Hz is
-    left out.
+    Dynamics without timbre, so that it does not contradict the spectral envelope. Opposed to the paper, which has the
+    energy of the whole frame alone (`bands = 0`): there the loudest partial hides when a quieter one begins. `mask` is
+    `[B, 1, T]`, one on an item's own frames; None when every frame is.
     """
     if bands == 0:
         return picture[:, :0]
-    power = magnitude(picture[:, 1:]).square()
-    energies = torch.stack([band.sum(1) for band in power.chunk(bands, dim=1)], dim=1)
-    logs = torch.log1p(energies / MAGNITUDE_FLOOR**2)
+    levels = level(band_energies(picture, bands))
     if mask is None:
-        return logs - logs.mean(2, keepdim=True)
-    return (logs - (logs * mask).sum(2, keepdim=True) / mask.sum(2, keepdim=True)) * mask
+        return levels - levels.mean(2, keepdim=True)
+    return (levels - (levels * mask).sum(2, keepdim=True) / mask.sum(2, keepdim=True)) * mask
+
+
+def frame_weights(picture: Tensor, scale: Scale) -> Tensor:
+    """Return how much each frame of pictures `[B, F, T]` counts in a spectral envelope, `[B, 1, T]`, of sum 1."""
+    if scale == "energy":  # energies weigh themselves
+        return picture.new_full((len(picture), 1, picture.shape[-1]), 1.0 / picture.shape[-1])
+    loudness = magnitude(picture).square().sum(1, keepdim=True) ** (LOUDNESS_EXPONENT / 2)
+    total = loudness.sum(2, keepdim=True)
+    return torch.where(total > 0, loudness / total.clamp_min(1e-30), 1.0 / picture.shape[-1])
+
+
+def spectral_envelope(picture: Tensor, weights: Tensor, scale: Scale, bands: int) -> tuple[Tensor, ...]:
+    """Return the spectral energy envelope of pictures `[B, F, T]`: averages over time at one or more resolutions.
+
+    `energy`: the energy of each bin, `[B, F]`. `log`: the picture itself, `[B, F]`, so that every partial counts, down
+    to the floor; the level of each of `bands` narrow bands, `[B, bands]`; the level of the average energy of each
+    broad band, `[B, 16]`.
+
+    Parameters
+    ----------
+    picture : Tensor
+        `[B, F, T]`.
+    weights : Tensor
+        Of the frames, of sum 1, zero where padded, `[B, 1, T]`.
+    scale : {"log", "energy"}
+        Which.
+    bands : int
+        Narrow bands; 0 for none.
+    """
+    if scale == "energy":
+        return ((magnitude(picture).square() * weights).sum(2),)
+    broad = level((band_energies(picture, BROAD_BANDS) * weights).sum(2))
+    narrow = (level(band_energies(picture, bands)) * weights).sum(2) if bands else picture[:, :0, 0]
+    return (picture * weights).sum(2), narrow, broad
 
 
 def resampled(envelope: Tensor, n_frames: int) -> Tensor:

@@ -63,6 +63,10 @@ class Minimum:
     evaluations: Tensor
     stop: Tensor
 
+    def own_curve(self, item: int) -> list[float]:
+        """Return the totals of one problem, one per evaluation of its own."""
+        return self.curve[: int(self.evaluations[item]), item].tolist()
+
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(1)

@@ -15,9 +15,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stylecore.envelopes import Scale, resampled, rhythm_envelopes, spectral_envelope, temporal_envelope
-from stylecore.network import Encoder, encoding_frames, frame_mask
+from stylecore.envelopes import (
+    Scale,
+    frame_weights,
+    resampled,
+    rhythm_envelopes,
+    spectral_envelope,
+    temporal_envelope,
+)
+from stylecore.network import POOL_AFTER, Encoder, encoding_frames, frame_mask
 from stylecore.settings import Settings
+from stylecore.spectrogram import magnitude
 
 EPSILON = 1e-8
 
@@ -37,11 +45,17 @@ class LossTerms(NamedTuple):
 
 @dataclass(frozen=True)
 class ContentTarget:
-    """What is kept of one content sound: encodings `[C, F', T']` by layer and its temporal envelopes `[K, T]`."""
+    """What is kept of one content sound.
+
+    Encodings `[C, F', T']` and the `salience` `[F', T']` of their positions by layer, temporal envelopes `[K, T]`, and
+    how much each frame counts in a spectral envelope, `[1, T]`.
+    """
 
     encodings: dict[int, Tensor]
+    saliences: dict[int, Tensor]
     temporal: Tensor
     rhythm: Tensor
+    frame_weights: Tensor
 
     @property
     def frames(self) -> int:
@@ -51,22 +65,26 @@ class ContentTarget:
     @property
     def n_bytes(self) -> int:
         """Bytes held, for a cache with a limit."""
-        return sum(t.nbytes for t in (*self.encodings.values(), self.temporal, self.rhythm))
+        by_layer = (*self.encodings.values(), *self.saliences.values())
+        return sum(t.nbytes for t in (*by_layer, self.temporal, self.rhythm, self.frame_weights))
 
 
 @dataclass(frozen=True)
 class StyleTarget:
-    """What is kept of one style sound: Gram matrices `[bands, C, C]` by layer, envelopes `[K, F]` and `[K, T]`."""
+    """What is kept of one style sound: Gram matrices `[bands, C, C]` by layer, spectral and temporal envelopes.
+
+    The spectral envelope is one vector per resolution, the temporal ones are `[K, T]`.
+    """
 
     grams: dict[int, Tensor]
-    spectral: Tensor
+    spectral: tuple[Tensor, ...]
     temporal: Tensor
     rhythm: Tensor
 
     @property
     def n_bytes(self) -> int:
         """Bytes held, for a cache with a limit."""
-        return sum(t.nbytes for t in (*self.grams.values(), self.spectral, self.temporal, self.rhythm))
+        return sum(t.nbytes for t in (*self.grams.values(), *self.spectral, self.temporal, self.rhythm))
 
 
 @torch.no_grad()
@@ -75,8 +93,10 @@ def encode_content(encoder: Encoder, picture: Tensor, settings: Settings) -> Con
     encodings = encoder(picture[None], depth=max(settings.content_layers))
     return ContentTarget(
         encodings={layer: encodings[layer - 1][0] for layer in settings.content_layers},
+        saliences={layer: salience(picture, layer, settings.salience) for layer in settings.content_layers},
         temporal=temporal_envelope(picture[None], settings.envelopes)[0],
         rhythm=rhythm_envelopes(picture[None], None, settings.temporal_bands)[0],
+        frame_weights=frame_weights(picture[None], settings.envelopes)[0],
     )
 
 
@@ -84,12 +104,27 @@ def encode_content(encoder: Encoder, picture: Tensor, settings: Settings) -> Con
 def encode_style(encoder: Encoder, picture: Tensor, settings: Settings) -> StyleTarget:
     """Encode one style picture `[F, T]`, once, however many contents it meets."""
     encodings = encoder(picture[None], depth=max(settings.style_layers))
+    weights = frame_weights(picture[None], settings.envelopes)
+    spectral = spectral_envelope(picture[None], weights, settings.envelopes, settings.spectral_bands)
     return StyleTarget(
         grams={layer: gram(encodings[layer - 1], None, settings.style_bands)[0] for layer in settings.style_layers},
-        spectral=spectral_envelope(picture[None], None, settings.envelopes)[0],
+        spectral=tuple(envelope[0] for envelope in spectral),
         temporal=temporal_envelope(picture[None], settings.envelopes)[0],
         rhythm=rhythm_envelopes(picture[None], None, settings.temporal_bands)[0],
     )
+
+
+def salience(picture: Tensor, layer: int, exponent: float) -> Tensor:
+    """Return how much each position of a layer's encoding counts as content, `[F', T']`, from a picture `[F, T]`.
+
+    The magnitude to a power, relative to its frame's mean: a melody is in the partials that stand out, and what lies
+    between them is free to become the style's. With an exponent of 0 (paper) all positions count alike.
+    """
+    weights = magnitude(picture) ** exponent
+    weights = weights / weights.mean(0, keepdim=True).clamp_min(EPSILON)
+    for _ in range(sum(pooled < layer for pooled in POOL_AFTER)):
+        weights = torch.nn.functional.avg_pool2d(weights[None], 2)[0]
+    return weights
 
 
 def gram(encoding: Tensor, frames: Tensor | None, bands: int) -> Tensor:
@@ -131,6 +166,15 @@ def relative_distance(estimate: Tensor, reference: Tensor) -> Tensor:
     return (estimate - reference).square().flatten(1).sum(1) / (reference.square().flatten(1).sum(1) + EPSILON)
 
 
+@dataclass(frozen=True)
+class Problem:
+    """Equation 1 for a batch: the terms, each pair's weights `[B, 4]`, and the settings that all pairs share."""
+
+    objective: Objective
+    weights: Tensor
+    settings: Settings
+
+
 class Objective:
     """The four terms for a batch of pairs, in one forward pass of the network.
 
@@ -161,15 +205,20 @@ class Objective:
         self.mask = None if self.padded_frames is None else frame_mask(self.frames, self.longest)[:, 0]
         self.depth = max(*settings.content_layers, *settings.style_layers)
         self.encodings = {
-            layer: _padded([content.encodings[layer] for content in contents]) for layer in settings.content_layers
+            layer: padded([content.encodings[layer] for content in contents]) for layer in settings.content_layers
+        }
+        self.saliences = {
+            layer: padded([content.saliences[layer] for content in contents])[:, None]
+            for layer in settings.content_layers
         }
         self.grams = {layer: torch.stack([style.grams[layer] for style in styles]) for layer in settings.style_layers}
-        self.spectral = torch.stack([style.spectral for style in styles])
+        self.spectral = [torch.stack(envelopes) for envelopes in zip(*(s.spectral for s in styles), strict=True)]
+        self.frame_weights = padded([content.frame_weights for content in contents])
         references: Sequence[ContentTarget | StyleTarget] = (
             contents if settings.temporal_reference == "content" else styles
         )
-        self.temporal = _padded([_fitted(r.temporal, n) for r, n in zip(references, lengths, strict=True)])
-        self.rhythm = _padded([_fitted(r.rhythm, n) for r, n in zip(references, lengths, strict=True)])
+        self.temporal = padded([_fitted(r.temporal, n) for r, n in zip(references, lengths, strict=True)])
+        self.rhythm = padded([_fitted(r.rhythm, n) for r, n in zip(references, lengths, strict=True)])
 
     def __call__(self, picture: Tensor) -> LossTerms:
         """Return the terms of pictures `[B, F, T]`; frames beyond an item's own do not count and get no gradient."""
@@ -184,8 +233,11 @@ class Objective:
         )
 
     def _content(self, encodings: list[Tensor]) -> Tensor:
-        """L_c: relative squared distance of the encodings, mean over the content layers."""
-        distances = [relative_distance(encodings[layer - 1], target) for layer, target in self.encodings.items()]
+        """L_c: relative squared distance of the encodings by salience, mean over the content layers."""
+        distances = []
+        for layer, target in self.encodings.items():
+            weights = self.saliences[layer].sqrt()
+            distances.append(relative_distance(encodings[layer - 1] * weights, target * weights))
         return torch.stack(distances).mean(0)
 
     def _style(self, encodings: list[Tensor]) -> Tensor:
@@ -209,10 +261,18 @@ class Objective:
         return whole + _envelope_distance(rhythm, self.rhythm, self.frames, "log")
 
     def _spectral(self, picture: Tensor) -> Tensor:
-        """L_t: distance of the spectral energy envelopes."""
-        envelope = spectral_envelope(picture, self.mask, self.settings.envelopes)
-        bins = self.frames.new_full((len(self.frames),), picture.shape[1])
-        return _envelope_distance(envelope, self.spectral, bins, self.settings.envelopes)
+        """L_t: distance of the spectral energy envelopes, at each resolution."""
+        settings = self.settings
+        envelopes = spectral_envelope(picture, self.frame_weights, settings.envelopes, settings.spectral_bands)
+        if settings.envelopes == "energy":
+            return relative_distance(envelopes[0], self.spectral[0])
+        distances = [
+            (found - wanted).square().mean(1)
+            for found, wanted in zip(envelopes, self.spectral, strict=True)
+            if wanted.shape[1]
+        ]
+        # Levels are of energies, twice as many nepers as the picture's of amplitudes.
+        return distances[0] + sum(distances[1:]) / 4
 
 
 def _envelope_distance(estimate: Tensor, reference: Tensor, lengths: Tensor, scale: Scale) -> Tensor:
@@ -228,7 +288,7 @@ def _fitted(envelope: Tensor, n_frames: int) -> Tensor:
     return resampled(envelope[None], n_frames)[0] if len(envelope) else envelope.new_zeros(0, n_frames)
 
 
-def _padded(tensors: Sequence[Tensor]) -> Tensor:
+def padded(tensors: Sequence[Tensor]) -> Tensor:
     """Stack tensors that differ in their last axis, padded with zeros to the longest."""
     longest = max(t.shape[-1] for t in tensors)
     return torch.stack([torch.nn.functional.pad(t, (0, longest - t.shape[-1])) for t in tensors])

@@ -23,15 +23,18 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    alpha: float = Field(80.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
-    beta: float = Field(20.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
+    alpha: float = Field(60.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
+    beta: float = Field(10.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
     gamma: float = Field(
         30.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the temporal energy-envelope loss L_e"
     )
     delta: float = Field(
-        10.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the spectral energy-envelope loss L_t"
+        100.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the spectral energy-envelope loss L_t"
     )
-    content_layers: tuple[int, ...] = Field((4, 5), min_length=1, description="layers whose encodings carry content")
+    content_layers: tuple[int, ...] = Field((1, 2), min_length=1, description="layers whose encodings carry content")
+    salience: float = Field(
+        1.0, ge=0, le=4, description="content counts by its magnitude to this power; 0 is the paper's: alike everywhere"
+    )
     style_layers: tuple[int, ...] = Field((1, 2, 3), min_length=1, description="layers whose Gram matrices carry style")
     style_bands: int = Field(
         64, ge=1, le=257, description="at most so many frequency bands with a Gram matrix each; 1: the paper's"
@@ -43,15 +46,24 @@ class Settings(BaseModel):
         "log", description="envelopes compared as logarithms, or as energies relative to the reference's (paper)"
     )
     temporal_bands: int = Field(
-        16, ge=0, le=256, description="frequency bands whose rise and fall L_e follows as well; 0 is the paper's"
+        64, ge=0, le=256, description="frequency bands whose rise and fall L_e follows as well; 0 is the paper's"
+    )
+    spectral_bands: int = Field(
+        64, ge=0, le=256, description="frequency bands whose average level L_t follows as well; 0 for none"
     )
     optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="how the spectrogram is optimised")
     learning_rate: float = Field(0.1, gt=0, le=10, description="step of Adam; L-BFGS finds its own")
-    iterations: int = Field(60, ge=1, le=10_000, description="evaluations of the objective, at most")
+    iterations: int = Field(40, ge=1, le=10_000, description="evaluations of the objective on the picture, at most")
+    sound_iterations: int = Field(
+        30, ge=0, le=10_000, description="evaluations on the sound after Griffin-Lim, at most; 0 is the paper's"
+    )
+    consistency: float = Field(
+        50.0, ge=0, le=1e6, allow_inf_nan=False, description="weight that keeps picture and sound the same there"
+    )
     tolerance: float = Field(
         1e-4, ge=0, lt=1, description="a pair stops when ten evaluations lower its loss by less than this share"
     )
-    griffin_lim_iterations: int = Field(60, ge=1, le=5_000, description="iterations of Griffin-Lim")
+    griffin_lim_iterations: int = Field(32, ge=1, le=5_000, description="iterations of Griffin-Lim")
     griffin_lim_momentum: float = Field(0.99, ge=0, lt=1, description="momentum of Griffin-Lim; 0 is the 1984 method")
     sample_rate: Literal[16_000] = Field(16_000, description="sampling rate of the picture in Hz")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of a run; each pair draws its own from it")
@@ -120,11 +132,16 @@ PRESETS: dict[str, Settings] = {
         gamma=1.0,
         delta=1.0,
         content_layers=(2, 3),
+        salience=0.0,
         style_bands=1,
         style_layers=(1, 2, 3, 4, 5),
         temporal_reference="style",
         temporal_bands=0,
+        spectral_bands=0,
         envelopes="energy",
+        iterations=60,
+        sound_iterations=0,
+        griffin_lim_iterations=60,
         griffin_lim_momentum=0.0,
     ),
 }

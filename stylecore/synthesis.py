@@ -1,6 +1,7 @@
-"""Cross-synthesis of a batch of pairs: encode, optimise a picture from noise, find a phase for it.
+"""Cross-synthesis of a batch of pairs: optimise a picture from noise, find a phase for it, optimise both together.
 
-The whole method in the order of the paper; every step is a function of tensors and settings.
+The whole method in the order of the paper, and one step beyond it (stylecore/refinement.py); every step is a function
+of tensors and settings.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import torch
 from torch import Tensor
 
 from stylecore.lbfgs import DIVERGED, STOP_REASONS, Evaluation, Minimum, minimise_adam, minimise_lbfgs
-from stylecore.losses import ContentTarget, LossTerms, Objective, StyleTarget
+from stylecore.losses import ContentTarget, LossTerms, Objective, Problem, StyleTarget, padded
 from stylecore.network import Encoder
 from stylecore.phase import griffin_lim, random_phase
+from stylecore.refinement import refine
 from stylecore.settings import Settings
 from stylecore.spectrogram import at_reference_level, frame_count, magnitude, n_fft, picture
 
@@ -37,8 +39,9 @@ class Pair:
 class Synthesis:
     """The result of one pair, at `REFERENCE_RMS` of the content.
 
-    `waveform` `[N]`; `picture` `[F, T]`, the optimised log-magnitude before any phase step; `first_terms` and
-    `last_terms`, the four losses without weights; `loss_curve`, the weighted total after each evaluation.
+    `waveform` `[N]`; `picture` `[F, T]`, the log-magnitude that was optimised last, which no phase step has touched
+    since; `first_terms` and `last_terms`, the four losses without weights of the noise and of `waveform`, analysed
+    again; `loss_curve`, what was minimised, after each evaluation, on the picture and then on the sound.
     """
 
     waveform: Tensor
@@ -102,57 +105,86 @@ def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], No
         If the settings differ in another field, which one optimisation cannot serve.
     """
     began = time.perf_counter()
-    minimum = optimise(pairs, encoder, on_step)
+    problem = equation_1(pairs, encoder)
+    minimum = optimise(pairs, problem, starting_pictures(pairs, encoder), on_step)
     optimised = time.perf_counter()
-    results = []
-    for item, pair in enumerate(pairs):
-        started = time.perf_counter()
-        own = minimum.point[item, :, : pair.content.frames]
-        waveform = reconstruct(own, pair.n_samples, pair.settings, on_step)
-        results.append(
-            Synthesis(
-                waveform=waveform.cpu(),
-                picture=own.cpu(),
-                first_terms=_named(minimum.first_terms[item]),
-                last_terms=_named(minimum.last_terms[item]),
-                loss_curve=minimum.curve[: int(minimum.evaluations[item]), item].tolist(),
-                evaluations=int(minimum.evaluations[item]),
-                stop_reason=STOP_REASONS[int(minimum.stop[item])],
-                seconds_optimise=(optimised - began) / len(pairs),
-                seconds_phase=time.perf_counter() - started,
-            )
+    pictures = [point[:, : pair.content.frames] for point, pair in zip(minimum.point, pairs, strict=True)]
+    waveforms = [
+        reconstruct(own, pair.n_samples, pair.settings, on_step) for own, pair in zip(pictures, pairs, strict=True)
+    ]
+    phased = time.perf_counter()
+    stages = [minimum]
+    if problem.settings.sound_iterations:
+        waveforms, pictures, refined = refine(problem, waveforms, on_step)
+        stages.append(refined)
+    last_terms = problem.objective(padded([picture(w[None], problem.settings.sample_rate)[0] for w in waveforms]))
+    seconds_optimise = time.perf_counter() - began - (phased - optimised)
+    return [
+        Synthesis(
+            waveform=waveforms[item].cpu(),
+            picture=pictures[item].cpu(),
+            first_terms=_named(minimum.first_terms[item]),
+            last_terms=_named(torch.stack(last_terms, dim=1)[item]),
+            loss_curve=[total for stage in stages for total in stage.own_curve(item)],
+            evaluations=sum(int(stage.evaluations[item]) for stage in stages),
+            stop_reason=_stop_reason([int(stage.stop[item]) for stage in stages]),
+            seconds_optimise=seconds_optimise / len(pairs),
+            seconds_phase=(phased - optimised) / len(pairs),
         )
-    return results
+        for item in range(len(pairs))
+    ]
 
 
-def optimise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], None]) -> Minimum:
-    """Solve equation 1 of the paper for a batch of pairs, from noise; points are pictures `[B, F, T]`."""
+def losses_of(pair: Pair, encoder: Encoder, waveform: Tensor) -> dict[str, float]:
+    """Return the four losses, without weights, of samples `[N]` as they are heard, at the level of `Synthesis`."""
+    problem = equation_1([pair], encoder)
+    heard = picture(waveform[None].to(encoder.input_mean.device), pair.settings.sample_rate)
+    return _named(torch.stack(problem.objective(heard), dim=1)[0])
+
+
+def equation_1(pairs: Sequence[Pair], encoder: Encoder) -> Problem:
+    """Return the objective of a batch and the weights of each pair.
+
+    Raises
+    ------
+    ValueError
+        If the settings differ in a field that one optimisation cannot serve.
+    """
     shared = pairs[0].settings
     differing = {n for p in pairs for n, value in p.settings if value != getattr(shared, n)} - OWN_SETTINGS
     if differing:
         raise ValueError(f"pairs of one batch differ in {', '.join(sorted(differing))}")
-    device = encoder.input_mean.device
-    objective = Objective(encoder, [p.content for p in pairs], [p.style for p in pairs], shared)
-    weights = torch.tensor(
-        [[p.settings.alpha, p.settings.beta, p.settings.gamma, p.settings.delta] for p in pairs], device=device
+    rows = [[p.settings.alpha, p.settings.beta, p.settings.gamma, p.settings.delta] for p in pairs]
+    return Problem(
+        objective=Objective(encoder, [p.content for p in pairs], [p.style for p in pairs], shared),
+        weights=torch.tensor(rows, device=encoder.input_mean.device),
+        settings=shared,
     )
-    limits = torch.tensor([p.settings.iterations for p in pairs], device=device)
-    start = torch.nn.utils.rnn.pad_sequence(
-        [starting_picture(encoder, p.content.frames, p.settings).T for p in pairs], batch_first=True
-    ).transpose(1, 2)
-    start = start.contiguous().to(device)
+
+
+def starting_pictures(pairs: Sequence[Pair], encoder: Encoder) -> Tensor:
+    """Return each pair's `starting_picture`, padded to the longest, `[B, F, T]`, on the encoder's device."""
+    return padded([starting_picture(encoder, p.content.frames, p.settings) for p in pairs]).to(
+        encoder.input_mean.device
+    )
+
+
+def optimise(pairs: Sequence[Pair], problem: Problem, start: Tensor, on_step: Callable[[], None]) -> Minimum:
+    """Solve equation 1 of the paper for a batch of pairs, from pictures `[B, F, T]`."""
 
     def evaluate(point: Tensor) -> Evaluation:
         on_step()
         point = point.detach().requires_grad_()
-        terms = objective(point)
-        total = terms.total(weights)
+        terms = problem.objective(point)
+        total = terms.total(problem.weights)
         (gradient,) = torch.autograd.grad(total.sum(), point)
         return Evaluation(total.detach(), gradient, torch.stack(terms, dim=1).detach())
 
+    shared = problem.settings
+    limits = torch.tensor([p.settings.iterations for p in pairs], device=start.device)
     if shared.optimiser == "adam":
         return minimise_adam(evaluate, start, limits, shared.tolerance, shared.learning_rate)
-    return minimise_lbfgs(evaluate, start, limits, shared.tolerance, objective.frames * start.shape[1])
+    return minimise_lbfgs(evaluate, start, limits, shared.tolerance, problem.objective.frames * start.shape[1])
 
 
 def reconstruct(
@@ -171,6 +203,11 @@ def reconstruct(
         settings.griffin_lim_momentum,
         on_step,
     )[0]
+
+
+def _stop_reason(stops: Sequence[int]) -> str:
+    """Return why the last stage stopped, unless an earlier one left the finite numbers."""
+    return STOP_REASONS[DIVERGED if DIVERGED in stops else stops[-1]]
 
 
 def _named(terms: Tensor) -> dict[str, float]:

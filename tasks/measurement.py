@@ -16,8 +16,10 @@ from manifests.results import audio_uri
 from stylecore import metrics
 from stylecore.settings import CORE_VERSION
 from stylecore.spectrogram import magnitude, stft
+from stylecore.synthesis import losses_of
 from tasks.audio import decode_flac, encode_flac, pcm_to_float, samples_sha256
 from tasks.cache import ByteLimitedCache
+from tasks.devices import encoder_on
 from tasks.synthesis import Outcome, error_type_of
 
 PEAK_LIMIT_DB = -1.0
@@ -89,6 +91,7 @@ def _measure_success(outcome: Outcome, run: RowContext, cache: ByteLimitedCache,
     assert synthesis is not None
     assert content is not None
     assert style is not None
+    assert outcome.pair is not None
     waveform = synthesis.waveform.numpy()
     gain = output_gain(waveform, content)
     rate = outcome.settings.sample_rate
@@ -104,13 +107,14 @@ def _measure_success(outcome: Outcome, run: RowContext, cache: ByteLimitedCache,
         ("features", outcome.planned["style_identity"]), lambda: _Features(metrics.features(style))
     ).value
     figures = metrics.compare(output_features, content_features, style_features)
+    heard = losses_of(outcome.pair, encoder_on(run.device), torch.from_numpy(written / np.float32(gain)))
     estimate = stft(torch.from_numpy(written)[None], rate)[0].abs().numpy()
     convergence = metrics.spectral_convergence_db(estimate, gain * magnitude(synthesis.picture).numpy())
     outcome.seconds["write"] = encoded - began
     outcome.seconds["measure"] = time.perf_counter() - encoded
     row = {
         **_common_row(outcome, run),
-        **_loss_columns(outcome),
+        **_loss_columns(outcome, heard),
         "output": audio_uri(run.root, str(outcome.planned["fingerprint"])),
         "status": "succeeded",
         "file_sha256": sha256(flac).hexdigest(),
@@ -156,14 +160,16 @@ def _common_row(outcome: Outcome, run: RowContext) -> dict[str, object]:
     }
 
 
-def _loss_columns(outcome: Outcome) -> dict[str, object]:
-    synthesis = outcome.synthesis
+def _loss_columns(outcome: Outcome, heard: dict[str, float]) -> dict[str, object]:
+    """Return the columns of the losses; the last ones are those `heard` in the audio as written."""
+    synthesis, settings = outcome.synthesis, outcome.settings
     assert synthesis is not None
+    weights = (settings.alpha, settings.beta, settings.gamma, settings.delta)
     return {
         **{f"loss_first_{name}": value for name, value in synthesis.first_terms.items()},
-        **{f"loss_last_{name}": value for name, value in synthesis.last_terms.items()},
+        **{f"loss_last_{name}": value for name, value in heard.items()},
         "loss_first_total": synthesis.loss_curve[0],
-        "loss_last_total": synthesis.loss_curve[-1],
+        "loss_last_total": sum(weight * value for weight, value in zip(weights, heard.values(), strict=True)),
         "loss_curve": synthesis.loss_curve,
         "evaluations": synthesis.evaluations,
         "stop_reason": synthesis.stop_reason,

@@ -35,6 +35,7 @@ class Outcome:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     content: NDArray[np.float32] | None = None
     style: NDArray[np.float32] | None = None
+    pair: Pair | None = None
     synthesis: Synthesis | None = None
     error_type: str | None = None
     error_message: str | None = None
@@ -152,8 +153,8 @@ def _synthesise_or_split(ready: Sequence[tuple[Outcome, Pair]], device: str) -> 
 
 
 def _take_results(ready: Sequence[tuple[Outcome, Pair]], results: Sequence[Synthesis]) -> None:
-    for (outcome, _), result in zip(ready, results, strict=True):
-        outcome.synthesis = result
+    for (outcome, pair), result in zip(ready, results, strict=True):
+        outcome.pair, outcome.synthesis = pair, result
         outcome.seconds["optimise"] = result.seconds_optimise
         outcome.seconds["phase"] = result.seconds_phase
         if result.diverged:
@@ -171,15 +172,17 @@ def error_type_of(error: Exception) -> str:
 
 
 def seconds_per_audio_second(settings: Settings, device: str, threads: int) -> float:
-    """Measure what a second of audio costs here: ten evaluations on a second of noise, scaled to all iterations."""
+    """Measure what a second of audio costs here: some evaluations on a second of noise, scaled to all of them."""
     torch.set_num_threads(threads)
     encoder = encoder_on(device)
     noise = torch.randn(settings.sample_rate, generator=torch.Generator().manual_seed(0)).to(device)
-    short = settings.model_copy(update={"iterations": 10, "tolerance": 0.0})
+    on_sound = min(5, settings.sound_iterations)
+    short = settings.model_copy(update={"iterations": 10, "sound_iterations": on_sound, "tolerance": 0.0})
     picture = sound_picture(noise, settings.sample_rate)
     pair = Pair(
         encode_content(encoder, picture, short), encode_style(encoder, picture, short), settings.sample_rate, short
     )
     synthesise([pair], encoder)  # the first call pays for the libraries' own warming up
     result = synthesise([pair], encoder)[0]
-    return result.seconds_optimise * settings.iterations / short.iterations + result.seconds_phase
+    scale = (settings.iterations + settings.sound_iterations) / (short.iterations + short.sound_iterations)
+    return result.seconds_optimise * scale + result.seconds_phase

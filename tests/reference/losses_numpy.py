@@ -92,20 +92,59 @@ def temporal_envelope(picture: Array, scale: str) -> Array:
     return energy[None] if scale == "energy" else np.stack([np.log(1 + energy / FLOOR**2), picture.mean(axis=0)])
 
 
-def rhythm_envelopes(picture: Array, bands: int) -> Array:
-    """Return `[bands, T]`: the logarithm of a band's energy less its mean over time; the bin at 0 Hz left out."""
+def band_energies(picture: Array, bands: int) -> Array:
+    """Return `[bands, T]`: the energy in bands of equal height; the bin at 0 Hz left out."""
     height = int(np.ceil((len(picture) - 1) / bands))
-    rows = []
-    for low in range(1, len(picture), height):
-        level = np.log(1 + power(picture[low : low + height]).sum(axis=0) / FLOOR**2)
-        rows.append(level - level.mean())
-    return np.stack(rows)
+    return np.stack([power(picture[low : low + height]).sum(axis=0) for low in range(1, len(picture), height)])
 
 
-def spectral_envelope(picture: Array, scale: str) -> Array:
-    """Return `[K, F]`: the mean energy per bin or, `log`, its logarithm and the bin's mean log-magnitude."""
-    energy = power(picture).mean(axis=1)
-    return energy[None] if scale == "energy" else np.stack([np.log(1 + energy / FLOOR**2), picture.mean(axis=1)])
+def rhythm_envelopes(picture: Array, bands: int) -> Array:
+    """Return `[bands, T]`: the logarithm of a band's energy less its mean over time."""
+    levels = np.log(1 + band_energies(picture, bands) / FLOOR**2)
+    return levels - levels.mean(axis=1, keepdims=True)
+
+
+def loudness(picture: Array) -> Array:
+    """Return the weight of each frame, the square root of its amplitude, of sum 1, `[T]`."""
+    weights = power(picture).sum(axis=0) ** 0.25
+    return weights / weights.sum() if weights.sum() > 0 else np.full(len(weights), 1 / len(weights))
+
+
+def spectral_envelope(picture: Array, weights: Array, scale: str, bands: int) -> list[Array]:
+    """Return the mean energy per bin or, `log`, the picture's, narrow bands' and 16 broad bands' mean levels."""
+    if scale == "energy":
+        return [power(picture).mean(axis=1)]
+    return [
+        np.array([(row * weights).sum() for row in picture]),
+        np.array([(np.log(1 + row / FLOOR**2) * weights).sum() for row in band_energies(picture, bands)]),
+        np.array([np.log(1 + (row * weights).sum() / FLOOR**2) for row in band_energies(picture, 16)]),
+    ]
+
+
+def salience(picture: Array, layer: int, exponent: float) -> Array:
+    """Return the weight of each position of a layer: magnitude to a power over its frame's mean, pooled as it is."""
+    amplitude = np.sqrt(power(picture)) ** exponent
+    weights = np.stack([column / max(column.mean(), EPSILON) for column in amplitude.T], axis=1)
+    for pooling in POOLED_LAYERS:
+        if pooling < layer:
+            weights = pooled(weights[None])[0]
+    return weights
+
+
+def content_distance(estimate: Array, reference: Array, weights: Array) -> float:
+    """Return the relative squared distance of encodings `[C, F', T']`, each position by its weight."""
+    numerator = (weights * (estimate - reference) ** 2).sum()
+    return float(numerator / ((weights * reference**2).sum() + EPSILON))
+
+
+def spectral_distance(x: Array, content: Array, style: Array, scale: str, bands: int) -> float:
+    """Return the distance of the spectral envelopes; levels are nepers of energy, a quarter in squares."""
+    of_x = spectral_envelope(x, loudness(content), scale, bands)
+    of_style = spectral_envelope(style, loudness(style), scale, bands)
+    if scale == "energy":
+        return relative_distance(of_x[0], of_style[0])
+    means = [float(((a - b) ** 2).mean()) for a, b in zip(of_x, of_style, strict=True)]
+    return means[0] + means[1] / 4 + means[2] / 4
 
 
 def stretched(envelope: Array, n_frames: int) -> Array:
@@ -138,7 +177,14 @@ def terms(x: Array, content: Array, style: Array, arrays: dict[str, Array], sett
         wanted = stretched(rhythm_envelopes(leader, settings.temporal_bands), frames)
         temporal += float(((rhythm_envelopes(x, settings.temporal_bands) - wanted) ** 2).mean())
     return {
-        "content": float(np.mean([relative_distance(of_x[n - 1], of_content[n - 1]) for n in settings.content_layers])),
+        "content": float(
+            np.mean(
+                [
+                    content_distance(of_x[n - 1], of_content[n - 1], salience(content, n, settings.salience))
+                    for n in settings.content_layers
+                ]
+            )
+        ),
         "style": float(
             np.mean(
                 [
@@ -148,5 +194,5 @@ def terms(x: Array, content: Array, style: Array, arrays: dict[str, Array], sett
             )
         ),
         "temporal": temporal,
-        "spectral": envelope_distance(spectral_envelope(x, scale), spectral_envelope(style, scale), scale),
+        "spectral": spectral_distance(x, content, style, scale, settings.spectral_bands),
     }

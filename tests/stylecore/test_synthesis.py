@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,14 +11,25 @@ from torch import Tensor
 
 from stylecore.losses import LossTerms, encode_content, encode_style
 from stylecore.network import Encoder
+from stylecore.refinement import refine
 from stylecore.settings import Settings
-from stylecore.spectrogram import REFERENCE_RMS, SignalError, frame_count, log_magnitude, picture
-from stylecore.synthesis import Pair, Synthesis, optimise, reconstruct, sound_picture, starting_picture, synthesise
+from stylecore.spectrogram import REFERENCE_RMS, SignalError, frame_count, log_magnitude, magnitude, picture, stft
+from stylecore.synthesis import (
+    Pair,
+    Synthesis,
+    equation_1,
+    losses_of,
+    reconstruct,
+    sound_picture,
+    starting_picture,
+    starting_pictures,
+    synthesise,
+)
 
 RATE = 16_000
 # Weights under which twelve evaluations already descend smoothly: rounding stays rounding, and faults show.
 QUICK = Settings(
-    iterations=12, griffin_lim_iterations=8, content_layers=(1, 2), alpha=10.0, beta=10.0, gamma=30.0, delta=30.0
+    iterations=12, sound_iterations=5, griffin_lim_iterations=8, alpha=10.0, beta=10.0, gamma=30.0, delta=30.0
 )
 SPECTRUM_ONLY = {"alpha": 0.0, "beta": 0.0, "gamma": 0.0}
 MakePair = Callable[..., Pair]
@@ -74,18 +86,34 @@ def test_another_seed_gives_other_samples(pair: MakePair, encoder: Encoder) -> N
     assert _relative(first.waveform, second.waveform) > 0.1
 
 
-def test_a_pair_in_a_mixed_batch_is_the_pair_alone(
-    mixed: list[Pair], together: list[Synthesis], encoder: Encoder
-) -> None:
-    for own, found in zip(mixed, together, strict=True):
+def test_a_pair_in_a_mixed_batch_is_the_pair_alone(mixed: list[Pair], encoder: Encoder) -> None:
+    """Up to the phase; from there on Griffin-Lim makes more of a rounding error than a test can tell from a fault."""
+    pairs = [replace(own, settings=own.settings.resolve({"sound_iterations": 0})) for own in mixed]
+    for own, found in zip(pairs, synthesise(pairs, encoder), strict=True):
         (alone,) = synthesise([own], encoder)
         assert found.evaluations == alone.evaluations == own.settings.iterations
         assert found.stop_reason == alone.stop_reason == "iterations"
         assert found.loss_curve == pytest.approx(alone.loss_curve, rel=1e-4)
         assert found.first_terms == pytest.approx(alone.first_terms, rel=1e-5)
-        assert found.last_terms == pytest.approx(alone.last_terms, rel=1e-3)
+        assert found.last_terms == pytest.approx(alone.last_terms, rel=1e-2)
         assert _relative(found.picture, alone.picture) < 5e-3
         assert _relative(found.waveform, alone.waveform) < 1e-2
+
+
+def test_a_sound_refined_in_a_mixed_batch_is_the_sound_alone(mixed: list[Pair], encoder: Encoder) -> None:
+    starts = [
+        result.waveform
+        for result in synthesise(
+            [replace(own, settings=own.settings.resolve({"sound_iterations": 0})) for own in mixed], encoder
+        )
+    ]
+    sounds, pictures, minimum = refine(equation_1(mixed, encoder), starts, lambda: None)
+    for item, (own, start) in enumerate(zip(mixed, starts, strict=True)):
+        (sound,), (picture_alone,), alone = refine(equation_1([own], encoder), [start], lambda: None)
+        assert minimum.own_curve(item) == pytest.approx(alone.own_curve(0), rel=1e-4)
+        assert _relative(sounds[item], sound) < 1e-3
+        assert _relative(pictures[item], picture_alone) < 1e-3
+        assert minimum.own_curve(item)[-1] < minimum.own_curve(item)[0]
 
 
 def test_a_pair_by_adam_in_a_batch_is_the_pair_alone(pair: MakePair, encoder: Encoder) -> None:
@@ -104,20 +132,62 @@ def test_results_have_the_contents_length_and_a_whole_curve(mixed: list[Pair], t
         assert found.picture.shape == (257, frame_count(own.n_samples, RATE))
         assert bool(torch.isfinite(found.waveform).all())
         assert len(found.loss_curve) == found.evaluations
-        assert found.loss_curve == sorted(found.loss_curve, reverse=True)
+        stages = found.loss_curve[: own.settings.iterations], found.loss_curve[own.settings.iterations :]
+        assert all(stage == sorted(stage, reverse=True) for stage in stages)
         assert found.loss_curve[-1] < 0.5 * found.loss_curve[0]
         assert not found.diverged
         assert found.seconds_optimise > 0
         assert found.seconds_phase > 0
 
 
-def test_the_curve_is_the_weighted_sum_of_the_terms(mixed: list[Pair], together: list[Synthesis]) -> None:
+def test_the_curve_begins_with_the_weighted_sum_of_the_terms(mixed: list[Pair], together: list[Synthesis]) -> None:
     for own, found in zip(mixed, together, strict=True):
-        weights = dict(
-            zip(LossTerms._fields, (getattr(own.settings, w) for w in ("alpha", "beta", "gamma", "delta")), strict=True)
-        )
-        for terms, total in ((found.first_terms, found.loss_curve[0]), (found.last_terms, found.loss_curve[-1])):
-            assert sum(weights[name] * terms[name] for name in weights) == pytest.approx(total, rel=1e-5)
+        assert _weighted(found.first_terms, own.settings) == pytest.approx(found.loss_curve[0], rel=1e-5)
+
+
+def test_the_last_terms_are_those_of_what_is_heard(
+    mixed: list[Pair], together: list[Synthesis], encoder: Encoder
+) -> None:
+    for own, found in zip(mixed, together, strict=True):
+        assert losses_of(own, encoder, found.waveform) == pytest.approx(found.last_terms, rel=1e-4)
+        # The curve ends with the same sum and the distance between picture and sound, which is weighed as well.
+        distance = (sound_magnitudes(found.waveform) - magnitude(found.picture)).norm() / magnitude(
+            found.picture
+        ).norm()
+        whole = _weighted(found.last_terms, own.settings) + own.settings.consistency * distance.item() ** 2
+        assert whole == pytest.approx(found.loss_curve[-1], rel=1e-2)
+
+
+def test_without_the_stage_on_the_sound_the_picture_is_left_as_it_is(pair: MakePair, encoder: Encoder) -> None:
+    settings = QUICK.resolve({"sound_iterations": 0})
+    (found,) = synthesise([pair("harp_phrase", "glass_rub", 3_200, settings)], encoder)
+    assert found.evaluations == 12
+    assert torch.equal(found.waveform, reconstruct(found.picture, 3_200, settings))
+
+
+def test_the_stage_on_the_sound_lowers_what_is_heard_and_makes_the_picture_possible(
+    pair: MakePair, encoder: Encoder
+) -> None:
+    before, after = (
+        synthesise([pair("harp_phrase", "violin_sustained", 4_810, QUICK.resolve({"sound_iterations": n}))], encoder)[0]
+        for n in (0, 12)
+    )
+    assert _weighted(after.last_terms, QUICK) < 0.8 * _weighted(before.last_terms, QUICK)
+    distances = [
+        ((sound_magnitudes(r.waveform) - magnitude(r.picture)).norm() / magnitude(r.picture).norm()).item()
+        for r in (before, after)
+    ]
+    assert distances[1] < 0.3 * distances[0]
+
+
+def _weighted(terms: dict[str, float], settings: Settings) -> float:
+    weights = (settings.alpha, settings.beta, settings.gamma, settings.delta)
+    return sum(weight * terms[name] for weight, name in zip(weights, LossTerms._fields, strict=True))
+
+
+def sound_magnitudes(waveform: Tensor) -> Tensor:
+    """Return the magnitudes of a sound's STFT, `[F, T]`."""
+    return stft(waveform[None], RATE)[0].abs()
 
 
 def test_one_forward_pass_serves_a_batch(mixed: list[Pair], encoder: Encoder) -> None:
@@ -127,14 +197,15 @@ def test_one_forward_pass_serves_a_batch(mixed: list[Pair], encoder: Encoder) ->
         results = synthesise(mixed, encoder)
     finally:
         handle.remove()
-    assert batches == [len(mixed)] * max(r.evaluations for r in results)
-    assert len(batches) == 12
+    assert batches == [len(mixed)] * len(batches)
+    assert len(batches) == max(r.evaluations for r in results) + 1  # once more for the losses of what is heard
+    assert len(batches) == 12 + 5 + 1
 
 
 def test_each_pair_has_its_own_weights(pair: MakePair, encoder: Encoder) -> None:
     spectrum = QUICK.resolve(SPECTRUM_ONLY)
     plain, only = synthesise([pair("harp_phrase", "glass_rub", 3_200, s) for s in (QUICK, spectrum)], encoder)
-    assert only.last_terms["spectral"] < 0.3 * plain.last_terms["spectral"]
+    assert only.last_terms["spectral"] < 0.6 * plain.last_terms["spectral"]
     assert only.last_terms["temporal"] > 2.0 * plain.last_terms["temporal"]
 
 
@@ -164,13 +235,13 @@ def test_the_starting_picture_depends_on_shape_and_seed_alone(encoder: Encoder) 
 
 
 def test_the_start_is_the_same_for_any_content_and_any_companion(pair: MakePair, encoder: Encoder) -> None:
-    once = QUICK.resolve({"iterations": 1})  # one evaluation: the start itself
+    once = QUICK.resolve({"iterations": 1})
     contents = [
         pair("harp_phrase", "glass_rub", 3_200, once),
         pair("drum_loop", "violin_sustained", 3_200, once),
         pair("singing_phrase", "glass_rub", 4_800, once),
     ]
-    points = optimise(contents, encoder, lambda: None).point
+    points = starting_pictures(contents, encoder)
     start = starting_picture(encoder, frame_count(3_200, RATE), once)
     assert torch.equal(points[0, :, :21], start)
     assert torch.equal(points[1, :, :21], start)
@@ -196,7 +267,7 @@ def test_a_caller_can_stop_before_any_evaluation(mixed: list[Pair], encoder: Enc
 
 def test_a_pair_that_diverges_says_so_and_leaves_its_companion_alone(pair: MakePair, encoder: Encoder) -> None:
     sound, broken = (pair("harp_phrase", "glass_rub", 3_200) for _ in range(2))
-    broken.style.spectral.fill_(float("nan"))
+    broken.style.spectral[0].fill_(float("nan"))
     beside = synthesise([broken, sound], encoder)
     (alone,) = synthesise([sound], encoder)
     assert [r.diverged for r in beside] == [True, False]
