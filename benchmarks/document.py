@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.systems import System
-from benchmarks.tables import Row, mean_table, pair_table
+from benchmarks.tables import CHOICES, SYSTEMS, Row, mean_tables, pair_table
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
 
 
 def write_document(path: Path, rows: Sequence[Row], systems: Mapping[str, System], command: str) -> None:
-    """Rewrite the blocks `systems`, `means` and `pairs` of a document in place.
+    """Rewrite the blocks `systems`, `means`, `choices` and `pairs` of a document in place.
 
     Parameters
     ----------
@@ -31,25 +31,48 @@ def write_document(path: Path, rows: Sequence[Row], systems: Mapping[str, System
     ValueError
         If the document lacks a marker.
     """
+    rewrite(path, blocks(rows, systems, command))
+
+
+def rewrite(path: Path, content: Mapping[str, str]) -> None:
+    """Put text between the markers of these names; what stands between others stays.
+
+    Raises
+    ------
+    ValueError
+        If the document lacks a marker.
+    """
     text = path.read_text(encoding="utf-8")
-    for name, content in blocks(rows, systems, command).items():
-        text = replaced(text, name, content)
+    for name, block in content.items():
+        text = replaced(text, name, block)
     path.write_text(text, encoding="utf-8")
 
 
 def blocks(rows: Sequence[Row], systems: Mapping[str, System], command: str) -> dict[str, str]:
-    """Return what belongs between the markers."""
-    made = f"Made by `{command}`."
-    pairs = list(dict.fromkeys(str(row["pair_id"]) for row in rows))
-    of_pairs = [
-        f"### {pair}\n\nMade by `{command}`.\n\n{pair_table([row for row in rows if row['pair_id'] == pair])}"
-        for pair in pairs
-    ]
-    return {
-        "systems": "\n".join(f"- `{system.name}`: {system.what}" for system in systems.values()),
-        "means": f"{made}\n\n{mean_table(rows)}",
-        "pairs": "\n\n".join(of_pairs),
+    """Return what belongs between the markers; no block of choices where none was measured."""
+    made = f"Made by `{command}`.\n\n"
+    tables = mean_tables(rows, systems)
+    found = {
+        "systems": _described(systems, "system"),
+        "means": made + tables[SYSTEMS],
+        "pairs": _pairs(rows, systems, made),
     }
+    if CHOICES in tables:
+        found["choices"] = f"{_described(systems, 'choice')}\n\n{made}{tables[CHOICES]}"
+    return found
+
+
+def _described(systems: Mapping[str, System], group: str) -> str:
+    return "\n".join(f"- `{system.name}`: {system.what}" for system in systems.values() if system.group == group)
+
+
+def _pairs(rows: Sequence[Row], systems: Mapping[str, System], made: str) -> str:
+    """Return a heading and a table per pair, without the choices and the content, whose figures are what they mean."""
+    shown = [row for row in rows if systems[str(row["system"])].group == "system" and row["system"] != "content"]
+    pairs = dict.fromkeys(str(row["pair_id"]) for row in shown)
+    return "\n\n".join(
+        f"### {pair}\n\n{made}{pair_table([row for row in shown if row['pair_id'] == pair])}" for pair in pairs
+    )
 
 
 def replaced(text: str, name: str, content: str) -> str:

@@ -1,4 +1,4 @@
-"""Compare the method with what is no method, pair by pair: `python -m benchmarks.quality`.
+"""Compare the method with what is no method, and with other choices, pair by pair: `python -m benchmarks.quality`.
 
 Every result is written, decoded and measured by the project's own functions. What is finished is kept: the same command
 goes on after a kill, and computes anew whatever a changed sound, setting, network or line of code decides.
@@ -14,17 +14,19 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from benchmarks.computing import computed
 from benchmarks.document import DOCUMENT, write_document
 from benchmarks.ledger import Ledger, Row, key_of
 from benchmarks.measuring import FIGURES, judged
 from benchmarks.pairs import JudgedPair, PairsError, all_sounds, read_pairs
 from benchmarks.pictures import draw_pair
 from benchmarks.systems import System, all_systems, warm_up
-from benchmarks.tables import COLUMNS, mean_table, means, pair_table
+from benchmarks.tables import COLUMNS, mean_tables, means, pair_table
 from flows.cli import chosen_settings
 from stylecore.settings import Settings, SettingsError
 from tasks.audio import AudioError
@@ -33,29 +35,39 @@ OUT = Path("output/quality")
 PAIRS = OUT / "sounds" / "pairs.csv"
 
 
-def compare(pairs: Sequence[JudgedPair], systems: Mapping[str, System], out: Path) -> list[Row]:
+def compare(
+    pairs: Sequence[JudgedPair], systems: Mapping[str, System], out: Path, jobs: int = 1, threads: int = 1
+) -> list[Row]:
     """Return the results of every pair and system, pair by pair; compute those that are not finished.
 
-    Lines of progress, and each pair's table when it is complete, are printed.
+    Lines of progress, and each pair's table when it is complete, are printed. This process alone writes the ledger,
+    however many compute.
     """
     ledger = Ledger(out)
     keys = {(pair.pair_id, name): key_of(pair, system) for pair in pairs for name, system in systems.items()}
-    kept = {place: row for place, key in keys.items() if (row := ledger.finished(key)) is not None}
-    _say_what_is_left(keys, kept, ledger)
-    progress = _Progress(len(keys) - len(kept))
-    rows: list[Row] = []
-    for pair in pairs:
-        own = []
-        for name, system in systems.items():
-            row = kept.get((pair.pair_id, name))
-            if row is None:
-                row = {"key": keys[pair.pair_id, name], **judged(pair, system, out)}
-                ledger.add(row)
-                progress.count(row)
-            own.append(row)
-        print(f"\n{pair.pair_id}\n{pair_table(own)}\n", flush=True)
-        rows += own
-    return rows
+    rows = {place: row for place, key in keys.items() if (row := ledger.finished(key)) is not None}
+    _say_what_is_left(keys, rows, ledger)
+    left = [place for place in keys if place not in rows]
+    by_name = {pair.pair_id: pair for pair in pairs}
+    for pair in {pair_id: by_name[pair_id] for pair_id, _ in left}.values():
+        _measure(pair)
+    prepare = partial(warm_up, [systems[name] for name in dict.fromkeys(name for _, name in left)])
+    calls = [(by_name[pair_id], systems[name], out) for pair_id, name in left]
+    progress = _Progress(len(left))
+    for index, figures in computed(judged, calls, jobs, threads, prepare):
+        place = left[index]
+        rows[place] = {"key": keys[place], **figures}
+        ledger.add(rows[place])
+        progress.count(rows[place])
+        own = [rows.get((place[0], name)) for name in systems]
+        if None not in own:
+            print(f"\n{place[0]}\n{pair_table([row for row in own if row is not None])}\n", flush=True)
+    return [rows[place] for place in keys]
+
+
+def _measure(pair: JudgedPair) -> None:
+    """Measure the sounds of a pair here and once: the processes that compute are sent the measures with the sounds."""
+    _ = pair.content.features, pair.style.features
 
 
 def draw_pictures(pairs: Sequence[JudgedPair], rows: Sequence[Row], out: Path) -> None:
@@ -73,7 +85,9 @@ def write_report(path: Path, rows: Sequence[Row], systems: Mapping[str, System],
         "command": command,
         "machine": {"processor": platform.processor() or platform.machine(), "python": platform.python_version()},
         "threads": torch.get_num_threads(),
-        "systems": {name: {"what": system.what, **system.identity} for name, system in systems.items()},
+        "systems": {
+            name: {"group": system.group, "what": system.what, **system.identity} for name, system in systems.items()
+        },
         "means": {name: means([row for row in rows if row["system"] == name]) for name in systems},
         "results": list(rows),
     }
@@ -113,7 +127,7 @@ def _chosen(systems: Mapping[str, System], names: str | None) -> dict[str, Syste
     return {name: systems[name] for name in systems if name in wanted}
 
 
-def _changes(texts: Sequence[str]) -> dict[str, object]:
+def changes(texts: Sequence[str]) -> dict[str, object]:
     """Return what `--set` changes, parsed and checked as the command line of timbreflow does it."""
     named = {text.partition("=")[0] for text in texts}
     changed: Settings = chosen_settings("default", list(texts))
@@ -127,11 +141,16 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--pairs", type=Path, default=PAIRS, help="CSV of content, style and pair_id; default: %(default)s")
     add("--out", type=Path, default=OUT, help="folder for everything made; default: %(default)s")
-    add("--systems", help="comma-separated; default: all")
-    add("--threads", type=int, default=1, help="threads of PyTorch; default: %(default)s")
+    add("--systems", help="systems and choices, comma-separated; default: all")
+    add("--jobs", type=int, default=1, help="processes that compute; default: %(default)s")
+    add("--threads", type=int, default=1, help="threads of PyTorch in each process; default: %(default)s")
     add("--set", action="append", default=[], dest="changes", help="change a setting, for trying: --set iterations=5")
     add("--document", action="store_true", help="write the tables into docs/quality.md")
-    return parser.parse_args(argv)
+    asked = parser.parse_args(argv)
+    for name in ("jobs", "threads"):
+        if (value := getattr(asked, name)) < 1:
+            parser.error(f"{name}={value} < 1")
+    return asked
 
 
 def main(argv: Sequence[str]) -> None:
@@ -142,14 +161,13 @@ def main(argv: Sequence[str]) -> None:
     try:
         pairs = read_pairs(asked.pairs)
         sounds = [sound.samples for sound in all_sounds(pairs)]
-        systems = _chosen(all_systems(_changes(asked.changes), sounds), asked.systems)
+        systems = _chosen(all_systems(changes(asked.changes), sounds), asked.systems)
     except (PairsError, AudioError, SettingsError) as error:
         sys.exit(f"quality: {error}")
-    for system in systems.values():
-        warm_up(system)
-    rows = compare(pairs, systems, asked.out)
+    rows = compare(pairs, systems, asked.out, asked.jobs, asked.threads)
     write_report(asked.out / "quality.json", rows, systems, command)
-    print(f"means of {len(pairs)} pairs\n{mean_table(rows)}", flush=True)
+    for text, table in mean_tables(rows, systems).items():
+        print(f"{text}, means of {len(pairs)} pairs\n{table}\n", flush=True)
     draw_pictures(pairs, rows, asked.out)
     if asked.document:
         write_document(DOCUMENT, rows, systems, command)

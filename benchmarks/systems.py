@@ -1,16 +1,16 @@
 """The systems that the quality table compares: the method, the method with something missing, and what is no method.
 
-A system turns two sounds into one. It carries the identity of everything that decides its result, so that a figure is
-never taken for that of another system.
+A second group are the choices: the default settings with one choice undone each. A system turns two sounds into one. It
+carries the identity of everything that decides its result, so that a figure is never taken for that of another system.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from stylecore.synthesis import Pair, sound_picture, synthesise
 from tasks.audio import SAMPLE_RATE
 
 RANDOM_SEED = 0
+LONG_GRIFFIN_LIM = 60
+"""Iterations where Griffin-Lim is the end: as many as the preset `paper` has."""
 CALIBRATION_S = 1.5
 TERMS = {"content": "alpha", "style": "beta", "temporal": "gamma", "spectral": "delta"}
 
@@ -55,12 +57,15 @@ class System:
         All that decides the result besides sounds and code, in JSON's types.
     render : callable
         From content and style to the result.
+    group : {"system", "choice"}
+        Which of the two tables of means shows it.
     """
 
     name: str
     what: str
     identity: Mapping[str, object]
     render: Callable[[Samples, Samples], Rendered]
+    group: Literal["system", "choice"] = "system"
 
     def timed(self, content: Samples, style: Samples) -> tuple[Rendered, float]:
         """Return the result and the seconds of processor time, of all threads together, that it took."""
@@ -70,7 +75,7 @@ class System:
 
 
 def all_systems(changes: Mapping[str, object], sounds: Sequence[Samples]) -> dict[str, System]:
-    """Return every system by name.
+    """Return every system by name, the choices last.
 
     Parameters
     ----------
@@ -87,18 +92,48 @@ def all_systems(changes: Mapping[str, object], sounds: Sequence[Samples]) -> dic
     default, paper = (preset(name).resolve(changes) for name in ("default", "paper"))
     shipped, chance = load_encoder(), random_encoder(RANDOM_SEED, calibration(sounds))
     listed = [
-        _plain("content", "the content itself", lambda content, style: content),
+        _plain("content", "the content itself", _the_content),
+        _neural("default", "the method with its default settings", default, shipped),
         _plain("equaliser", "the content, filtered to the style's average spectrum", matched_equaliser),
         _plain("mix", "content and style, mixed at equal RMS", plain_mix),
-        _neural("default", "the method with its default settings", default, shipped),
         _neural("paper", "the preset `paper`", paper, shipped),
         _neural("random", "the default settings with random, calibrated filters", default, chance),
         *(
             _neural(f"no-{term}", f"the default with {weight} = 0", default.resolve({weight: 0.0}), shipped)
             for term, weight in TERMS.items()
         ),
+        *(
+            replace(_neural(name, what, default.resolve(undone), shipped), group="choice")
+            for name, (what, undone) in choices(default).items()
+        ),
     ]
     return {system.name: system for system in listed}
+
+
+def choices(default: Settings) -> dict[str, tuple[str, dict[str, object]]]:
+    """Return by name what each choice is in words, and the settings that undo it.
+
+    Evaluations follow the default's: moved from the sound to the picture, doubled and halved.
+    """
+    picture, sound = default.iterations, default.sound_iterations
+    return {
+        "no-salience": ("content counts alike everywhere, as in the paper", {"salience": 0.0}),
+        "griffin-lim": (
+            "all evaluations on the picture; Griffin-Lim is the end, as in the paper",
+            {"iterations": picture + sound, "sound_iterations": 0, "griffin_lim_iterations": LONG_GRIFFIN_LIM},
+        ),
+        "no-consistency": ("nothing keeps picture and sound the same in the last stage", {"consistency": 0.0}),
+        "no-temporal-bands": ("L_e follows the whole frame alone, as in the paper", {"temporal_bands": 0}),
+        "no-spectral-bands": ("L_t has no levels of narrow bands", {"spectral_bands": 0}),
+        "one-gram": ("one Gram matrix per layer, as in the paper", {"style_bands": 1}),
+        "content-4-5": ("content from the deepest layers", {"content_layers": (4, 5)}),
+        "content-2-3": ("content from the paper's layers", {"content_layers": (2, 3)}),
+        "style-3-4-5": ("style from the deep layers", {"style_layers": (3, 4, 5)}),
+        "style-dynamics": ("L_e follows the style's envelope, as in the paper", {"temporal_reference": "style"}),
+        "adam": ("Adam optimises the picture", {"optimiser": "adam"}),
+        "twice": ("twice the evaluations", {"iterations": 2 * picture, "sound_iterations": 2 * sound}),
+        "half": ("half the evaluations", {"iterations": max(1, picture // 2), "sound_iterations": sound // 2}),
+    }
 
 
 def calibration(sounds: Sequence[Samples]) -> torch.Tensor:
@@ -108,36 +143,48 @@ def calibration(sounds: Sequence[Samples]) -> torch.Tensor:
 
 
 def synthesised(settings: Settings, encoder: Encoder, content: Samples, style: Samples) -> Rendered:
-    """Run the whole method on one pair: encode, optimise, find a phase.
+    """Run the whole method on one pair: encode, optimise, find a phase, optimise both.
 
     Raises
     ------
     Diverged
         If there is no result.
     """
-    pair = Pair(
-        content=encode_content(encoder, sound_picture(_tensor(content), settings.sample_rate), settings),
-        style=encode_style(encoder, sound_picture(_tensor(style), settings.sample_rate), settings),
-        n_samples=len(content),
-        settings=settings,
-    )
-    (result,) = synthesise([pair], encoder)
+    (result,) = synthesise([encoded(settings, encoder, content, style)], encoder)
     if result.diverged:
         raise Diverged(f"the optimisation {result.stop_reason}")
     facts = {"evaluations": result.evaluations, "stop_reason": result.stop_reason}
     return Rendered(result.waveform.numpy(), magnitude(result.picture).numpy(), facts)
 
 
-def warm_up(system: System) -> None:
-    """Pay for what the libraries do on their first call, so that no pair does."""
+def encoded(settings: Settings, encoder: Encoder, content: Samples, style: Samples) -> Pair:
+    """Return content and style as the method takes them."""
+    return Pair(
+        content=encode_content(encoder, sound_picture(_tensor(content), settings.sample_rate), settings),
+        style=encode_style(encoder, sound_picture(_tensor(style), settings.sample_rate), settings),
+        n_samples=len(content),
+        settings=settings,
+    )
+
+
+def warm_up(systems: Sequence[System]) -> None:
+    """Pay for what the libraries do on their first call, so that no pair does; one of the networks pays for all."""
     noise = np.random.default_rng(0).normal(size=SAMPLE_RATE // 2)
-    system.render(noise, noise[::-1])
+    neural = [system for system in systems if system.identity]
+    for system in [*(system for system in systems if not system.identity), *neural[:1]]:
+        system.render(noise, noise[::-1])
 
 
 def _plain(name: str, what: str, function: Callable[[Samples, Samples], Samples]) -> System:
-    return System(
-        name, what, {}, lambda content, style: Rendered(np.asarray(function(content, style), dtype=np.float32))
-    )
+    return System(name, what, {}, partial(_rendered, function))
+
+
+def _rendered(function: Callable[[Samples, Samples], Samples], content: Samples, style: Samples) -> Rendered:
+    return Rendered(np.asarray(function(content, style), dtype=np.float32))
+
+
+def _the_content(content: Samples, style: Samples) -> Samples:
+    return content
 
 
 def _neural(name: str, what: str, settings: Settings, encoder: Encoder) -> System:

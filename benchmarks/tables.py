@@ -1,8 +1,10 @@
-"""Results as Markdown tables, which a terminal shows as well: one per pair, and one of means."""
+"""Results as Markdown tables, which a terminal shows as well: one per pair, and means of systems and of choices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+
+from benchmarks.systems import System
 
 Row = Mapping[str, object]
 
@@ -18,6 +20,7 @@ COLUMNS = {
 }
 BANDWIDTH_ARRIVED = (0.5, 1.5)
 UNKNOWN = "-"
+SYSTEMS, CHOICES = "systems", "what each choice does"
 
 
 def pair_table(rows: Sequence[Row]) -> str:
@@ -35,8 +38,22 @@ def mean_table(rows: Sequence[Row]) -> str:
     for name in names:
         own = [row for row in rows if row["system"] == name]
         lines.append([*_cells(name, means(own)), str(sum(row["error"] is None for row in own))])
-    shown = {**COLUMNS, "bandwidth_shift": "bandwidth arrived"}
-    return markdown(["system", *shown.values(), "pairs"], lines)
+    header = {**COLUMNS, "bandwidth_shift": "bandwidth arrived"}
+    return markdown(["system", *header.values(), "pairs"], lines)
+
+
+def mean_tables(rows: Sequence[Row], systems: Mapping[str, System]) -> dict[str, str]:
+    """Return the means of the systems and, where there are any, of the choices beside the default."""
+
+    def table(names: Iterable[str]) -> str:
+        wanted = set(names)
+        return mean_table([row for row in rows if row["system"] in wanted])
+
+    choices = [name for name, system in systems.items() if system.group == "choice"]
+    tables = {SYSTEMS: table(systems.keys() - set(choices))}
+    if choices:
+        tables[CHOICES] = table(["default", *choices])
+    return tables
 
 
 def means(rows: Sequence[Row]) -> dict[str, float | None]:
@@ -71,8 +88,13 @@ def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def _cells(name: str, figures: Mapping[str, object]) -> list[str]:
-    return [name, *(_shown(figures.get(column)) for column in COLUMNS)]
+    return [name, *(shown(figures.get(column)) for column in COLUMNS)]
 
 
-def _shown(value: object) -> str:
-    return UNKNOWN if value is None else f"{float(str(value)):.2f}"
+def shown(value: object) -> str:
+    """Return a figure as the tables show it.
+
+    >>> shown(0.126), shown(-1e-9), shown(None)
+    ('0.13', '0.00', '-')
+    """
+    return UNKNOWN if value is None else f"{round(float(str(value)), 2) + 0.0:.2f}"  # without a sign before zero

@@ -10,7 +10,7 @@ import torch
 
 from tests.tasks.corpus import write_cut
 
-QUICK = ["--set", "iterations=2", "--set", "griffin_lim_iterations=2"]
+QUICK = [f"--set={name}=2" for name in ("iterations", "sound_iterations", "griffin_lim_iterations")]
 
 
 @pytest.fixture(autouse=True)

@@ -19,11 +19,11 @@ from benchmarks.tables import mean_table, pair_table
 from stylecore.settings import Settings, preset
 from tests.benchmarks.conftest import QUICK
 
-NAMES = [
+SYSTEMS = [
     "content",
+    "default",
     "equaliser",
     "mix",
-    "default",
     "paper",
     "random",
     "no-content",
@@ -31,6 +31,23 @@ NAMES = [
     "no-temporal",
     "no-spectral",
 ]
+CHOICES = {
+    "no-salience": {"salience": 0.0},
+    "griffin-lim": {"iterations": 70, "sound_iterations": 0, "griffin_lim_iterations": 60},
+    "no-consistency": {"consistency": 0.0},
+    "no-temporal-bands": {"temporal_bands": 0},
+    "no-spectral-bands": {"spectral_bands": 0},
+    "one-gram": {"style_bands": 1},
+    "content-4-5": {"content_layers": [4, 5]},
+    "content-2-3": {"content_layers": [2, 3]},
+    "style-3-4-5": {"style_layers": [3, 4, 5]},
+    "style-dynamics": {"temporal_reference": "style"},
+    "adam": {"optimiser": "adam"},
+    "twice": {"iterations": 80, "sound_iterations": 60},
+    "half": {"iterations": 20, "sound_iterations": 15},
+}
+NAMES = [*SYSTEMS, *CHOICES]
+STARTING_POINT = {"iterations": 40, "sound_iterations": 30}
 
 
 def run(pairs_csv: Path, *more: str) -> dict:
@@ -65,7 +82,7 @@ def test_every_system_judges_every_pair(pairs_csv: Path, capsys: pytest.CaptureF
     assert of["one", "content"]["spectral_convergence_db"] is None
     assert of["one", "equaliser"]["timbre_transfer"] > 0.2
     assert of["one", "default"]["spectral_convergence_db"] < 0
-    assert of["one", "default"]["evaluations"] == 2
+    assert of["one", "default"]["evaluations"] == 4
     assert of["one", "default"]["cpu_seconds_per_second"] > of["one", "content"]["cpu_seconds_per_second"]
     assert report["means"]["mix"]["rhythm_kept"] == pytest.approx(
         np.mean([of[pair, "mix"]["rhythm_kept"] for pair in ("one", "violin-x-fork")])
@@ -74,8 +91,9 @@ def test_every_system_judges_every_pair(pairs_csv: Path, capsys: pytest.CaptureF
         assert soundfile.info(out / "audio" / "default" / f"{pair}.flac").frames == 6_400
         assert (out / "pictures" / f"{pair}.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
-    assert "[20/20] violin-x-fork: no-spectral" in printed
-    assert "means of 2 pairs" in printed
+    assert f"[{2 * len(NAMES)}/{2 * len(NAMES)}] violin-x-fork: half" in printed
+    assert "systems, means of 2 pairs" in printed
+    assert "what each choice does, means of 2 pairs" in printed
 
 
 def test_a_second_run_computes_nothing_and_says_the_same(pairs_csv: Path, computed: list) -> None:
@@ -84,6 +102,26 @@ def test_a_second_run_computes_nothing_and_says_the_same(pairs_csv: Path, comput
     second = run(pairs_csv, "--systems", "content,mix")
     assert len(computed) == 4
     assert second["results"] == first["results"]
+
+
+def test_two_processes_find_what_one_finds_and_share_its_ledger(
+    pairs_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ("--systems", "content,mix,default,no-consistency")
+    parallel = run(pairs_csv, *chosen, "--jobs", "2")
+    ledger = pairs_csv.parent / "out" / "finished.jsonl"
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert sorted(line["key"] for line in lines) == sorted(row["key"] for row in parallel["results"])
+    capsys.readouterr()
+    assert run(pairs_csv, *chosen)["results"] == parallel["results"]
+    assert "8 finished, 0 to compute" in capsys.readouterr().out
+    ledger.unlink()
+    alone = run(pairs_csv, *chosen)
+    assert "0 finished, 8 to compute" in capsys.readouterr().out
+    for row, other in zip(alone["results"], parallel["results"], strict=True):
+        assert row.pop("cpu_seconds_per_second") >= 0
+        assert other.pop("cpu_seconds_per_second") >= 0
+        assert row == other
 
 
 def test_a_kill_in_the_middle_of_a_line_costs_one_result(pairs_csv: Path, computed: list) -> None:
@@ -135,6 +173,12 @@ def test_systems_differ_in_what_their_names_say(pairs_csv: Path) -> None:
     assert identities["paper"]["settings"] == preset("paper").model_dump(mode="json")
     for term, weight in TERMS.items():
         assert identities[f"no-{term}"] == {**identities["default"], "settings": {**default, weight: 0.0}}
+    started = {**default, **STARTING_POINT}
+    of_started = all_systems(STARTING_POINT, sounds)
+    for choice, undone in CHOICES.items():
+        assert dict(of_started[choice].identity)["settings"] == {**started, **undone}
+        assert identities[choice] != identities["default"], f"{choice} is what the default does anyway"
+    assert [name for name, system in systems.items() if system.group == "choice"] == list(CHOICES)
     assert identities["random"]["settings"] == default
     assert identities["random"]["weights"] != identities["default"]["weights"]
 
@@ -179,7 +223,13 @@ def test_the_document_takes_the_tables_and_their_command(tmp_path: Path) -> None
     text = path.read_text()
     assert text.count("Made by `python -m benchmarks.quality --document`.") == 3
     assert "- `mix`: both" in text
-    assert blocks(rows, systems, "")["pairs"].count("### ") == 2
+    assert "choices" not in blocks(rows, systems, "")
+    systems["half"] = System("half", "less", {}, systems["mix"].render, "choice")
+    rows += [{**row, "system": "half"} for row in rows]
+    found = blocks(rows, systems, "")
+    assert [name for name, block in found.items() if "| half" in block] == ["choices"]
+    assert "- `half`: less" in found["choices"]
+    assert found["pairs"].count("### ") == 2
     path.write_text("no markers")
     with pytest.raises(ValueError, match="no block"):
         write_document(path, rows, systems, "")
@@ -203,8 +253,9 @@ def test_a_list_that_cannot_be_used_is_refused(tmp_path: Path, text: str, messag
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--systems", "magic"], "systems=magic: unknown; known are content, equaliser"),
+        (["--systems", "magic"], "systems=magic: unknown; known are content, default"),
         (["--set", "alpah=1"], "alpah='1': unknown setting"),
+        (["--jobs", "0"], "2"),
         (["--pairs", "nowhere.csv"], "makes the evaluation set"),
     ],
 )
