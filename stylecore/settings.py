@@ -24,9 +24,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     alpha: float = Field(60.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
-    beta: float = Field(10.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
+    beta: float = Field(5.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
     gamma: float = Field(
-        30.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the temporal energy-envelope loss L_e"
+        40.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the temporal energy-envelope loss L_e"
     )
     delta: float = Field(
         100.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the spectral energy-envelope loss L_t"

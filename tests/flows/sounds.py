@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import soundfile
 
 DEMO = Path(__file__).parents[2] / "assets" / "demo"
-QUICK = {"iterations": 5, "griffin_lim_iterations": 5}
+QUICK = {"iterations": 5, "sound_iterations": 3, "griffin_lim_iterations": 5}
 CONTENTS = ("harp_phrase", "flute_phrase")
 STYLES = ("violin_sustained", "glass_rub")
 

@@ -25,7 +25,7 @@ from tasks.shards import Committed, compute_shards, shard_groups
 from tasks.storage import Storage
 
 DEMO = Path(__file__).parents[2] / "assets" / "demo"
-QUICK = Settings(iterations=6, griffin_lim_iterations=5)
+QUICK = Settings(iterations=6, sound_iterations=3, griffin_lim_iterations=5)
 CPU = RunOptions(device="cpu")
 Row = Mapping[str, Any]
 
