@@ -89,6 +89,7 @@ class Encoder(nn.Module):
 
     def __init__(self, network: AlexNet3x3) -> None:
         super().__init__()
+        self.digest = _digest(network)
         filters, shifts = zip(
             *(_folded(c, n) for c, n in zip(network.convolutions, network.norms, strict=True)), strict=True
         )
@@ -210,9 +211,18 @@ def random_encoder(seed: int, calibration: Tensor) -> Encoder:
 
 
 def weights_digest(encoder: Encoder) -> str:
-    """Return the sha256 over names and values of all tensors that the encodings depend on."""
+    """Return the sha256 over names and values of all tensors of the trained network that the encodings depend on.
+
+    Of the tensors as they are stored: folding rounds a little differently on every kind of processor, and a corpus must
+    not be computed again because another machine goes on with it.
+    """
+    return encoder.digest
+
+
+def _digest(network: AlexNet3x3) -> str:
     digest = hashlib.sha256()
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for name, tensor in sorted(network.state_dict().items()):
+        if not name.startswith("classifier.") and not name.endswith("num_batches_tracked"):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()
