@@ -58,7 +58,7 @@ class Settings(BaseModel):
         30, ge=0, le=10_000, description="evaluations on the sound after Griffin-Lim, at most; 0 is the paper's"
     )
     consistency: float = Field(
-        50.0, ge=0, le=1e6, allow_inf_nan=False, description="weight that keeps picture and sound the same there"
+        150.0, ge=0, le=1e6, allow_inf_nan=False, description="weight that keeps picture and sound the same there"
     )
     tolerance: float = Field(
         1e-4, ge=0, lt=1, description="a pair stops when ten evaluations lower its loss by less than this share"

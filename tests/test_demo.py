@@ -17,7 +17,7 @@ import torch
 from manifests.files import absolute
 from stylecore import metrics
 from stylecore.losses import encode_content, encode_style
-from stylecore.network import Encoder, random_encoder
+from stylecore.network import Encoder, load_encoder, random_encoder
 from stylecore.settings import Settings
 from stylecore.synthesis import Pair, sound_picture, synthesise
 from tasks.audio import read_sound
@@ -51,11 +51,17 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 def test_the_style_arrives_and_the_content_stays(results: pd.DataFrame) -> None:
     assert (results["status"] == "succeeded").all()
-    means = results[["timbre_transfer", "texture_transfer", "rhythm_kept", "dynamics_kept"]].mean()
-    assert means["timbre_transfer"] >= 0.55
-    assert means["texture_transfer"] >= 0.45
-    assert means["rhythm_kept"] >= 0.88
-    assert means["dynamics_kept"] >= 0.92
+    figures = ["timbre_transfer", "texture_transfer", "rhythm_kept", "dynamics_kept", "pitch_kept"]
+    means = results[figures].mean()
+    assert means["timbre_transfer"] >= 0.77
+    assert means["texture_transfer"] >= 0.65
+    assert means["rhythm_kept"] >= 0.90
+    assert means["dynamics_kept"] >= 0.95
+    assert means["pitch_kept"] >= 0.55
+
+
+def test_the_audio_is_what_was_optimised(results: pd.DataFrame) -> None:
+    assert results["spectral_convergence_db"].mean() <= -20
 
 
 def test_the_harp_gets_the_bandwidth_of_the_tuning_fork(results: pd.DataFrame) -> None:
@@ -68,22 +74,42 @@ def test_the_singing_gets_the_bandwidth_of_the_violin(results: pd.DataFrame) -> 
     assert 0.5 <= results.loc["singing-x-violin", "bandwidth_shift"] <= 1.5
 
 
-def test_training_is_what_transfers_the_timbre(results: pd.DataFrame) -> None:
-    """The same architecture and settings with random filters: at least a tenth less."""
+DEEP = Settings(
+    content_layers=(4, 5),
+    salience=0.0,
+    alpha=300.0,
+    beta=20.0,
+    gamma=30.0,
+    delta=30.0,
+    temporal_bands=16,
+    spectral_bands=0,
+    sound_iterations=0,
+)
+"""Deep layers hold the content firmly, and the envelopes pull weakly: what was learned decides what may change."""
+
+
+def test_training_counts_where_deep_layers_hold_the_content(results: pd.DataFrame) -> None:
+    """The same architecture with random filters: at least a tenth less timbre. With the default there is no difference.
+
+    There, the levels of narrow bands carry the timbre whatever the filters (docs/method.md, docs/quality.md).
+    """
     sounds = {uri: read_sound(uri, Storage()) for uri in {*results["content"], *results["style"]}}
     calibration = torch.stack([sound_picture(torch.from_numpy(s[:24_000]), 16_000) for s in sounds.values()])
-    encoder = random_encoder(0, calibration)
-    with ThreadPoolExecutor(CORES) as pool:
-        jobs = [
-            pool.submit(_timbre, sounds[row["content"]], sounds[row["style"]], row["seed"], encoder)
-            for _, row in results.iterrows()
-        ]
-    assert results["timbre_transfer"].mean() - np.mean([job.result() for job in jobs]) >= 0.1
+    means = []
+    for encoder in (load_encoder(), random_encoder(0, calibration)):
+        with ThreadPoolExecutor(CORES) as pool:
+            jobs = [
+                pool.submit(_timbre, sounds[row["content"]], sounds[row["style"]], row["seed"], encoder)
+                for _, row in results.iterrows()
+            ]
+            means.append(float(np.mean([job.result() for job in jobs])))
+    trained, untrained = means
+    assert trained >= untrained + 0.1
 
 
 def _timbre(content: np.ndarray, style: np.ndarray, seed: int, encoder: Encoder) -> float:
     torch.set_num_threads(1)
-    settings = Settings(seed=seed)
+    settings = DEEP.resolve({"seed": seed})
     pair = Pair(
         content=encode_content(encoder, sound_picture(torch.from_numpy(content), settings.sample_rate), settings),
         style=encode_style(encoder, sound_picture(torch.from_numpy(style), settings.sample_rate), settings),
