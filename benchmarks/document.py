@@ -1,4 +1,4 @@
-"""Put the tables of a finished comparison into docs/quality.md, between its markers."""
+"""Put the tables of a finished comparison into docs/quality.md and docs/method.md, between their markers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 from benchmarks.systems import System
 from benchmarks.tables import CHOICES, SYSTEMS, Row, mean_tables, pair_table
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCUMENT = DOCS / "quality.md"
 
 
-def write_document(path: Path, rows: Sequence[Row], systems: Mapping[str, System], command: str) -> None:
-    """Rewrite the blocks `systems`, `means`, `choices` and `pairs` of a document in place.
+def write_documents(folder: Path, rows: Sequence[Row], systems: Mapping[str, System], command: str) -> None:
+    """Rewrite the blocks `systems`, `means` and `pairs` of quality.md and `choices` of method.md in place.
 
     Parameters
     ----------
-    path : Path
-        The document.
+    folder : Path
+        Of both documents.
     rows : sequence of mapping
         Results, pair by pair.
     systems : mapping
@@ -29,9 +30,12 @@ def write_document(path: Path, rows: Sequence[Row], systems: Mapping[str, System
     Raises
     ------
     ValueError
-        If the document lacks a marker.
+        If a document lacks a marker.
     """
-    rewrite(path, blocks(rows, systems, command))
+    found = blocks(rows, systems, command)
+    choices = {name: found.pop(name) for name in ("choices",) if name in found}
+    rewrite(folder / "quality.md", found)
+    rewrite(folder / "method.md", choices)
 
 
 def rewrite(path: Path, content: Mapping[str, str]) -> None:

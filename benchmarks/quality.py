@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.computing import computed
-from benchmarks.document import DOCUMENT, write_document
+from benchmarks.document import DOCS, write_documents
 from benchmarks.ledger import Ledger, Row, key_of
 from benchmarks.measuring import FIGURES, judged
 from benchmarks.pairs import JudgedPair, PairsError, all_sounds, read_pairs
@@ -145,7 +145,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("--jobs", type=int, default=1, help="processes that compute; default: %(default)s")
     add("--threads", type=int, default=1, help="threads of PyTorch in each process; default: %(default)s")
     add("--set", action="append", default=[], dest="changes", help="change a setting, for trying: --set iterations=5")
-    add("--document", action="store_true", help="write the tables into docs/quality.md")
+    add("--document", action="store_true", help="write the tables into docs/quality.md and docs/method.md")
     asked = parser.parse_args(argv)
     for name in ("jobs", "threads"):
         if (value := getattr(asked, name)) < 1:
@@ -170,7 +170,7 @@ def main(argv: Sequence[str]) -> None:
         print(f"{text}, means of {len(pairs)} pairs\n{table}\n", flush=True)
     draw_pictures(pairs, rows, asked.out)
     if asked.document:
-        write_document(DOCUMENT, rows, systems, command)
+        write_documents(DOCS, rows, systems, command)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from benchmarks import measuring, quality
-from benchmarks.document import DOCUMENT, blocks, write_document
+from benchmarks.document import DOCS, blocks, write_documents
 from benchmarks.ledger import Ledger
 from benchmarks.measuring import FIGURES, judged
 from benchmarks.pairs import PairsError, all_sounds, read_pairs
@@ -217,9 +217,10 @@ def test_the_document_takes_the_tables_and_their_command(tmp_path: Path) -> None
     rows = [{"pair_id": pair, "system": "mix", "error": None, **figures} for pair in ("a", "b")]
     systems = {"mix": System("mix", "both", {}, lambda content, style: None)}  # type: ignore[arg-type, return-value]
     path = tmp_path / "quality.md"
-    path.write_text(DOCUMENT.read_text())
+    for name in ("quality.md", "method.md"):
+        (tmp_path / name).write_text((DOCS / name).read_text())
     for _ in range(2):
-        write_document(path, rows, systems, "python -m benchmarks.quality --document")
+        write_documents(tmp_path, rows, systems, "python -m benchmarks.quality --document")
     text = path.read_text()
     assert text.count("Made by `python -m benchmarks.quality --document`.") == 3
     assert "- `mix`: both" in text
@@ -230,9 +231,11 @@ def test_the_document_takes_the_tables_and_their_command(tmp_path: Path) -> None
     assert [name for name, block in found.items() if "| half" in block] == ["choices"]
     assert "- `half`: less" in found["choices"]
     assert found["pairs"].count("### ") == 2
+    write_documents(tmp_path, rows, systems, "")
+    assert "- `half`: less" in (tmp_path / "method.md").read_text()
     path.write_text("no markers")
     with pytest.raises(ValueError, match="no block"):
-        write_document(path, rows, systems, "")
+        write_documents(tmp_path, rows, systems, "")
 
 
 @pytest.mark.parametrize(
