@@ -266,11 +266,7 @@ class Objective:
         envelopes = spectral_envelope(picture, self.frame_weights, settings.envelopes, settings.spectral_bands)
         if settings.envelopes == "energy":
             return relative_distance(envelopes[0], self.spectral[0])
-        distances = [
-            (found - wanted).square().mean(1)
-            for found, wanted in zip(envelopes, self.spectral, strict=True)
-            if wanted.shape[1]
-        ]
+        distances = [(found - wanted).square().mean(1) for found, wanted in zip(envelopes, self.spectral, strict=True)]
         # Levels are of energies, twice as many nepers as the picture's of amplitudes.
         return distances[0] + sum(distances[1:]) / 4
 
