@@ -20,7 +20,7 @@ from stylecore.spectrogram import MAGNITUDE_FLOOR, magnitude
 Scale = Literal["log", "energy"]
 
 BROAD_BANDS = 16
-"""Of the coarser of the two resolutions in which a spectral envelope compares the levels of bands."""
+"""Bands of 500 Hz in which the average energy, not the average level, is compared: the loudest frames decide it."""
 
 LOUDNESS_EXPONENT = 0.5
 """A frame counts in a spectral envelope by its amplitude to this power: a pause says nothing about a timbre."""
@@ -77,8 +77,8 @@ def spectral_envelope(picture: Tensor, weights: Tensor, scale: Scale, bands: int
     """Return the spectral energy envelope of pictures `[B, F, T]`: averages over time at one or more resolutions.
 
     `energy`: the energy of each bin, `[B, F]`. `log`: the picture itself, `[B, F]`, so that every partial counts, down
-    to the floor; the level of each of `bands` narrow and of 16 broad bands, `[B, bands]` and `[B, 16]`. Averages of
-    levels throughout: the average of an energy is bought most cheaply by one loud blip (docs/experiments.md).
+    to the floor; the level of each of `bands` narrow bands, `[B, bands]`; the level of the average energy of each
+    broad band, `[B, 16]`.
 
     Parameters
     ----------
@@ -89,13 +89,13 @@ def spectral_envelope(picture: Tensor, weights: Tensor, scale: Scale, bands: int
     scale : {"log", "energy"}
         Which.
     bands : int
-        Narrow bands; 0 for neither narrow nor broad ones.
+        Narrow bands; 0 for none.
     """
     if scale == "energy":
         return ((magnitude(picture).square() * weights).sum(2),)
-    resolutions = (bands, BROAD_BANDS) if bands else ()
-    levels = [(level(band_energies(picture, count)) * weights).sum(2) for count in resolutions]
-    return ((picture * weights).sum(2), *levels)
+    broad = level((band_energies(picture, BROAD_BANDS) * weights).sum(2))
+    narrow = (level(band_energies(picture, bands)) * weights).sum(2) if bands else picture[:, :0, 0]
+    return (picture * weights).sum(2), narrow, broad
 
 
 def resampled(envelope: Tensor, n_frames: int) -> Tensor:

@@ -266,7 +266,11 @@ class Objective:
         envelopes = spectral_envelope(picture, self.frame_weights, settings.envelopes, settings.spectral_bands)
         if settings.envelopes == "energy":
             return relative_distance(envelopes[0], self.spectral[0])
-        distances = [(found - wanted).square().mean(1) for found, wanted in zip(envelopes, self.spectral, strict=True)]
+        distances = [
+            (found - wanted).square().mean(1)
+            for found, wanted in zip(envelopes, self.spectral, strict=True)
+            if wanted.shape[1]
+        ]
         # Levels are of energies, twice as many nepers as the picture's of amplitudes.
         return distances[0] + sum(distances[1:]) / 4
 

@@ -117,7 +117,7 @@ def spectral_envelope(picture: Array, weights: Array, scale: str, bands: int) ->
     return [
         np.array([(row * weights).sum() for row in picture]),
         np.array([(np.log(1 + row / FLOOR**2) * weights).sum() for row in band_energies(picture, bands)]),
-        np.array([(np.log(1 + row / FLOOR**2) * weights).sum() for row in band_energies(picture, 16)]),
+        np.array([np.log(1 + (row * weights).sum() / FLOOR**2) for row in band_energies(picture, 16)]),
     ]
 
 
