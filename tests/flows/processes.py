@@ -27,6 +27,11 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**clean, **quiet, **plain, "PREFECT_HOME": str(home), **more}
 
 
+def _hears_ctrl_c() -> None:
+    """Undo what a shell does that starts the tests in the background: they, and all they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(
     program: str, *arguments: str, env: dict[str, str], cwd: Path | None = None, log: Path | None = None
 ) -> subprocess.Popen[str]:
@@ -41,6 +46,7 @@ def start(
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_hears_ctrl_c,
         )
 
 
