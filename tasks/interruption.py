@@ -6,20 +6,21 @@ import threading
 
 from stylecore.errors import Interrupted
 
-_requested = threading.Event()
+STOP_REQUESTED = threading.Event()
+"""Set once the run is asked to stop."""
 
 
 def request_stop() -> None:
     """Ask every shard in this process to drop its work at the next evaluation."""
-    _requested.set()
+    STOP_REQUESTED.set()
 
 
 def clear_stop() -> None:
     """Forget an earlier request; a run begins with this."""
-    _requested.clear()
+    STOP_REQUESTED.clear()
 
 
 def raise_if_stopping() -> None:
     """Raise `Interrupted` once a stop was requested."""
-    if _requested.is_set():
+    if STOP_REQUESTED.is_set():
         raise Interrupted("the run was asked to stop; what is not committed will be computed by the next run")

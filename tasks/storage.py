@@ -1,231 +1,30 @@
 """Files, local and on S3, behind one set of calls: `manifests.files.Files` for real.
 
 A file appears whole or not at all. Locally that is a temporary file beside the target, synced and renamed; on S3 it is
-one PUT or one multipart upload. What is only passing on S3 (a dropped connection, a server too busy) is tried again
-here, with growing pauses, so that no caller repeats device work for it. What remains is a `StorageError` that says
+one PUT or one multipart upload. What is only passing on S3 (a dropped connection, a server too busy, or gone for a
+minute) is tried again below, so that no caller repeats device work for it. What remains is a `StorageError` that says
 what failed and where.
-
-Credentials, region and endpoint come from the environment or the profile of the AWS tools (`AWS_ACCESS_KEY_ID`,
-`AWS_PROFILE`, `AWS_ENDPOINT_URL`, ...) and are never arguments.
 """
 
 from __future__ import annotations
 
-import glob
+import errno
 import hashlib
-import os
-import stat
-import tempfile
-import uuid
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from functools import cached_property
 from io import BufferedReader
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
-from s3fs import S3FileSystem
 
 from manifests.files import FileStat, is_s3
+from tasks.local_files import LocalFiles
+from tasks.s3_files import S3Files
+from tasks.storage_errors import StorageConflict, StorageError, StorageUnreachable
 
-ATTEMPTS = 6
-"""How often botocore sends one S3 request; the pauses between add up to 16 s on average."""
+__all__ = ["Storage", "StorageConflict", "StorageError", "StorageUnreachable"]
 
-ROUNDS = 2
-"""How often s3fs starts a request over that failed so, or whose answer broke off: then its fault counts as lasting."""
-
-CONNECT_TIMEOUT_S = 10
-READ_TIMEOUT_S = 60
-READ_BLOCK_BYTES = 1 << 20
-PART_BYTES = 8 << 20
-
-_HALF_WRITTEN = ".timbreflow-"
-_WRITER = "timbreflow-writer"
-
-
-class StorageError(OSError):
-    """Something could not be read or written: the message says what, where and why."""
-
-
-class LocalFiles:
-    """Files below absolute local paths."""
-
-    def open(self, uri: str) -> BinaryIO:
-        """Open a file for reading."""
-        return Path(uri).open("rb")
-
-    def read(self, uri: str) -> bytes:
-        """Return the whole file."""
-        return Path(uri).read_bytes()
-
-    def stat(self, uri: str) -> FileStat:
-        """Return size and mtime in ns."""
-        status = Path(uri).stat()
-        if Path(uri).is_dir():
-            raise IsADirectoryError(f"'{uri}' is a folder")
-        if not stat.S_ISREG(status.st_mode):
-            raise StorageError(f"'{uri}' is no ordinary file: a pipe or a device could be read for ever")
-        return FileStat(status.st_size, str(status.st_mtime_ns))
-
-    def exists(self, uri: str) -> bool:
-        """Return whether a file or a folder is there."""
-        return Path(uri).exists()
-
-    def is_folder(self, uri: str) -> bool:
-        """Return whether the path is a folder."""
-        return Path(uri).is_dir()
-
-    def find(self, folder: str) -> list[str]:
-        """Return every whole file below a folder, sorted; a folder that may not be read is an error, not empty."""
-        if not self.is_folder(folder):
-            return []
-        walk = os.walk(folder, onerror=_raise)
-        files = (Path(parent, name) for parent, _, names in walk for name in names)
-        return sorted(str(path) for path in files if path.is_file() and not path.name.startswith(_HALF_WRITTEN))
-
-    def glob(self, pattern: str) -> list[str]:
-        """Return the files that match, sorted; `**` goes through folders."""
-        return sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
-
-    @contextmanager
-    def writing(self, uri: str) -> Iterator[BinaryIO]:
-        """Replace a file whole at a clean exit."""
-        with self._whole(uri) as (stream, half_written):
-            yield stream
-            _sync(stream)
-            half_written.replace(uri)
-
-    def create(self, uri: str, data: bytes) -> None:
-        """Write a file once. A hard link, unlike a rename, refuses a name that is taken."""
-        with self._whole(uri) as (stream, half_written):
-            stream.write(data)
-            _sync(stream)
-            os.link(half_written, uri)
-
-    def delete(self, uri: str) -> None:
-        """Remove a file."""
-        Path(uri).unlink()
-
-    @contextmanager
-    def _whole(self, uri: str) -> Iterator[tuple[BinaryIO, Path]]:
-        """Yield a temporary file beside the target and its path, and leave nothing of it behind."""
-        target = Path(uri)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:  # which would read as if the target were there
-            raise NotADirectoryError(f"'{target.parent}' is a file, not a folder") from error
-        half_written = target.parent / f"{_HALF_WRITTEN}{uuid.uuid4().hex}"
-        try:
-            with half_written.open("xb") as stream:
-                yield stream, half_written
-        finally:
-            half_written.unlink(missing_ok=True)
-
-
-class S3Files:
-    """Objects below `s3://bucket/`."""
-
-    @cached_property
-    def _s3(self) -> S3FileSystem:
-        """The client, made at first use: planning on local files needs no S3, and it reads the environment then.
-
-        Listings are not cached, other processes write too. Faults are retried by botocore (throttling, 5xx, broken
-        connections; exponential with jitter) and bodies that break off by s3fs.
-        """
-        client = S3FileSystem(
-            skip_instance_cache=True,
-            use_listings_cache=False,
-            config_kwargs={
-                "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
-                "connect_timeout": CONNECT_TIMEOUT_S,
-                "read_timeout": READ_TIMEOUT_S,
-            },
-        )
-        client.retries = ROUNDS
-        return client
-
-    def open(self, uri: str) -> BinaryIO:
-        """Open an object for reading, in blocks, so that a header costs one request."""
-        self.stat(uri)
-        return cast(BinaryIO, self._s3.open(uri, "rb", block_size=READ_BLOCK_BYTES))
-
-    def read(self, uri: str) -> bytes:
-        """Return the whole object."""
-        self.stat(uri)
-        return cast(bytes, self._s3.cat_file(uri))
-
-    def stat(self, uri: str) -> FileStat:
-        """Return size and ETag."""
-        info = self._s3.info(uri)
-        if info["type"] == "directory":
-            if self.is_folder(uri):
-                raise IsADirectoryError(f"'{uri}' is a folder")
-            # Some servers still list a prefix whose last object is gone.
-            raise FileNotFoundError(f"'{uri}' does not exist")
-        return FileStat(info["size"], info.get("ETag", "").strip('"'))
-
-    def exists(self, uri: str) -> bool:
-        """Return whether an object is there, or any below."""
-        try:
-            self.stat(uri)
-        except FileNotFoundError:
-            return False
-        except IsADirectoryError:
-            return True
-        return True
-
-    def is_folder(self, uri: str) -> bool:
-        """Return whether any object lies below; a folder marker, a key that ends with a slash, is none."""
-        bucket, key, _ = self._s3.split_path(uri)
-        prefix = f"{key.rstrip('/')}/" if key else ""
-        try:
-            page = self._s3.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=2)
-        except FileNotFoundError:
-            return False
-        return any(not item["Key"].endswith("/") for item in page.get("Contents", ()))
-
-    def find(self, folder: str) -> list[str]:
-        """Return every object below a prefix, sorted."""
-        below = f"s3://{self._s3._strip_protocol(folder)}/"
-        try:
-            found = [f"s3://{key}" for key in self._s3.find(folder)]
-        except FileNotFoundError:
-            return []
-        return sorted(uri for uri in found if uri.startswith(below) and not uri.endswith("/"))
-
-    def glob(self, pattern: str) -> list[str]:
-        """Return the objects that match, sorted; `**` goes through folders."""
-        matches = self._s3.glob(pattern, detail=True)
-        return sorted(f"s3://{key}" for key, info in matches.items() if info["type"] == "file")
-
-    @contextmanager
-    def writing(self, uri: str) -> Iterator[BinaryIO]:
-        """Replace an object whole at a clean exit: written to a local file first, then uploaded in one go."""
-        with tempfile.NamedTemporaryFile(prefix=_HALF_WRITTEN) as stream:
-            yield cast(BinaryIO, stream)
-            stream.flush()
-            self._s3.put_file(stream.name, uri, chunksize=PART_BYTES)
-
-    def create(self, uri: str, data: bytes) -> None:
-        """Write an object once, by a conditional PUT.
-
-        If the answer to a PUT that succeeded is lost, its repetition meets its own object: the writer's mark on it
-        tells that from another writer's.
-        """
-        writer = uuid.uuid4().hex
-        try:
-            self._s3.pipe_file(uri, data, mode="create", chunksize=PART_BYTES, Metadata={_WRITER: writer})
-        except OSError:
-            if not self.exists(uri):
-                raise
-            if self._s3.metadata(uri).get(_WRITER) != writer:
-                raise FileExistsError(f"'{uri}' exists already") from None
-
-    def delete(self, uri: str) -> None:
-        """Remove an object."""
-        self.stat(uri)
-        self._s3.rm_file(uri)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Storage:
@@ -288,6 +87,24 @@ class Storage:
         with _naming("create", uri):
             self._at(uri).create(uri, data)
 
+    def load(self, uri: str) -> tuple[bytes, str] | None:
+        """Return a small file whole with its version for `swap`; None if it is absent."""
+        with _naming("read", uri):
+            return self._at(uri).load(uri)
+
+    def swap(self, uri: str, data: bytes, version: str | None) -> str:
+        """Replace a file if it still is the version that `load` returned (None: absent), and return its new version.
+
+        Of many processes that try, one succeeds: on S3 by a conditional PUT, locally by a lock file beside the file.
+
+        Raises
+        ------
+        StorageConflict
+            If another process was faster.
+        """
+        with _naming("write", uri):
+            return self._at(uri).swap(uri, data, version)
+
     def delete(self, uri: str) -> None:
         """Remove a file; raise FileNotFoundError if there is none."""
         with _naming("delete", uri):
@@ -326,6 +143,8 @@ def _naming(action: str, uri: str) -> Iterator[None]:
     """Let every fault say what was tried and where, the unexpected ones as a StorageError."""
     try:
         yield
+    except StorageUnreachable as error:
+        raise StorageUnreachable(f"cannot {action} '{uri}': {error}") from error
     except StorageError:
         raise
     except (FileNotFoundError, IsADirectoryError, FileExistsError) as error:
@@ -333,14 +152,5 @@ def _naming(action: str, uri: str) -> Iterator[None]:
             raise
         raise type(error)(f"cannot {action} '{uri}': {error}") from error
     except (OSError, BotoCoreError, ClientError) as error:
-        raise StorageError(f"cannot {action} '{uri}': {type(error).__name__}: {error}") from error
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _sync(stream: BinaryIO) -> None:
-    """Bring the bytes to the disk before the name: after a power cut the file must not be there and empty."""
-    stream.flush()
-    os.fsync(stream.fileno())
+        mend = ". Free some space" if getattr(error, "errno", None) in NO_SPACE else ""
+        raise StorageError(f"cannot {action} '{uri}': {type(error).__name__}: {error}{mend}") from error

@@ -8,13 +8,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from s3fs import S3FileSystem
 
 from manifests.files import Files, FileStat, join
-from tasks import storage
-from tasks.storage import Storage, StorageError
+from tasks.interruption import request_stop
+from tasks.s3_files import PART_BYTES, S3Files
+from tasks.storage import Storage, StorageConflict, StorageError, StorageUnreachable
 from tests.seaweed import DroppingRelay, SeaweedServer
 
 
@@ -132,12 +134,12 @@ class TestWriting:
         assert files.find(root) == [uri]
 
     def test_a_large_file_survives_in_one_piece(self, files: Storage, root: str) -> None:
-        data = os.urandom(2 * storage.PART_BYTES + 12_345)
+        data = os.urandom(2 * PART_BYTES + 12_345)
         uri = write(files, join(root, "large.bin"), data)
         assert files.stat(uri).size == len(data)
         with files.open(uri) as stream:
-            stream.seek(storage.PART_BYTES - 1)
-            assert stream.read(2) == data[storage.PART_BYTES - 1 : storage.PART_BYTES + 1]
+            stream.seek(PART_BYTES - 1)
+            assert stream.read(2) == data[PART_BYTES - 1 : PART_BYTES + 1]
         assert files.read(uri) == data
 
     def test_nothing_half_written_lies_on_the_disk(self, files: Storage, tmp_path: Path) -> None:
@@ -185,6 +187,62 @@ class TestWritingOnce:
         monkeypatch.setattr(S3FileSystem, "pipe_file", send_twice)
         files.create(join(s3, "once.bin"), b"data")
         assert files.read(join(s3, "once.bin")) == b"data"
+
+
+class TestSwapping:
+    def test_a_file_is_replaced_by_who_read_its_last_version(self, files: Storage, root: str) -> None:
+        uri = join(root, "deep/state.json")
+        assert files.load(uri) is None
+        first = files.swap(uri, b"first", None)
+        assert files.load(uri) == (b"first", first)
+        second = files.swap(uri, b"second", first)
+        for outdated in (None, first):
+            with pytest.raises(StorageConflict, match=r"state\.json"):
+                files.swap(uri, b"late", outdated)
+        assert files.load(uri) == (b"second", second)
+        assert files.find(root) == [uri]
+
+    def test_what_was_deleted_is_not_replaced(self, files: Storage, root: str) -> None:
+        uri = join(root, "state.json")
+        version = files.swap(uri, b"first", None)
+        files.delete(uri)
+        with pytest.raises(StorageConflict):
+            files.swap(uri, b"second", version)
+        assert files.load(uri) is None
+
+    def test_no_addition_of_many_is_lost(self, files: Storage, root: str) -> None:
+        uri = join(root, "count")
+        files.swap(uri, b"0", None)
+
+        def add_one(_: int) -> None:
+            while True:
+                found = files.load(uri)
+                assert found is not None
+                try:
+                    files.swap(uri, str(int(found[0]) + 1).encode(), found[1])
+                except StorageConflict:
+                    continue
+                return
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(add_one, range(12)))
+        assert files.read(uri) == b"12"
+
+    def test_a_lost_answer_is_no_conflict_with_oneself(
+        self, files: Storage, s3: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The PUT arrives, its answer does not, and it is sent again."""
+        send = S3Files._swap
+
+        def send_twice(client: S3Files, *arguments: Any) -> str:
+            send(client, *arguments)
+            return send(client, *arguments)
+
+        uri = join(s3, "state.json")
+        version = files.swap(uri, b"first", None)
+        monkeypatch.setattr(S3Files, "_swap", send_twice)
+        version = files.swap(uri, b"second", version)
+        assert files.load(uri) == (b"second", version)
 
 
 class TestIdentity:
@@ -238,11 +296,19 @@ class TestFaults:
     def test_a_server_that_stays_away_is_a_storage_error(
         self, files: Storage, s3: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(storage, "ATTEMPTS", 2)
-        monkeypatch.setattr(storage, "ROUNDS", 1)
+        monkeypatch.setenv("TIMBREFLOW_STORAGE_PATIENCE_S", "2")
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        with pytest.raises(StorageError, match=rf"cannot write '{s3}/file\.bin'"):
+        with pytest.raises(StorageUnreachable, match=rf"cannot write '{s3}/file\.bin': .* has not answered for"):
             write(files, join(s3, "file.bin"), b"data")
+
+    def test_a_request_to_stop_ends_the_wait_for_a_server(
+        self, files: Storage, s3: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TIMBREFLOW_STORAGE_PATIENCE_S", "3600")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        threading.Timer(1, request_stop).start()
+        with pytest.raises(StorageUnreachable):
+            files.read(join(s3, "file.bin"))
 
     def test_a_file_where_a_folder_is_needed_is_a_storage_error(self, files: Storage, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"data")

@@ -1,0 +1,134 @@
+"""Local files behind the calls of `tasks.storage`: whole or not at all, and never half-written under their name."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock
+
+from manifests.files import FileStat
+from tasks.storage_errors import StorageConflict, StorageError
+
+OWN = ".timbreflow"
+"""How the names of files begin that are no file to any reader."""
+
+HALF_WRITTEN = f"{OWN}-"
+"""How the names of unfinished files begin: what a kill leaves."""
+
+LOCK = f"{OWN}.lock"
+LOCK_PATIENCE_S = 60.0
+
+
+class LocalFiles:
+    """Files below absolute local paths."""
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open a file for reading."""
+        return Path(uri).open("rb")
+
+    def read(self, uri: str) -> bytes:
+        """Return the whole file."""
+        return Path(uri).read_bytes()
+
+    def stat(self, uri: str) -> FileStat:
+        """Return size and mtime in ns."""
+        status = Path(uri).stat()
+        if Path(uri).is_dir():
+            raise IsADirectoryError(f"'{uri}' is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise StorageError(f"'{uri}' is no ordinary file: a pipe or a device could be read for ever")
+        return FileStat(status.st_size, str(status.st_mtime_ns))
+
+    def exists(self, uri: str) -> bool:
+        """Return whether a file or a folder is there."""
+        return Path(uri).exists()
+
+    def is_folder(self, uri: str) -> bool:
+        """Return whether the path is a folder."""
+        return Path(uri).is_dir()
+
+    def find(self, folder: str) -> list[str]:
+        """Return every whole file below a folder, sorted; a folder that may not be read is an error, not empty."""
+        if not self.is_folder(folder):
+            return []
+        walk = os.walk(folder, onerror=_raise)
+        files = (Path(parent, name) for parent, _, names in walk for name in names)
+        return sorted(str(path) for path in files if path.is_file() and not path.name.startswith(OWN))
+
+    def glob(self, pattern: str) -> list[str]:
+        """Return the files that match, sorted; `**` goes through folders."""
+        return sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
+
+    @contextmanager
+    def writing(self, uri: str) -> Iterator[BinaryIO]:
+        """Replace a file whole at a clean exit."""
+        with self._whole(uri) as (stream, half_written):
+            yield stream
+            _sync(stream)
+            half_written.replace(uri)
+
+    def create(self, uri: str, data: bytes) -> None:
+        """Write a file once. A hard link, unlike a rename, refuses a name that is taken."""
+        with self._whole(uri) as (stream, half_written):
+            stream.write(data)
+            _sync(stream)
+            os.link(half_written, uri)
+
+    def load(self, uri: str) -> tuple[bytes, str] | None:
+        """Return a file's bytes and version for `swap`, None if it is absent."""
+        try:
+            data = Path(uri).read_bytes()
+        except FileNotFoundError:
+            return None
+        return data, sha256(data).hexdigest()
+
+    def swap(self, uri: str, data: bytes, version: str | None) -> str:
+        """Replace a file if it still is that version (None: absent), under a lock of its folder."""
+        folder = _made(Path(uri).parent)
+        with FileLock(folder / LOCK, timeout=LOCK_PATIENCE_S, is_singleton=False):
+            present = self.load(uri)
+            if (present and present[1]) != version:
+                raise StorageConflict(f"'{uri}' was changed by another process")
+            with self.writing(uri) as stream:
+                stream.write(data)
+        return sha256(data).hexdigest()
+
+    def delete(self, uri: str) -> None:
+        """Remove a file."""
+        Path(uri).unlink()
+
+    @contextmanager
+    def _whole(self, uri: str) -> Iterator[tuple[BinaryIO, Path]]:
+        """Yield a temporary file beside the target and its path, and leave nothing of it behind."""
+        half_written = _made(Path(uri).parent) / f"{HALF_WRITTEN}{uuid.uuid4().hex}"
+        try:
+            with half_written.open("xb") as stream:
+                yield stream, half_written
+        finally:
+            half_written.unlink(missing_ok=True)
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # which would read as if the file itself were there
+        raise NotADirectoryError(f"'{folder}' is a file, not a folder") from error
+    return folder
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _sync(stream: BinaryIO) -> None:
+    """Bring the bytes to the disk before the name: after a power cut the file must not be there and empty."""
+    stream.flush()
+    os.fsync(stream.fileno())

@@ -1,0 +1,15 @@
+"""What can go wrong with a storage, and who has to mend it."""
+
+from __future__ import annotations
+
+
+class StorageError(OSError):
+    """Something could not be read or written: the message says what, where and why."""
+
+
+class StorageUnreachable(StorageError):
+    """The storage itself stayed away for longer than patience lasts: no fault of any one pair, so the run stops."""
+
+
+class StorageConflict(StorageError):
+    """A file is not what it was when it was read: another process has written it since."""
