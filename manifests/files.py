@@ -58,6 +58,12 @@ class Files(Protocol):
     def create(self, uri: str, data: bytes) -> None:
         """Write a file once; raise FileExistsError if it is there."""
 
+    def load(self, uri: str) -> tuple[bytes, str] | None:
+        """Return a small file whole with its version for `swap`; None if it is absent."""
+
+    def swap(self, uri: str, data: bytes, version: str | None) -> str:
+        """Replace a file if it still is that version (None: absent), and return its new version."""
+
     def delete(self, uri: str) -> None:
         """Remove a file."""
 

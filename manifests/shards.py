@@ -6,6 +6,10 @@ rows, nor from what is computed already. So a run that is started again meets th
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
+from typing import NamedTuple, Self
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +20,50 @@ BUCKETS_PER_OCTAVE = 8
 
 # Rounded to a millisecond, so that the edges are the same numbers on every machine.
 _EDGES_S = np.round(2.0 ** (np.arange(-3 * BUCKETS_PER_OCTAVE, 12 * BUCKETS_PER_OCTAVE + 1) / BUCKETS_PER_OCTAVE), 3)
+
+
+class ShardSlice(NamedTuple):
+    """One of several parts of a plan's shards, for machines that share a corpus: slice `number`, from 0, of so many.
+
+    >>> [list(ShardSlice(number, 2).shards(5)) for number in (0, 1)]
+    [[0, 1], [2, 3, 4]]
+    """
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the slice that is written `number/of`.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
+        if match is None or not int(match[1]) < int(match[2]):
+            raise ValueError(f"'{text}' is no slice of the shards: write 0/2 and 1/2 for two halves")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def shards(self, total: int) -> range:
+        """Return the numbers of the slice's shards, of `total`."""
+        return range(self.number * total // self.of, (self.number + 1) * total // self.of)
+
+    def overlaps(self, other: ShardSlice) -> bool:
+        """Return whether two slices can have a shard in common."""
+        (begin, end), (other_begin, other_end) = self._ends(), other._ends()
+        return begin < other_end and other_begin < end
+
+    def _ends(self) -> tuple[Fraction, Fraction]:
+        return Fraction(self.number, self.of), Fraction(self.number + 1, self.of)
+
+
+WHOLE = ShardSlice(0, 1)
+"""All shards."""
 
 _SHORTEST_S = 0.2
 """What a pair counts for at least: a shard of unreadable sounds must end too."""

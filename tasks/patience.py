@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -13,7 +14,6 @@ from botocore.parsers import ResponseParserError
 from fsspec.exceptions import FSTimeoutError
 from prefect.logging import get_logger
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, stop_when_event_set
-from tenacity.nap import sleep_using_event
 from tenacity.wait import wait_random_exponential
 
 from tasks.interruption import STOP_REQUESTED
@@ -22,6 +22,8 @@ from tasks.storage_errors import StorageUnreachable
 PATIENCE_VARIABLE = "TIMBREFLOW_STORAGE_PATIENCE_S"
 DEFAULT_PATIENCE_S = 180.0
 LONGEST_PAUSE_S = 10.0
+GRACE_S = 10.0
+"""What is left of patience once the run is asked to stop: it still wants to write its snapshot."""
 
 PASSING = (
     aws.HTTPClientError,
@@ -80,14 +82,20 @@ def patient(
         retrying = Retrying(
             retry=retry_if_exception(is_passing),
             wait=wait_random_exponential(multiplier=0.25, max=LONGEST_PAUSE_S),
-            stop=stop_after_delay(patience) | stop_when_event_set(STOP_REQUESTED),
-            sleep=sleep_using_event(STOP_REQUESTED),
+            stop=stop_after_delay(patience) | (stop_when_event_set(STOP_REQUESTED) & stop_after_delay(GRACE_S)),
+            sleep=_pause,
             before_sleep=functools.partial(_say, patience),
             retry_error_callback=_give_up,
         )
         return retrying(request, self, *args, **kwargs)
 
     return persistent
+
+
+def _pause(seconds: float) -> None:
+    """Sleep, but not on through a request to stop."""
+    if STOP_REQUESTED.wait(seconds):
+        time.sleep(min(seconds, 1.0))
 
 
 def _say(patience: float, state: RetryCallState) -> None:
