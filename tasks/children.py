@@ -1,0 +1,419 @@
+"""Child processes that answer requests: what may hang, crash or eat memory does so where it harms nothing else.
+
+A message is a pickle behind its length; arrays travel beside it, uncopied. The child is a program of its own, started
+anew and not forked, and leads a session of its own: the terminal's Ctrl-C reaches the parent alone, which decides. It
+ends with its parent, however that ends.
+
+This guards against accidents and against files made to cause them. It is no jail: code that takes the child over has
+the user's rights.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import select
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple, NoReturn, Self
+
+Tell = Callable[[Any], None]
+"""Sends news to the parent while a request is being worked on; any thread of the child may call it."""
+
+_PIPES = "TIMBREFLOW_CHILD_PIPES"
+_REQUEST, _NOTICE, _NEWS, _ANSWER, _ERROR = range(5)
+_HEAD = struct.Struct("<BQQQ")
+_LENGTH = struct.Struct("<Q")
+_PIPE_BYTES = 1 << 20
+_SMALL_BYTES = 1 << 16
+_TAIL_BYTES = 4_000
+_NOTICE_PATIENCE_S = 10.0
+_EXIT_PATIENCE_S = 2.0
+
+
+class ChildError(Exception):
+    """A child gave no answer; also what it raised, where that itself cannot travel."""
+
+
+class ChildSilent(ChildError):
+    """The child gave no sign of life for as long as it was allowed to, and was killed."""
+
+
+class ChildDied(ChildError):
+    """The child ended before it answered.
+
+    Attributes
+    ----------
+    exit_code : int
+        As `subprocess` counts: `-9` is signal 9.
+    output : str
+        The end of what it wrote to its standard output and error.
+    """
+
+    def __init__(self, message: str, exit_code: int, output: str) -> None:
+        super().__init__(message, exit_code, output)
+        self.exit_code = exit_code
+        self.output = output
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class _Quiet(Exception):
+    """Patience ran out."""
+
+
+class Child:
+    """A process that runs a module, which calls `serve`, and answers one request at a time.
+
+    Any thread may use it; requests wait for each other. After `ChildSilent` or `ChildDied` it is of no more use. It
+    is killed when it is closed, when nothing refers to it any more, and when this process ends.
+
+    Parameters
+    ----------
+    module : str
+        Run as `python -m module`; found where this process finds its own modules.
+    environment : mapping
+        Variables set beside those of this process.
+    """
+
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+        self.module = module
+        self._requesting, self._writing, self._ending = threading.Lock(), threading.Lock(), threading.Lock()
+        self._number = 0
+        self._tail: deque[bytes] = deque(maxlen=1)
+        self._process, self._in, self._out, life = _started(module, environment or {})
+        self._draining = threading.Thread(
+            target=_keep_tail, args=(self._process.stdout, self._tail), name=f"output of {module}", daemon=True
+        )
+        self._draining.start()
+        # The pipes are closed only here: while anything refers to the child, a thread may be reading from them.
+        weakref.finalize(self, _end, self._process, self._ending, (self._in, self._out, life))
+
+    @property
+    def pid(self) -> int:
+        """Number of the process, and of its group."""
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was killed, closed or found dead."""
+        return self._process.returncode is not None
+
+    def request(self, message: Any, patience_s: float, on_news: Callable[[Any], None] | None = None) -> Any:
+        """Send a message and return the answer.
+
+        Parameters
+        ----------
+        message : picklable
+            What the child's `handle` is given. Many bytes travel uncopied in a `pickle.PickleBuffer`, and arrive as a
+            memoryview; arrays travel so by themselves.
+        patience_s : float
+            How long the child may be without any sign of life: news, a part of the answer, or taking in a part of
+            the message. Starting up counts.
+        on_news : callable
+            Given what the child tells meanwhile, in this thread. What it raises passes through; the answer, when it
+            comes, is then thrown away.
+
+        Raises
+        ------
+        ChildSilent
+            If patience ran out; the child has been killed, with all that it started.
+        ChildDied
+            If the child ended.
+        ChildError
+            If `handle` raised or returned what cannot travel.
+        Exception
+            Whatever else `handle` raised, as it was, with the child's traceback as a note.
+        """
+        with self._requesting:
+            self._number += 1
+            self._send(_REQUEST, self._number, message, patience_s)
+            while True:
+                with self._killed_if_broken_off(patience_s):
+                    frame = _read(self._in, patience_s)
+                if frame.number != self._number:  # left over from a request that was given up
+                    continue
+                content = _content(frame)
+                if frame.kind == _ANSWER:
+                    return content
+                if frame.kind == _ERROR:
+                    raise content
+                if on_news is not None:
+                    on_news(content)
+
+    def notify(self, message: Any) -> None:
+        """Send a message to the child's `on_notice` while it works; a child that has ended is past hearing it."""
+        with suppress(ChildError):
+            self._send(_NOTICE, 0, message, _NOTICE_PATIENCE_S)
+
+    def close(self) -> None:
+        """Kill the child and all that it started, at once; any thread may, also while another waits for an answer."""
+        _end(self._process, self._ending)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _send(self, kind: int, number: int, content: Any, patience_s: float) -> None:
+        parts = _packed(kind, number, content)
+        with self._writing, self._killed_if_broken_off(patience_s):
+            _write(self._out, parts, patience_s)
+
+    @contextmanager
+    def _killed_if_broken_off(self, patience_s: float) -> Iterator[None]:
+        """Let the child not outlive a message that was sent or read in part, and say how it ended."""
+        try:
+            yield
+        except _Quiet:
+            self.close()
+            raise ChildSilent(f"{self._name}: no sign of life for {patience_s:g} s, so it was killed") from None
+        except (EOFError, BrokenPipeError):
+            _await_exit(self._process)  # else it would seem to have died of being closed
+            self.close()
+            raise self._death() from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _death(self) -> ChildDied:
+        self._draining.join(_EXIT_PATIENCE_S)
+        output = b"".join(self._tail).decode(errors="replace").strip()
+        code = self._process.returncode
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return ChildDied(f"{self._name}: {how}{'; its last words: ' if output else ''}{output}", code, output)
+
+    @property
+    def _name(self) -> str:
+        return f"process {self.pid} of {self.module}"
+
+
+def serve(handle: Callable[[Any, Tell], Any], on_notice: Callable[[Any], None] | None = None) -> NoReturn:
+    """Answer the parent's requests in this process, one after another, for as long as the parent lives.
+
+    Parameters
+    ----------
+    handle : callable
+        Takes a message and `tell`, and returns the answer. What it raises is raised in the parent; what is no
+        `Exception` (`SystemExit`) ends this process.
+    on_notice : callable
+        Given what `Child.notify` sends, at once and in another thread, whether or not a request is being worked on.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    incoming, outgoing, life = (int(pipe) for pipe in os.environ.pop(_PIPES).split(","))
+    for pipe in (incoming, outgoing, life):
+        os.set_inheritable(pipe, False)
+    _end_with_parent(life)
+    requests: SimpleQueue[_Frame] = SimpleQueue()
+    listening = (incoming, requests, on_notice)
+    threading.Thread(target=_listen, args=listening, name="requests", daemon=True).start()
+    sending = threading.Lock()
+
+    def send(kind: int, number: int, content: Any) -> None:
+        parts = _packed(kind, number, content)
+        with sending:
+            _write(outgoing, parts)
+
+    while True:
+        _answer(requests.get(), handle, send)
+
+
+class _Frame(NamedTuple):
+    """A message as it travels: what it is, to which request it belongs, and its pickled content."""
+
+    kind: int
+    number: int
+    pickled: bytearray
+    buffers: list[bytearray]
+
+
+def _answer(frame: _Frame, handle: Callable[[Any, Tell], Any], send: Callable[[int, int, Any], None]) -> None:
+    """Work on one request; in a function of its own, so that nothing of it stays in memory."""
+    try:
+        send(_ANSWER, frame.number, handle(_content(frame), lambda news: send(_NEWS, frame.number, news)))
+    except Exception as error:
+        send(_ERROR, frame.number, _travelling(error))
+
+
+def _travelling(error: Exception) -> Exception:
+    """Return an exception that arrives whole: itself with its traceback as a note, or its text."""
+    trace = "".join(traceback.format_exception(error)).rstrip()
+    with suppress(Exception):
+        error.add_note(f"In process {os.getpid()}:\n{trace}")
+        if type(pickle.loads(pickle.dumps(error))) is type(error):
+            return error
+    return ChildError(f"{type(error).__module__}.{type(error).__qualname__}: {error}\n{trace}")
+
+
+def _listen(incoming: int, requests: SimpleQueue[_Frame], on_notice: Callable[[Any], None] | None) -> None:
+    """Take in what the parent sends, also during work; the end of it is the end of the parent, and of this process."""
+    try:
+        while True:
+            frame = _read(incoming)
+            if frame.kind == _REQUEST:
+                requests.put(frame)
+            elif on_notice is not None:
+                on_notice(_content(frame))
+            del frame
+    except EOFError:
+        os._exit(0)
+    except BaseException:  # without its listener the process would be deaf, and live on
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _end_with_parent(life: int) -> None:
+    """Let the kernel kill this process and its group once the parent is gone: a thread could be kept from running.
+
+    Not `PR_SET_PDEATHSIG`, which goes by the parent's thread. Where pipes send no signals the listener must do.
+    """
+    if hasattr(fcntl, "F_SETSIG") and os.getpgrp() == os.getpid():
+        fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+    if _ready(life, select.POLLIN, 0):  # nothing is ever written to it: the parent is gone already
+        os._exit(0)
+
+
+def _started(module: str, environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int, int, int]:
+    """Start a child; return it with this side of the pipes: answers, requests, and the one that tells of our end."""
+    theirs_in, ours_out = _pipe()
+    ours_in, theirs_out = _pipe()
+    theirs_life, ours_life = os.pipe()
+    theirs, ours = (theirs_in, theirs_out, theirs_life), (ours_in, ours_out, ours_life)
+    # -P and not the working directory, in which a user may have a folder of the same name.
+    found = os.pathsep.join(path or str(os.getcwd()) for path in sys.path)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": found, **environment, _PIPES: ",".join(map(str, theirs))},
+            pass_fds=theirs,
+            start_new_session=True,
+        )
+    except BaseException:
+        _close(ours)
+        raise
+    finally:
+        _close(theirs)
+    os.set_blocking(ours_out, False)
+    return process, *ours
+
+
+def _end(process: subprocess.Popen[bytes], ending: threading.Lock, pipes: Sequence[int] = ()) -> None:
+    with ending:
+        if process.returncode is None:
+            # Before it is waited for: until then no other group can have its number.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    _close(pipes)
+
+
+def _await_exit(process: subprocess.Popen[bytes]) -> None:
+    """Wait a moment for a process that is ending, and leave it to be waited for."""
+    deadline = time.monotonic() + _EXIT_PATIENCE_S
+    while process.returncode is None and time.monotonic() < deadline:
+        if hasattr(os, "waitid"):  # macOS has it from Python 3.13 on
+            with suppress(ChildProcessError):
+                if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                    return
+        time.sleep(0.01)
+
+
+def _keep_tail(stream: BinaryIO, tail: deque[bytes]) -> None:
+    """Read all that a child writes, lest it wait for a reader, and keep the end."""
+    kept = b""
+    with stream:
+        while chunk := os.read(stream.fileno(), _SMALL_BYTES):
+            kept = (kept + chunk)[-_TAIL_BYTES:]
+            tail.append(kept)
+
+
+def _pipe() -> tuple[int, int]:
+    ends = os.pipe()
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):  # a user may have too many large ones; small ones are only slower
+            fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return ends
+
+
+def _close(pipes: Sequence[int]) -> None:
+    for pipe in pipes:
+        os.close(pipe)
+
+
+def _packed(kind: int, number: int, content: Any) -> list[Any]:
+    """Return the parts of a message: head and lengths, pickle, buffers."""
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(content, protocol=5, buffer_callback=buffers.append)
+    raw = [buffer.raw() for buffer in buffers]
+    head = _HEAD.pack(kind, number, len(pickled), len(raw)) + b"".join(_LENGTH.pack(part.nbytes) for part in raw)
+    return [head + pickled, *raw] if len(pickled) < _SMALL_BYTES else [head, pickled, *raw]
+
+
+def _write(pipe: int, parts: Sequence[Any], patience_s: float | None = None) -> None:
+    """Write to a pipe; to one that does not block, as long as some of it is taken within the patience."""
+    for part in parts:
+        rest = memoryview(part)
+        while rest:
+            try:
+                rest = rest[os.write(pipe, rest) :]
+            except BlockingIOError:
+                if not _ready(pipe, select.POLLOUT, patience_s):
+                    raise _Quiet from None
+
+
+def _read(pipe: int, patience_s: float | None = None) -> _Frame:
+    kind, number, length, n_buffers = _HEAD.unpack(_filled(pipe, _HEAD.size, patience_s))
+    lengths = _LENGTH.iter_unpack(_filled(pipe, _LENGTH.size * n_buffers, patience_s))
+    pickled = _filled(pipe, length, patience_s)
+    return _Frame(kind, number, pickled, [_filled(pipe, size, patience_s) for (size,) in lengths])
+
+
+def _filled(pipe: int, size: int, patience_s: float | None) -> bytearray:
+    """Read so many bytes; raise `EOFError` where they end before, and `_Quiet` if none come within the patience."""
+    data = bytearray(size)
+    rest = memoryview(data)
+    while rest:
+        if patience_s is not None and not _ready(pipe, select.POLLIN, patience_s):
+            raise _Quiet
+        count = os.readv(pipe, [rest])
+        if count == 0:
+            raise EOFError
+        rest = rest[count:]
+    return data
+
+
+def _content(frame: _Frame) -> Any:
+    try:
+        return pickle.loads(frame.pickled, buffers=frame.buffers)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ChildError(f"a message cannot be unpickled here: {type(error).__name__}: {error}") from error
+
+
+def _ready(pipe: int, event: int, patience_s: float | None) -> bool:
+    poll = select.poll()
+    poll.register(pipe, event)
+    return bool(poll.poll(None if patience_s is None else patience_s * 1_000))
