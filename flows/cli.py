@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from stylecore.settings import PRESETS, Settings, preset
 from tasks.options import DeviceError, RunOptions
 
 EXIT_FAILED_PAIRS = 1
+EXIT_PROBLEMS = 1
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
 
@@ -219,6 +221,31 @@ def manifest_check(manifest: Annotated[str, typer.Argument(help="Manifest to che
             f"{manifest}: {summary.pairs} pairs of {summary.contents} contents and {summary.styles} styles{own}",
             markup=False,
         )
+
+
+@app.command(epilog="Example: `timbreflow doctor s3://bucket/results --fix`")
+def doctor(
+    root: Annotated[str | None, typer.Argument(help="Output root to try: a folder or s3://.")] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Do first what can be done from here.")] = False,
+) -> None:
+    """Check this machine, the Prefect server it names, and an output root, for runs that nobody watches.
+
+    Exits 0 if nothing is a problem, 1 otherwise. --fix makes the work pool and the automation that marks dead runs.
+    """
+    set_defaults()
+    os.environ.setdefault("TIMBREFLOW_STORAGE_PATIENCE_S", "5")  # somebody waits for the answer
+    from flows.checks import checks_remedies, checks_table
+    from flows.doctor import examine, mend
+
+    checks = examine(root)
+    if fix:
+        for name, outcome in mend(checks):
+            console.print(f"{name}: {outcome}", markup=False, soft_wrap=True)
+        checks = examine(root)
+    console.print(checks_table(checks))
+    console.print(checks_remedies(checks), soft_wrap=True, end="")
+    if any(check.state == "problem" for check in checks):
+        raise typer.Exit(EXIT_PROBLEMS)
 
 
 SOUNDFONTS = [

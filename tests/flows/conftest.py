@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.testing.utilities import prefect_test_harness
 
-from tests.flows.processes import end, environment, run, start, wait_for
+from tests.deployment import Server, clone_into, deploy, prefect_server, start_worker
+from tests.flows.processes import end
 from tests.flows.sounds import cut_sounds
-
-ROOT = Path(__file__).parents[2]
-SOURCES = ("flows", "tasks", "stylecore", "manifests", "prefect.yaml")
-
-
-@dataclass(frozen=True)
-class Server:
-    """A Prefect server on loopback: its API, and the environment of a user who works with it."""
-
-    url: str
-    env: dict[str, str]
 
 
 @pytest.fixture(scope="session")
@@ -44,54 +30,28 @@ def sounds(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Start `prefect server start` on a free port, with a Prefect home of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/api"
-    home = tmp_path_factory.mktemp("server")
-    env = environment(home, PREFECT_API_URL=url, PREFECT_WORKER_QUERY_SECONDS="1")
-    process = start("prefect", "server", "start", "--port", str(port), "--no-ui", env=env, log=home / "server.log")
-    try:
-        wait_for(lambda: process.poll() is not None or _answers(url), "the server")
-        assert process.poll() is None, (home / "server.log").read_text()
-        yield Server(url, env)
-    finally:
-        end(process)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health").is_success
-    except httpx.TransportError:
-        return False
+    """Start a Prefect server for the session."""
+    with prefect_server(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of what a deployment needs from the repository, at another place."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in SOURCES:
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-    return folder
+    return clone_into(tmp_path_factory.mktemp("clone"))
 
 
 @pytest.fixture(scope="session")
 def deployed(server: Server, clone: Path) -> Server:
-    """Create the work pool and deploy all of prefect.yaml, as the README says."""
-    for command in (("work-pool", "create", "local", "--type", "process"), ("--no-prompt", "deploy", "--all")):
-        code, output = run("prefect", *command, env=server.env, cwd=clone)
-        assert code == 0, output
+    """Deploy all of prefect.yaml from the clone."""
+    deploy(server, clone)
     return server
 
 
 @pytest.fixture(scope="session")
 def worker(deployed: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Start a worker, not in the clone: the deployment knows where to work."""
-    elsewhere = tmp_path_factory.mktemp("worker")
-    command = ("worker", "start", "--pool", "local")
-    process = start("prefect", *command, env=deployed.env, cwd=elsewhere, log=elsewhere / "worker.log")
+    """Start a worker for the session."""
+    process = start_worker(deployed, tmp_path_factory.mktemp("worker"))
     try:
         yield deployed
     finally:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from tests.flows.conftest import Server
+from tests.deployment import Server
 from tests.flows.processes import environment, run
 from tests.flows.sounds import QUICK, pair, write_manifest
 
@@ -19,6 +19,7 @@ COMMANDS = [
     ("run",),
     ("pair",),
     ("results",),
+    ("doctor",),
     ("pretrain",),
     ("manifest", "build"),
     ("manifest", "check"),

@@ -11,7 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import FlowRunSort
 
-from tests.flows.conftest import ROOT, Server
+from tests.deployment import ROOT, Server
 from tests.flows.processes import run
 from tests.flows.sounds import QUICK, pair, write_manifest
 

@@ -19,7 +19,7 @@ from prefect.states import Cancelling
 from flows.cross_synthesis import cross_synthesis
 from stylecore.settings import checked_settings
 from tasks.options import RunOptions
-from tests.flows.conftest import Server
+from tests.deployment import Server
 from tests.flows.processes import end, environment, group_lives, start, wait_for
 from tests.flows.sounds import DEMO, pair, write_manifest
 

@@ -1,0 +1,80 @@
+"""A real Prefect deployment on loopback for the tests: a server, a clone of what is deployed, a worker."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.flows.processes import end, environment, run, start, wait_for
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("flows", "tasks", "stylecore", "manifests", "prefect.yaml")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Prefect server on loopback: its API, and the environment of a user who works with it."""
+
+    url: str
+    env: dict[str, str]
+
+
+@contextmanager
+def prefect_server(home: Path) -> Iterator[Server]:
+    """Run `prefect server start` on a free port, with a Prefect home of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    env = environment(home, PREFECT_API_URL=url, PREFECT_WORKER_QUERY_SECONDS="1")
+    process = start("prefect", "server", "start", "--port", str(port), "--no-ui", env=env, log=home / "server.log")
+    try:
+        wait_for(lambda: process.poll() is not None or _answers(url), "the server")
+        assert process.poll() is None, (home / "server.log").read_text()
+        yield Server(url, env)
+    finally:
+        end(process)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health").is_success
+    except httpx.TransportError:
+        return False
+
+
+def clone_into(folder: Path) -> Path:
+    """Copy what a deployment needs from the repository to another place."""
+    for name in SOURCES:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    return folder
+
+
+def deploy(server: Server, clone: Path) -> None:
+    """Create the work pool and deploy all of prefect.yaml, as the README says."""
+    _prefect(server, clone, "work-pool", "create", "local", "--type", "process")
+    deploy_all(server, clone)
+
+
+def deploy_all(server: Server, clone: Path) -> None:
+    """Deploy all of prefect.yaml to a server that has the work pool."""
+    _prefect(server, clone, "--no-prompt", "deploy", "--all")
+
+
+def _prefect(server: Server, clone: Path, *command: str) -> None:
+    code, output = run("prefect", *command, env=server.env, cwd=clone)
+    assert code == 0, output
+
+
+def start_worker(server: Server, folder: Path) -> subprocess.Popen[str]:
+    """Start a worker in some folder, not the clone's: the deployment knows where to work."""
+    command = ("worker", "start", "--pool", "local")
+    return start("prefect", *command, env=server.env, cwd=folder, log=folder / "worker.log")

@@ -1,0 +1,223 @@
+"""`timbreflow doctor`: what it finds on real servers and output roots, what it mends, and that it tells no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.events.schemas.automations import Automation
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.checks import Check
+from flows.doctor import mend, root_checks
+from flows.server_checks import server_checks
+from flows.zombies import crash_silent_runs, install, installed
+from tasks.patience import PATIENCE_VARIABLE
+from tasks.storage import Storage
+from tests.deployment import Server, deploy_all, prefect_server
+from tests.flows.processes import environment, run
+from tests.seaweed import SeaweedServer
+
+NOBODY = "127.0.0.1:9"
+"""Nothing listens there."""
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server that holds nothing."""
+    with prefect_server(tmp_path_factory.mktemp("bare")) as server:
+        yield server
+
+
+@pytest.fixture
+def bare_client(bare: Server) -> Iterator[SyncPrefectClient]:
+    """Return a client of that server, and make it the one that is looked at in this process."""
+    with temporary_settings({PREFECT_API_URL: bare.url}), SyncPrefectClient(bare.url) as client:
+        yield client
+
+
+def doctor(env: dict[str, str], folder: Path, *arguments: str) -> tuple[int, str]:
+    """Call the command in a terminal of 80 columns."""
+    return run("timbreflow", "doctor", *arguments, env={**env, "COLUMNS": "80"}, cwd=folder)
+
+
+def by_name(checks: Iterator[Check]) -> dict[str, Check]:
+    return {check.name: check for check in checks}
+
+
+def test_a_bare_server_is_mended_and_after_a_deployment_nothing_is_left_to_do(
+    bare: Server, bare_client: SyncPrefectClient, clone: Path, tmp_path: Path
+) -> None:
+    code, said = doctor(bare.env, tmp_path, "new/out")
+    assert code == 1, said
+    assert "work pool: prefect work-pool create local --type process" in said
+    assert "deployments: prefect --no-prompt deploy --all" in said
+    assert "automation: timbreflow doctor --fix" in said
+    table, _, _ = said.partition("slots: ")
+    assert {word for line in table.splitlines() for word in line.split()[:1]} >= {"ok", "attention", "problem"}
+    assert max(map(len, table.splitlines())) <= 80
+    assert list(tmp_path.iterdir()) == []
+
+    code, said = doctor(bare.env, tmp_path, "--fix")
+    assert code == 1, said  # the deployments are left to the user
+    assert "work pool: mended" in said
+    assert "automation: mended" in said
+    before = installed(bare_client)
+    assert len(before) == 1
+
+    deploy_all(bare, clone)
+    code, said = doctor(bare.env, tmp_path, "--fix")
+    assert code == 0, said
+    assert "mended" not in said
+    assert "prefect worker start --pool local" in said
+    assert installed(bare_client) == before
+
+
+def switch_off(client: SyncPrefectClient, found: Automation) -> None:
+    client.pause_automation(found.id)
+
+
+def change(client: SyncPrefectClient, found: Automation) -> None:
+    client.update_automation(found.id, crash_silent_runs(silence_s=77))
+
+
+def double(client: SyncPrefectClient, found: Automation) -> None:
+    client.create_automation(crash_silent_runs())
+
+
+def remove(client: SyncPrefectClient, found: Automation) -> None:
+    client.delete_automation(found.id)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [(switch_off, "switched off"), (change, "not as this version"), (double, "2 times"), (remove, "missing")],
+)
+def test_the_automation_is_put_right_and_then_left_alone(
+    bare_client: SyncPrefectClient, spoil: Callable[[SyncPrefectClient, Automation], None], what: str
+) -> None:
+    install(bare_client, crash_silent_runs())
+    spoil(bare_client, *installed(bare_client))
+    found = by_name(server_checks())["automation"]
+    assert found.state == "problem"
+    assert what in found.found
+
+    assert list(mend([found])) == [("automation", "mended")]
+    (mended,) = installed(bare_client)
+    assert by_name(server_checks())["automation"].state == "ok"
+    install(bare_client, crash_silent_runs())
+    assert installed(bare_client) == [mended]
+
+
+def test_a_paused_pool_and_heartbeats_too_slow_for_the_automation_are_problems(
+    bare: Server, bare_client: SyncPrefectClient, clone: Path
+) -> None:
+    _ = list(mend(list(server_checks())))
+    deploy_all(bare, clone)
+    assert by_name(server_checks())["heartbeats"].found == "local every 30 s, nightly every 30 s"
+    nightly = bare_client.read_deployment_by_name("cross-synthesis/nightly")
+    slow = {"job_variables": {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "180"}}}
+    _ = bare_client.request("PATCH", f"/deployments/{nightly.id}", json=slow)
+    bare_client.update_work_pool("local", WorkPoolUpdate(is_paused=True))
+    try:
+        found = by_name(server_checks())
+    finally:
+        bare_client.update_work_pool("local", WorkPoolUpdate(is_paused=False))
+    assert found["work pool"].state == "problem"
+    assert "prefect work-pool resume local" in found["work pool"].remedy
+    assert found["heartbeats"].state == "problem"
+    assert found["heartbeats"].found.endswith(": nightly")
+
+
+def test_a_server_that_does_not_answer_and_a_root_that_is_a_file_are_problems(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    env = environment(tmp_path / "home", PREFECT_API_URL=f"http://name:hidden@{NOBODY}/api")
+    code, said = doctor(env, tmp_path, "file/out", "--fix")
+    assert code == 1, said
+    assert f"http://{NOBODY}/api does not answer" in said
+    assert "output root: ls -ld" in said
+    assert "hidden" not in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("url", [f"http://{NOBODY}", "nonsense", "http://host:port/api"])
+def test_a_wrong_url_of_the_server_is_a_problem(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+    with temporary_settings({PREFECT_API_URL: url}):
+        (found,) = server_checks()
+    assert found.state == "problem"
+    assert "PREFECT_API_URL" in found.remedy
+
+
+def test_an_answer_that_is_not_prefects_is_a_problem(seaweed: SeaweedServer) -> None:
+    with temporary_settings({PREFECT_API_URL: seaweed.endpoint}):
+        (found,) = server_checks()
+    assert found.state == "problem"
+
+
+def test_versions_that_do_not_suit_each_other_are_named(tmp_path: Path) -> None:
+    claimed = tmp_path / "fastapi-9.9.9.dist-info"
+    claimed.mkdir()
+    (claimed / "METADATA").write_text("Metadata-Version: 2.1\nName: fastapi\nVersion: 9.9.9\n")
+    code, said = doctor(environment(tmp_path / "home", PYTHONPATH=str(tmp_path)), tmp_path)
+    assert code == 1, said
+    assert "needed: fastapi<0.151" in " ".join(said.split())
+
+
+def test_a_local_root_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+    found = by_name(root_checks(str(tmp_path / "new" / "out")))
+    assert {name: check.state for name, check in found.items()} == {"output disk": "ok", "output root": "ok"}
+    assert list(tmp_path.iterdir()) == []
+    (refused,) = root_checks("ftp://host/folder")
+    assert refused.state == "problem"
+
+
+def test_an_s3_root_is_tried_and_left_as_it_was(s3: str, seaweed: SeaweedServer) -> None:
+    found = by_name(root_checks(s3))
+    assert {name: check.state for name, check in found.items()} == {"S3": "ok", "output root": "ok"}
+    assert seaweed.endpoint in found["S3"].found
+    assert "AWS_ACCESS_KEY_ID in the environment" in found["S3"].found
+    assert Storage().find(s3) == []
+    assert_tells_no_secret(found, seaweed)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "remedy"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "AWS_PROFILE"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, "AWS_PROFILE"),
+        ({"AWS_ENDPOINT_URL": f"http://{NOBODY}"}, "AWS_ENDPOINT_URL"),
+    ],
+)
+def test_an_s3_root_that_may_not_be_written_is_a_problem(
+    s3: str, seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], remedy: str
+) -> None:
+    monkeypatch.setenv(PATIENCE_VARIABLE, "1")
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    found = by_name(root_checks(s3))
+    assert found["output root"].state == "problem"
+    assert remedy in found["output root"].remedy
+    assert_tells_no_secret(found, seaweed)
+
+
+def test_a_bucket_that_is_missing_is_to_be_made(s3: str) -> None:
+    found = by_name(root_checks("s3://no-such-bucket/out"))
+    assert found["output root"].state == "problem"
+    assert found["output root"].remedy == "aws s3 mb s3://no-such-bucket"
+
+
+def test_s3_without_credentials_is_a_problem(tmp_path: Path) -> None:
+    nothing = {"AWS_CONFIG_FILE": str(tmp_path / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none")}
+    env = environment(tmp_path / "home", AWS_EC2_METADATA_DISABLED="true", **nothing)
+    code, said = doctor({name: value for name, value in env.items() if "AWS_ACCESS" not in name}, tmp_path, "s3://a/b")
+    assert code == 1, said
+    assert "no credentials" in said
+
+
+def assert_tells_no_secret(found: dict[str, Check], seaweed: SeaweedServer) -> None:
+    for check in found.values():
+        assert seaweed.environment["AWS_SECRET_ACCESS_KEY"] not in f"{check.found} {check.remedy}"
