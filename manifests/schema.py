@@ -204,6 +204,7 @@ ERROR_TYPES: dict[str, str] = {
     "too_long": "the sound is longer than 30 s",
     "silent": "the sound is silence",
     "not_finite": "the sound has NaN or infinite samples",
+    "decode_limit": "decoding the sound takes more memory or time than is allowed, or crashes the decoder",
     "diverged": "the optimisation left the finite numbers",
     "storage": "reading or writing failed on the way (network, permission, full disk)",
     "out_of_memory": "the device or the machine had too little memory",

@@ -1,71 +1,60 @@
 """Sounds in and out: any file that libsndfile reads becomes 16 kHz mono, results become FLAC.
 
 Whatever is wrong with a file becomes an `AudioError` with a type from `manifests.schema.ERROR_TYPES` and a message
-with the path: the pair's row shows both, and no other pair is harmed.
+with the path: the pair's row shows both, and no other pair is harmed. Only a storage that stays away is no fault of any
+one sound, and passes as `StorageUnreachable`. The bytes are read here and decoded in a child process.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import re
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from manifests.files import Files
+from tasks.decoders import DECODERS
+from tasks.decoding import MAX_DURATION_S, MIN_DURATION_S, SILENCE_PEAK, AudioError, SoundInfo, downmix
+from tasks.storage_errors import StorageUnreachable
+
+__all__ = [
+    "MAX_DURATION_S",
+    "MIN_DURATION_S",
+    "SAMPLE_RATE",
+    "SILENCE_PEAK",
+    "AudioError",
+    "SoundInfo",
+    "decode_flac",
+    "downmix",
+    "encode_flac",
+    "pcm_to_float",
+    "probe",
+    "probe_identified",
+    "read_identified",
+    "read_sound",
+    "samples_sha256",
+]
 
 SAMPLE_RATE = 16_000
-MIN_DURATION_S = 0.2
-MAX_DURATION_S = 30.0
 
-SILENCE_PEAK = 2.0**-14
-"""Peak, -84 dBFS, up to which a sound counts as silence: the dither of 16-bit silence stays under it."""
+MAX_FILE_BYTES = 256 << 20
+"""Larger files are not read: 30 s in 8 channels of 32 bits at 192 kHz are 184 MB."""
 
-CANCELLED_SHARE = 0.05
-"""Energy of the mean of N channels, as a share of what N unrelated channels leave, below which they cancel out."""
-
-_UNREADABLE = frozenset({1, 4, 18})
-"""libsndfile's codes for an unknown format, encoding or combination; its others are about damage to a known one."""
-
-_CUT_CHUNK = re.compile(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
-_STREAMED = 0x7FFFF000
-"""Chunk sizes from here on are what programs write that stream to a pipe and do not know the length."""
+_LARGE_BYTES = 16 << 20
+_LARGE = threading.Semaphore(2)
+"""Large files that are in memory at a time, however many threads read: planning has 16."""
 
 _PCM_24 = 2**23
 _PCM_24_IN_32 = 2**8
 
 
-class AudioError(Exception):
-    """A sound cannot be used.
-
-    Attributes
-    ----------
-    error_type : str
-        One of `manifests.schema.ERROR_TYPES`.
-    """
-
-    def __init__(self, error_type: str, message: str) -> None:
-        super().__init__(message)
-        self.error_type = error_type
-
-
-class SoundInfo(NamedTuple):
-    """What a file's header says: length in s and in frames, sampling rate in Hz, channels."""
-
-    duration_s: float
-    n_samples: int
-    sample_rate: int
-    channels: int
-
-
 def probe(uri: str, files: Files) -> SoundInfo:
-    """Read the header of a sound.
+    """Find out length, sampling rate and channels of a sound.
 
     Parameters
     ----------
@@ -77,11 +66,19 @@ def probe(uri: str, files: Files) -> SoundInfo:
     Raises
     ------
     AudioError
-        Types `missing`, `is_folder`, `empty`, `truncated`, `not_audio`, `too_long` and `storage`. A compressed file
-        that ends early, and one that is too short, shows itself only to `read_sound`.
+        Types `missing`, `is_folder`, `empty`, `truncated`, `not_audio`, `too_long`, `decode_limit`, `out_of_memory`
+        and `storage`. A compressed file that ends early, and one that is too short, shows itself only to
+        `read_sound`.
+    StorageUnreachable
+        If the storage stayed away.
     """
-    with _opened(uri, files) as sound:
-        return _info(sound)
+    return probe_identified(uri, files)[0]
+
+
+def probe_identified(uri: str, files: Files) -> tuple[SoundInfo, str]:
+    """Do `probe`, and return the identity too: the sha256 of the bytes it is about."""
+    with _loaded(uri, files) as data:
+        return DECODERS.inspect(data, uri), hashlib.sha256(data).hexdigest()
 
 
 def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
@@ -106,53 +103,18 @@ def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> NDArra
     ------
     AudioError
         Types `missing`, `is_folder`, `empty` (no bytes or no samples), `truncated` (fewer samples than the header
-        says), `not_audio`, `too_short`, `too_long`, `silent`, `not_finite` and `storage`.
+        says), `not_audio`, `too_short`, `too_long`, `silent`, `not_finite`, `decode_limit`, `out_of_memory` and
+        `storage`.
+    StorageUnreachable
+        If the storage stayed away.
     """
-    with _opened(uri, files) as sound:
-        info = _info(sound)
-        channels = _decoded(sound, info, uri)
-    if info.duration_s < MIN_DURATION_S:
-        raise AudioError("too_short", f"'{uri}' lasts {info.duration_s:.3g} s, less than {MIN_DURATION_S} s")
-    if not np.isfinite(channels).all():
-        raise AudioError("not_finite", f"'{uri}' holds NaN or Inf samples")
-    samples: NDArray[np.float32] = soxr.resample(downmix(channels), info.sample_rate, sample_rate, quality="HQ").astype(
-        np.float32
-    )
-    # After resampling: a sound wholly above the new band is silent too.
-    if np.abs(samples).max(initial=0) <= SILENCE_PEAK:
-        raise AudioError("silent", f"'{uri}' is silent (peak at most {20 * np.log10(SILENCE_PEAK):.0f} dBFS)")
-    return samples
+    return read_identified(uri, files, sample_rate)[0]
 
 
-def downmix(channels: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return the mean of the channels, or the loudest channel where the mean cancels them out.
-
-    Stereo in anti-phase has a silent mean. Unrelated channels keep `1 / N` of their energy in the mean, and so does a
-    lone channel among silent ones; less than a twentieth of that is cancellation.
-
-    Parameters
-    ----------
-    channels : ndarray of float
-        `[N, channels]`.
-
-    Returns
-    -------
-    ndarray of float
-        `[N]`.
-
-    Examples
-    --------
-    >>> downmix(np.array([[1.0, 0.5], [0.0, 1.0]]))
-    array([0.75, 0.5 ])
-    >>> downmix(np.array([[1.0, -1.0], [0.5, -0.5]]))
-    array([1. , 0.5])
-    """
-    mean: NDArray[np.floating] = channels.mean(axis=1)
-    energies = np.square(channels, dtype=np.float64).sum(axis=0)
-    unrelated = energies.mean() / len(energies)
-    if np.square(mean, dtype=np.float64).sum() < CANCELLED_SHARE * unrelated:
-        return channels[:, energies.argmax()]
-    return mean
+def read_identified(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> tuple[NDArray[np.float32], str]:
+    """Do `read_sound`, and return the identity too: the sha256 of the very bytes that were decoded."""
+    with _loaded(uri, files) as data:
+        return DECODERS.decode(data, uri, sample_rate), hashlib.sha256(data).hexdigest()
 
 
 def encode_flac(samples: NDArray[np.floating], sample_rate: int) -> bytes:
@@ -197,84 +159,33 @@ def samples_sha256(pcm: NDArray[np.int32]) -> str:
     return hashlib.sha256(pcm.astype("<i4").tobytes()).hexdigest()
 
 
-class _Reader:
-    """A stream that remembers its fault: exceptions do not pass through libsndfile, which sees only an early end.
-
-    Without it a broken connection would look like a file that is not audio, and never be tried again.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.fault: Exception | None = None
-
-    def read(self, size: int) -> bytes:
-        try:
-            return self._stream.read(size)
-        except Exception as fault:
-            self.fault = fault
-            return b""
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-
 @contextmanager
-def _opened(uri: str, files: Files) -> Iterator[soundfile.SoundFile]:
-    """Open a sound whose header is whole and whose length is allowed."""
-    with _typed(uri), files.open(uri) as stream:
-        reader = _Reader(stream)
-        try:
-            if not stream.read(1):
-                raise AudioError("empty", f"'{uri}' is empty")
-            stream.seek(0)
-            with soundfile.SoundFile(reader) as sound:
-                _check_header(sound, uri)
-                yield sound
-        except (soundfile.LibsndfileError, AudioError):
-            if reader.fault is not None:
-                raise AudioError("storage", f"reading '{uri}' failed: {reader.fault}") from reader.fault
-            raise
+def _loaded(uri: str, files: Files) -> Iterator[bytes]:
+    """Give the bytes of a file that is not too large, and let few large ones be in memory at a time."""
+    with _typed(uri):
+        size = files.stat(uri).size
+    if size > MAX_FILE_BYTES:
+        message = f"'{uri}' has {size} bytes, more than the {MAX_FILE_BYTES} that are read"
+        raise AudioError("decode_limit", message)
+    with _LARGE if size > _LARGE_BYTES else nullcontext():
+        with _typed(uri), files.open(uri) as stream:
+            # A byte more than there should be: a file may grow while it is read.
+            data = stream.read(size + 1)
+        if len(data) != size:
+            raise AudioError("storage", f"'{uri}' changed while it was read: {len(data)} bytes, not {size}")
+        yield data
 
 
 @contextmanager
 def _typed(uri: str) -> Iterator[None]:
-    """Turn what opening a file can raise into an AudioError."""
+    """Turn what reading a file can raise into an AudioError."""
     try:
         yield
+    except StorageUnreachable:
+        raise
     except FileNotFoundError as error:
         raise AudioError("missing", f"'{uri}' does not exist") from error
     except IsADirectoryError as error:
         raise AudioError("is_folder", f"'{uri}' is a folder, not a sound") from error
     except OSError as error:
-        raise AudioError("storage", str(error)) from error
-    except soundfile.LibsndfileError as error:
-        if error.code in _UNREADABLE:
-            raise AudioError("not_audio", f"'{uri}' is no sound file that libsndfile reads") from error
-        raise AudioError("truncated", f"'{uri}' is damaged or ends early (libsndfile's error {error.code})") from error
-
-
-def _check_header(sound: soundfile.SoundFile, uri: str) -> None:
-    cut = _CUT_CHUNK.search(sound.extra_info)
-    if cut and int(cut[2]) < int(cut[1]) < _STREAMED:
-        raise AudioError("truncated", f"'{uri}' ends early: {cut[2]} bytes of sound instead of {cut[1]}")
-    if sound.frames == 0:
-        raise AudioError("empty", f"'{uri}' holds no samples")
-    duration_s = _info(sound).duration_s
-    if duration_s > MAX_DURATION_S:
-        raise AudioError("too_long", f"'{uri}' lasts {duration_s:.1f} s, more than {MAX_DURATION_S:.0f} s")
-
-
-def _info(sound: soundfile.SoundFile) -> SoundInfo:
-    return SoundInfo(sound.frames / sound.samplerate, sound.frames, sound.samplerate, sound.channels)
-
-
-def _decoded(sound: soundfile.SoundFile, info: SoundInfo, uri: str) -> NDArray[np.float32]:
-    """Return all samples, `[N, channels]`, as many as the header says."""
-    channels: NDArray[np.float32] = sound.read(dtype="float32", always_2d=True)
-    if len(channels) < info.n_samples:
-        message = f"'{uri}' ends early: {len(channels)} samples per channel instead of {info.n_samples}"
-        raise AudioError("truncated", message)
-    return channels
+        raise AudioError("storage", f"reading '{uri}' failed: {error}") from error

@@ -62,13 +62,21 @@ class ChildDied(ChildError):
         The end of what it wrote to its standard output and error.
     """
 
-    def __init__(self, message: str, exit_code: int, output: str) -> None:
-        super().__init__(message, exit_code, output)
+    def __init__(self, process: str, exit_code: int, output: str) -> None:
+        super().__init__(process, exit_code, output)
+        self.process = process
         self.exit_code = exit_code
         self.output = output
 
+    @property
+    def how(self) -> str:
+        """The exit code in words."""
+        if self.exit_code < 0:
+            return f"killed by {signal.Signals(-self.exit_code).name}"
+        return f"ended with exit code {self.exit_code}"
+
     def __str__(self) -> str:
-        return str(self.args[0])
+        return f"{self.process}: {self.how}{'; its last words: ' if self.output else ''}{self.output}"
 
 
 class _Quiet(Exception):
@@ -195,9 +203,7 @@ class Child:
     def _death(self) -> ChildDied:
         self._draining.join(_EXIT_PATIENCE_S)
         output = b"".join(self._tail).decode(errors="replace").strip()
-        code = self._process.returncode
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return ChildDied(f"{self._name}: {how}{'; its last words: ' if output else ''}{output}", code, output)
+        return ChildDied(self._name, self._process.returncode, output)
 
     @property
     def _name(self) -> str:

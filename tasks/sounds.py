@@ -1,4 +1,4 @@
-"""What a run knows of its sounds before it computes: identity and length, one hash and one header read per sound."""
+"""What a run knows of its sounds before it computes: identity and length, each sound is read once for both."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from manifests.files import Files, join
 from manifests.schema import ManifestError
 from manifests.tables import open_parquet, parquet_errors
-from tasks.audio import AudioError, probe
-from tasks.storage import Storage, StorageError
+from tasks.audio import AudioError, probe_identified
+from tasks.storage import Storage, StorageUnreachable
 
 THREADS = 16
 UNREADABLE = "unreadable:"
@@ -88,7 +88,13 @@ def write_memo(root: str, sounds: Iterable[Sound], files: Files) -> None:
 
 
 def identify(uris: Iterable[str], memo: dict[str, Sound], files: Storage) -> dict[str, Sound]:
-    """Identify every sound, 16 at a time; those whose size and version are as remembered are not read again."""
+    """Identify every sound, 16 at a time; those whose size and version are as remembered are not read again.
+
+    Raises
+    ------
+    StorageUnreachable
+        If the storage stayed away: that says nothing about any sound.
+    """
     with ThreadPoolExecutor(THREADS) as pool:
         return {sound.uri: sound for sound in pool.map(lambda uri: _identify_one(uri, memo.get(uri), files), uris)}
 
@@ -98,14 +104,17 @@ def _identify_one(uri: str, remembered: Sound | None, files: Storage) -> Sound:
         size, version = files.stat(uri)
         if remembered is not None and version and (remembered.size, remembered.version) == (size, version):
             return remembered
-        return Sound(uri, size, version, files.identity(uri, {}), probe(uri, files).duration_s)
+        info, identity = probe_identified(uri, files)
+        return Sound(uri, size, version, identity, info.duration_s)
     except AudioError as error:
         return _unreadable(uri, error.error_type)
+    except StorageUnreachable:
+        raise
     except FileNotFoundError:
         return _unreadable(uri, "missing")
     except IsADirectoryError:
         return _unreadable(uri, "is_folder")
-    except (OSError, StorageError):
+    except OSError:
         return _unreadable(uri, "storage")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
+import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -22,10 +26,12 @@ from tasks.audio import (
     encode_flac,
     pcm_to_float,
     probe,
+    probe_identified,
+    read_identified,
     read_sound,
     samples_sha256,
 )
-from tasks.storage import Storage
+from tasks.storage import Storage, StorageUnreachable
 
 TONE_HZ = 440.0
 
@@ -174,22 +180,60 @@ class TestOnS3:
             probe(join(s3, "tone.flac"), files)
         assert caught.value.error_type == "storage"
 
-    @pytest.mark.parametrize("whole_bytes", [0, 100, 2_000])
-    def test_a_connection_that_breaks_off_is_not_taken_for_a_bad_file(self, whole_bytes: int) -> None:
-        """A lasting type would keep a sound that is fine from ever being tried again."""
+    def test_wrong_credentials_are_told_when_reading_too(
+        self, files: Storage, s3: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        with pytest.raises(AudioError, match=r"tone\.flac") as caught:
+            read_sound(join(s3, "tone.flac"), files)
+        assert caught.value.error_type == "storage"
 
-        class BreaksOff(io.BytesIO):
-            def read(self, size: int | None = -1, /) -> bytes:
-                if self.tell() >= whole_bytes and size != 1:
-                    raise ConnectionResetError("connection reset by peer")
-                return super().read(size)
+    @pytest.mark.parametrize("act", [probe, probe_identified, read_sound, read_identified])
+    def test_a_storage_that_stays_away_is_no_fault_of_the_sound(
+        self, s3: str, monkeypatch: pytest.MonkeyPatch, act: Callable[..., object]
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("TIMBREFLOW_STORAGE_PATIENCE_S", "1")
+        with pytest.raises(StorageUnreachable, match=r"tone\.flac"):
+            act(join(s3, "tone.flac"), Storage())
 
-        class Unreliable(Storage):
-            def open(self, uri: str) -> BreaksOff:
-                return BreaksOff(encode_flac(np.random.default_rng(0).uniform(-0.5, 0.5, 8_000), SAMPLE_RATE))
 
-        with pytest.raises(AudioError, match="connection reset by peer") as caught:
-            read_sound("s3://bucket/tone.flac", Unreliable())
+class TestIdentity:
+    def test_it_is_that_of_the_bytes_that_were_decoded(self, files: Storage, tmp_path: Path) -> None:
+        uri = write(tmp_path / "tone.flac", tone())
+        samples, identity = read_identified(uri, files)
+        np.testing.assert_array_equal(samples, read_sound(uri, files))
+        info, same = probe_identified(uri, files)
+        assert identity == same == hashlib.sha256(Path(uri).read_bytes()).hexdigest()
+        assert info == probe(uri, files)
+
+    def test_the_file_is_opened_once(self, tmp_path: Path) -> None:
+        opened = []
+
+        class Watched(Storage):
+            def open(self, uri: str) -> BinaryIO:
+                opened.append(uri)
+                return super().open(uri)
+
+        uri = write(tmp_path / "tone.flac", tone())
+        read_identified(uri, Watched())
+        assert opened == [uri]
+
+    @pytest.mark.parametrize("change", [-100, 100])
+    def test_a_file_that_changes_while_it_is_read_is_told(self, tmp_path: Path, change: int) -> None:
+        """As a passing fault: the half of one sound and the half of another are none."""
+        uri = write(tmp_path / "tone.wav", tone())
+
+        class Busy(Storage):
+            def open(self, uri: str) -> BinaryIO:
+                size = Path(uri).stat().st_size + change
+                os.truncate(uri, size)
+                return super().open(uri)
+
+        with pytest.raises(AudioError, match="changed while it was read") as caught:
+            read_sound(uri, Busy())
         assert caught.value.error_type == "storage"
 
 
