@@ -1,0 +1,135 @@
+"""A run whose process and worker die at once: nobody reports it, and yet the next run picks its work up.
+
+A real server, `nightly` as prefect.yaml deploys it (one slot, a second run is cancelled), the automation as the doctor
+installs it but for its patience, and kill -9.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.states import State
+
+from flows.zombies import HEARTBEAT_S, crash_silent_runs, install
+from tests.deployment import Server, clone_into, deploy, prefect_server, start_worker
+from tests.flows.processes import kill_tree, wait_for
+from tests.flows.sounds import DEMO, cut_sounds, pair, write_manifest
+
+SILENCE_S = HEARTBEAT_S + 10
+"""Shorter, and a live run would be taken for dead."""
+
+SETTINGS = {"griffin_lim_iterations": 5, "sound_iterations": 2, "tolerance": 0.0}
+OPTIONS = {"device": "cpu", "shard_audio_s": 1}
+PAIRS = {"quick": 1, "slow": 400, "slower": 401}
+"""Pairs by their iterations, each in a shard of its own: one is soon committed, the others are killed in."""
+
+
+@dataclass
+class Night:
+    """A deployment on a server, the corpus it is to work on, and workers of which one is at work at a time."""
+
+    folder: Path
+    server: Server
+    client: SyncPrefectClient
+    workers: list[Popen[str]]
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "out"
+
+    def start_worker(self) -> None:
+        folder = self.folder / f"worker-{len(self.workers)}"
+        folder.mkdir()
+        self.workers.append(start_worker(self.server, folder))
+
+    def start_run(self, **parameters: object) -> UUID:
+        deployment = self.client.read_deployment_by_name("cross-synthesis/nightly")
+        chosen = {"output": str(self.output), "settings": SETTINGS, "options": OPTIONS, **parameters}
+        return self.client.create_flow_run_from_deployment(deployment.id, parameters=chosen).id
+
+    def state(self, run: UUID) -> State:
+        state = self.client.read_flow_run(run).state
+        assert state is not None
+        return state
+
+    def slots_held(self) -> int:
+        deployment = self.client.read_deployment_by_name("cross-synthesis/nightly")
+        return self.client.read_global_concurrency_limit_by_name(f"deployment:{deployment.id}").active_slots
+
+    def parts(self) -> pd.DataFrame:
+        """Return every row that was ever committed, also of a run that was killed."""
+        return pd.concat(map(pd.read_parquet, self.output.glob("results/*/part-*.parquet")))
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Night]:
+    home = tmp_path / "home"
+    home.mkdir()
+    (tmp_path / "clone").mkdir()
+    with ExitStack() as stack:
+        server = stack.enter_context(prefect_server(home))
+        deploy(server, clone_into(tmp_path / "clone"))
+        client = stack.enter_context(SyncPrefectClient(server.url))
+        workers: list[Popen[str]] = []
+        stack.callback(lambda: [kill_tree(worker) for worker in workers if worker.poll() is None])
+        night = Night(tmp_path, server, client, workers)
+        install(client, crash_silent_runs(SILENCE_S))
+        night.start_worker()
+        yield night
+
+
+def write_corpus(folder: Path, pairs: dict[str, int]) -> str:
+    """Write a manifest of one-second pairs with the iterations given."""
+    cut_sounds(folder)
+    samples, rate = soundfile.read(DEMO / "drum_loop.flac")
+    for name in pairs:
+        soundfile.write(folder / "content" / f"{name}.wav", np.resize(samples, rate), rate)
+    rows = [pair(name, pair_id=name, iterations=count) for name, count in pairs.items()]
+    return write_manifest(folder / "m.parquet", rows)
+
+
+def test_the_run_after_a_dead_one_completes_its_work(night: Night) -> None:
+    manifest = write_corpus(night.folder, PAIRS)
+    dead = night.start_run(manifest=manifest)
+    wait_for(lambda: list(night.output.glob("results/*/part-*.parquet")), "the first shard")
+    kill_tree(night.workers[0])
+    committed = night.parts()
+    assert len(committed) < len(PAIRS)
+    assert night.state(dead).is_running()
+    assert night.slots_held() == 1
+
+    night.start_worker()
+    refused = night.start_run(manifest=manifest)
+    wait_for(lambda: night.state(refused).is_final(), "the run that finds the slot taken")
+    assert night.state(refused).is_cancelled()
+    assert night.state(dead).is_running()
+
+    wait_for(lambda: night.state(dead).is_crashed(), "the automation")
+    assert night.slots_held() == 0
+    heir = night.start_run(manifest=manifest)
+    wait_for(lambda: night.state(heir).is_final(), "the next run")
+    assert night.state(heir).message == f"{len(PAIRS) - len(committed)} pairs computed"
+    assert night.state(dead).is_crashed()
+    assert_each_pair_once(night, committed)
+
+
+def assert_each_pair_once(night: Night, committed: pd.DataFrame) -> None:
+    """Assert a whole table, whose rows of the killed run are as they were."""
+    table = pd.read_parquet(night.output / "results.parquet").set_index("pair_id")
+    assert sorted(table.index) == sorted(PAIRS)
+    assert set(table["status"]) == {"succeeded"}
+    assert sorted(night.parts()["pair_id"]) == sorted(PAIRS)
+    assert len(list(night.output.rglob("*.flac"))) == len(PAIRS)
+    before = committed.set_index("pair_id")["samples_sha256"]
+    assert table.loc[before.index, "samples_sha256"].tolist() == before.tolist()
