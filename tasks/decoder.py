@@ -42,7 +42,7 @@ def fulfil(order: Order | None, tell: Tell) -> SoundInfo | NDArray[np.float32] |
     """
     if order is None:
         return None
-    _allow_cpu_time()
+    allow_cpu_time()
     if order.sample_rate == 0:
         return inspect(order.data, order.uri)
     return decode(order.data, order.uri, order.sample_rate)
@@ -57,7 +57,7 @@ def set_limits() -> None:
         _lower(resource.RLIMIT_AS, present + MEMORY_BYTES)
 
 
-def _allow_cpu_time() -> None:
+def allow_cpu_time() -> None:
     """Let the kernel end this process (SIGXCPU) once it has worked for longer than one sound may take."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _lower(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime) + 1 + CPU_LIMIT_S)
