@@ -40,6 +40,9 @@ _UNREADABLE = frozenset({1, 4, 18})
 
 _NO_MEMORY = 17
 
+_ESTIMATE = 2 * 1_152
+"""Samples by which an MP3 may be shorter than it seems, two of its frames: without a header the length is estimated."""
+
 _CUT_CHUNK = re.compile(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _STREAMED = 0x7FFFF000
 """Chunk sizes from here on are what programs write that stream to a pipe and do not know the length."""
@@ -133,6 +136,8 @@ def decode(data: bytes | memoryview, uri: str, sample_rate: int) -> NDArray[np.f
     samples: NDArray[np.float32] = soxr.resample(downmix(channels), info.sample_rate, sample_rate, quality="HQ").astype(
         np.float32
     )
+    if not np.isfinite(samples).all():
+        raise AudioError("not_finite", f"'{uri}' holds samples so large that their mean is not finite")
     # After resampling: a sound wholly above the new band is silent too.
     if np.abs(samples).max(initial=0) <= SILENCE_PEAK:
         raise AudioError("silent", f"'{uri}' is silent (peak at most {20 * np.log10(SILENCE_PEAK):.0f} dBFS)")
@@ -203,16 +208,17 @@ def _checked(sound: _Stream, uri: str) -> SoundInfo:
         bounds = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are read"
         raise AudioError("not_audio", f"'{uri}' claims a sampling rate of {sound.samplerate} Hz; {bounds}")
     info = SoundInfo(sound.frames / sound.samplerate, sound.frames, sound.samplerate, sound.channels)
-    return info if info.n_samples >= _UNKNOWN_LENGTH else _allowed(info, uri)
+    if info.n_samples < _UNKNOWN_LENGTH:
+        if info.duration_s > MAX_DURATION_S:
+            raise AudioError("too_long", f"'{uri}' lasts {info.duration_s:.1f} s, more than {MAX_DURATION_S:.0f} s")
+        _refuse_large(info, uri)
+    return info
 
 
-def _allowed(info: SoundInfo, uri: str) -> SoundInfo:
-    if info.duration_s > MAX_DURATION_S:
-        raise AudioError("too_long", f"'{uri}' lasts {info.duration_s:.1f} s, more than {MAX_DURATION_S:.0f} s")
+def _refuse_large(info: SoundInfo, uri: str) -> None:
     if info.n_samples * info.channels > MAX_VALUES:
         size = f"{info.n_samples} samples in each of {info.channels} channels"
         raise AudioError("decode_limit", f"'{uri}' has {size}, more than {MAX_VALUES} together")
-    return info
 
 
 def _with_length(info: SoundInfo, n_samples: int) -> SoundInfo:
@@ -220,9 +226,9 @@ def _with_length(info: SoundInfo, n_samples: int) -> SoundInfo:
 
 
 def _whole(sound: _Stream, info: SoundInfo, uri: str) -> NDArray[np.float32]:
-    """Return all samples, `[N, channels]`, as many as the header says."""
+    """Return all samples, `[N, channels]`: no fewer than the header says."""
     channels = _block(sound, info.n_samples, uri)
-    if len(channels) < info.n_samples:
+    if len(channels) < info.n_samples - (_ESTIMATE if sound.format == "MP3" else 0):
         message = f"'{uri}' ends early: {len(channels)} samples per channel instead of {info.n_samples}"
         raise AudioError("truncated", message)
     return channels
@@ -244,7 +250,9 @@ def _to_the_end(sound: _Stream, info: SoundInfo, uri: str) -> NDArray[np.float32
     while True:
         block = _block(sound, size, uri)
         n_samples += len(block)
-        _allowed(_with_length(info, n_samples), uri)
+        if n_samples > MAX_DURATION_S * info.sample_rate:
+            raise AudioError("too_long", f"'{uri}' lasts more than {MAX_DURATION_S:.0f} s")
+        _refuse_large(_with_length(info, n_samples), uri)
         blocks.append(block)
         if len(block) < size:
             break

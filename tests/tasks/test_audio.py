@@ -32,6 +32,7 @@ from tasks.audio import (
     samples_sha256,
 )
 from tasks.storage import Storage, StorageUnreachable
+from tests.tasks.sound_bytes import with_flac_length
 
 TONE_HZ = 440.0
 
@@ -271,6 +272,22 @@ class TestReading:
         assert peak_hz == pytest.approx(TONE_HZ, abs=1)
         assert rms(samples) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
         assert len(samples) / SAMPLE_RATE == pytest.approx(2, abs=0.06)
+
+    def test_an_mp3_without_a_header_for_its_length_is_whole(self, files: Storage, tmp_path: Path) -> None:
+        """Its length is estimated then, a little too long."""
+        path = tmp_path / "tone.mp3"
+        soundfile.write(path, tone(2, 44_100), 44_100, bitrate_mode="CONSTANT", compression_level=0.3)
+        data = path.read_bytes()
+        path.write_bytes(data[data.index(b"\xff\xfb", data.index(b"Info")) :])
+        assert len(read_sound(str(path), files)) / SAMPLE_RATE == pytest.approx(2, abs=0.06)
+
+    def test_a_flac_without_its_length_is_whole(self, files: Storage, tmp_path: Path) -> None:
+        """Encoders that write to a pipe leave the length open."""
+        path = tmp_path / "tone.flac"
+        write(path, tone(3))
+        path.write_bytes(with_flac_length(path.read_bytes(), 0))
+        assert probe(str(path), files) == (3.0, 3 * SAMPLE_RATE, SAMPLE_RATE, 1)
+        assert len(read_sound(str(path), files)) == 3 * SAMPLE_RATE
 
     @pytest.mark.parametrize("duration_s", [0.2, 30.0])
     def test_both_bounds_of_the_length_are_allowed(self, files: Storage, tmp_path: Path, duration_s: float) -> None:
