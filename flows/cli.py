@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -80,6 +80,10 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try all failed pairs again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be computed.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Compute at most this many pairs.")] = None,
+    shards: Annotated[str, typer.Option(help="Work on a slice: 0/2 here and 1/2 on another machine.")] = "0/1",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Accept a manifest that lacks most pairs of the results so far.")
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Synthesise every pair of MANIFEST that is not up to date into OUTPUT.
@@ -89,7 +93,7 @@ def run(
     set_defaults()
     with _refusing():
         settings = chosen_settings(preset, set_)
-        options = RunOptions(retry_failed=retry_failed, limit=limit, device=device)
+        options = RunOptions(retry_failed=retry_failed, limit=limit, shards=shards, replace=replace, device=device)
         if dry_run:
             _dry_run(manifest, output, settings, options)
         else:
@@ -128,7 +132,8 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
     summary = state.result(raise_on_failure=False)
     if not isinstance(summary, RunSummary | NothingComputed):
         _refuse(summary)
-    _show(read_results(output))
+    with suppress(FileNotFoundError):  # runs on other shards are at work still
+        _show(read_results(output))
     console.print(
         run_report(summary) if isinstance(summary, RunSummary) else f"[bold red]Failed:[/] {escape(str(summary))}",
         soft_wrap=True,

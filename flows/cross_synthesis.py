@@ -15,13 +15,17 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.progress import shown_progress
 from flows.window import work_through
 from manifests.files import absolute
+from manifests.reader import check
 from stylecore.settings import PRESETS, Settings
 from tasks.devices import shards_at_a_time
 from tasks.interruption import clear_stop
+from tasks.lease import Lease, LeaseLost, holding
 from tasks.options import RunOptions
 from tasks.planning import Plan, plan
+from tasks.preflight import refuse_links
 from tasks.report import Run, RunSummary, close_run, renew_snapshot, summary_markdown
 from tasks.shards import shard_groups, synthesise_shards
+from tasks.storage import Storage, StorageUnreachable
 
 MAX_THREADS = 64
 DEFAULT_SETTINGS = PRESETS["default"]
@@ -58,22 +62,44 @@ def cross_synthesis(
     ------
     NothingComputed
         If pairs were tried and all of them failed.
+    LeaseTaken
+        If another run works on the same output root and shards.
+    LeaseLost
+        If this run was paused for so long that another one has taken over.
     ManifestError, StorageError, DeviceError
         If the run cannot start, or the storage went away.
     """
-    run = begin_run(manifest, output, settings, options)
-    planned = plan(run.manifest, run.output, settings, options, run.run_id)
-    try:
-        _compute(run, planned)
-        summary = close_run(run, planned, "completed")
-    except (KeyboardInterrupt, TerminationSignal):
-        _publish(close_run(run, planned, "interrupted"))
-        raise
-    except Exception as error:
-        _publish(close_run(run, planned, "failed", str(error)))
-        raise
+    run, files = begin_run(manifest, output, settings, options), Storage()
+    check(run.manifest, files, settings.resolve)  # before anything is written
+    refuse_links(run.output)
+    with holding(files, run.output, run.run_id, options.slice) as lease:
+        summary = _held_run(run, lease)
     _publish(summary)
     return _ended(summary)
+
+
+def _held_run(run: Run, lease: Lease) -> RunSummary:
+    """Plan, compute and close a run; whatever ends it early, it is closed as well as it can be."""
+    planned = plan(run.manifest, run.output, run.settings, run.options, run.run_id)
+    try:
+        _compute(run, planned)
+        return close_run(run, planned, "completed", last=lease.begin_closing())
+    except (KeyboardInterrupt, TerminationSignal):
+        _close_early(run, planned, lease, "interrupted")
+        raise
+    except (StorageUnreachable, LeaseLost):
+        raise  # nothing can be written, or may be
+    except Exception as error:
+        _close_early(run, planned, lease, "failed", str(error))
+        raise
+
+
+def _close_early(run: Run, planned: Plan, lease: Lease, state: str, error: str | None = None) -> None:
+    """Close a run whose end has its own cause: that is what is told, also if closing fails too."""
+    try:
+        _publish(close_run(run, planned, state, error, last=lease.begin_closing()))
+    except Exception as problem:
+        get_run_logger().warning("the run could not be closed, the next one makes up for it: %s", problem)
 
 
 def begin_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> Run:

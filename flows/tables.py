@@ -70,13 +70,17 @@ def run_report(summary: RunSummary) -> Text:
             text.append(f", {summary.failed} FAILED", style="bold red")
         text.append(f" in {summary.seconds:.0f} s. ")
     else:
-        left = summary.counts["failed_before"] or summary.counts["beyond_limit"]
+        left = any(summary.counts[name] for name in ("failed_before", "beyond_limit", "other_shards"))
         text.append("" if left else "All pairs are up to date; ", style="green")
         text.append("nothing was computed. ", style="green")
     if summary.counts["failed_before"]:
         text.append(f"{summary.counts['failed_before']} failed before (--retry-failed tries them again). ", style="red")
     if summary.counts["beyond_limit"]:
         text.append(f"{summary.counts['beyond_limit']} left for the next run. ")
+    if summary.counts["other_shards"]:
+        text.append(
+            f"{summary.counts['other_shards']} are for runs on other shards; the last of them writes it. "
+        )
     text.append(f"Table: {summary.results}")
     return text
 

@@ -208,9 +208,10 @@ ERROR_TYPES: dict[str, str] = {
     "diverged": "the optimisation left the finite numbers",
     "storage": "reading or writing failed on the way (network, permission, full disk)",
     "out_of_memory": "the device or the machine had too little memory",
+    "device_process": "the process that computed it died, or stood still, twice; the message says how",
     "internal": "a defect of timbreflow; the message has what is needed to report it",
 }
 """Why a pair can fail, and what each name means."""
 
-PASSING_ERRORS = frozenset({"storage", "out_of_memory"})
+PASSING_ERRORS = frozenset({"storage", "out_of_memory", "device_process"})
 """Error types that may pass: the next run tries these pairs again. All others wait for `retry_failed`."""

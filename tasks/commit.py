@@ -6,23 +6,40 @@ from collections.abc import Sequence
 
 from manifests.files import Files
 from manifests.results import audio_uri, write_part
+from tasks.lease import check_lease
 from tasks.measurement import Measured
 
 
 def commit_shard(results: Sequence[Measured], root: str, run_id: str, shard: int, files: Files) -> None:
     """Write the audio of a shard, then its rows, once.
 
-    Audio lies at the address of its fingerprint. A file that is already there belongs to no row (its pair would have
-    been skipped): a run that was killed between audio and rows left it, and it is replaced whole. That holds as long as
-    one run at a time works on an output root.
-
     Raises
     ------
+    LeaseLost
+        If another run has taken over meanwhile.
     StorageError
         If a file cannot be written after retries; nothing of the shard counts as done then.
     """
+    check_lease(files, root, run_id)
     for result in results:
         if result.flac is not None:
-            with files.writing(audio_uri(root, str(result.row["fingerprint"]))) as sink:
-                sink.write(result.flac)
+            _write_audio(files, root, run_id, str(result.row["fingerprint"]), result.flac)
+    check_lease(files, root, run_id)
     write_part(files, root, run_id, shard, [result.row for result in results])
+
+
+def _write_audio(files: Files, root: str, run_id: str, fingerprint: str, flac: bytes) -> None:
+    """Write audio at the address of its fingerprint.
+
+    A file that is already there belongs to no row (its pair would have been skipped): a run that was killed between
+    audio and rows left it. It is replaced only if it still is what it was when the lease was looked at: a run that was
+    paused here, and taken over, must not harm what the other has committed.
+    """
+    uri = audio_uri(root, fingerprint)
+    try:
+        files.create(uri, flac)
+    except FileExistsError:
+        found = files.load(uri)
+        if found is None or found[0] != flac:
+            check_lease(files, root, run_id)
+            files.swap(uri, flac, found and found[1])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from manifests.shards import ShardSlice
 
 
 class DeviceError(Exception):
@@ -21,6 +23,8 @@ class RunOptions(BaseModel):
     )
     retry_failed: bool = Field(False, description="try pairs again that failed for a lasting reason")
     limit: int | None = Field(None, ge=1, description="compute at most this many pairs in this run")
+    shards: str = Field("0/1", description="slice of the shards to work on: 0/2 and 1/2 on two machines at a time")
+    replace: bool = Field(False, description="accept a manifest that lacks most pairs of the results so far")
     batch_size: int = Field(4, ge=1, le=1024, description="pairs in one tensor")
     threads: int = Field(1, ge=1, le=256, description="processor threads per shard")
     workers: int | None = Field(
@@ -30,7 +34,18 @@ class RunOptions(BaseModel):
         None, ge=1, le=3600, description="seconds of audio per shard; by default a sixteenth of the manifest, 8 to 60"
     )
     snapshot_every_s: float = Field(180, ge=1, description="how often results.parquet is renewed during a run")
+    stall_s: float = Field(300, ge=1, description="seconds without a step after which a device's process is killed")
     target_cache_mib: int = Field(512, ge=0, description="limit of the cache of encoded sounds")
+
+    @field_validator("shards")
+    @classmethod
+    def _is_a_slice(cls, text: str) -> str:
+        return str(ShardSlice.parse(text))
+
+    @property
+    def slice(self) -> ShardSlice:
+        """The slice of the shards that this run works on."""
+        return ShardSlice.parse(self.shards)
 
     @property
     def cpu_workers(self) -> int:

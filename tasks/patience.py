@@ -106,7 +106,8 @@ def _say(patience: float, state: RetryCallState) -> None:
 
 def _give_up(state: RetryCallState) -> None:
     raise StorageUnreachable(
-        f"the storage has not answered for {state.seconds_since_start or 0.0:.0f} s ({_fault(state)})"
+        f"the storage has not answered for {state.seconds_since_start or 0.0:.0f} s ({_fault(state)}). "
+        "Run the same command again once it does; what is committed stays"
     ) from (state.outcome.exception() if state.outcome else None)
 
 

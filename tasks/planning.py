@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from manifests.files import absolute, join
 from manifests.fingerprint import fingerprint, seed_for
 from manifests.reader import read_manifest, user_columns
+from manifests.replacement import refuse_another_manifest
 from manifests.results import read_history
 from manifests.schema import PASSING_ERRORS, ROW_SETTINGS
 from manifests.shards import cut_shards
@@ -23,6 +24,7 @@ from stylecore.network import weights_digest
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.devices import choose_device, encoder_on, shards_at_a_time
 from tasks.options import RunOptions
+from tasks.preflight import refuse_small_disk
 from tasks.sounds import Sound, identify, read_memo, write_memo
 from tasks.storage import Storage
 from tasks.synthesis import seconds_per_audio_second
@@ -42,6 +44,7 @@ class PlanCounts:
     failed_before: int = 0
     same_as_another: int = 0
     beyond_limit: int = 0
+    other_shards: int = 0
 
     @property
     def pending(self) -> int:
@@ -100,9 +103,11 @@ def make_plan(
     Raises
     ------
     ManifestError
-        If the manifest itself is wrong; nothing has been computed then.
+        If the manifest itself is wrong, or lacks most pairs of the results so far; nothing has been computed then.
     """
     pairs = pa.Table.from_batches(list(read_manifest(manifest, files, settings.resolve)))
+    if not options.replace:
+        refuse_another_manifest(files, output, pairs["pair_id"].to_pylist())
     uris = pc.unique(pa.chunked_array([*pairs["content"].chunks, *pairs["style"].chunks])).to_pylist()
     sounds = identify(uris, read_memo(output, files), files)
     durations = [sounds[uri].duration_s for uri in pairs["content"].to_pylist()]
@@ -157,17 +162,24 @@ def actions(planned: pa.Table, history: pa.Table, options: RunOptions) -> list[s
     rows = history.select(["fingerprint", "status", "error_type"]).to_pylist()
     latest = {row["fingerprint"]: row for row in rows}
     known_ids = set(history["pair_id"].to_pylist())
+    ours = options.slice.shards((pc.max(planned["shard"]).as_py() or 0) + 1)
     taken: set[str] = set()
+    own = 0
     result = []
-    for print_, pair_id in zip(planned["fingerprint"].to_pylist(), planned["pair_id"].to_pylist(), strict=True):
+    columns = (planned[name].to_pylist() for name in ("fingerprint", "pair_id", "shard"))
+    for print_, pair_id, shard in zip(*columns, strict=True):
         action = _action(latest.get(print_), pair_id in known_ids, options)
         if action in COMPUTED:
             if print_ in taken:
                 action = "same_as_another"
-            elif options.limit is not None and len(taken) >= options.limit:
+            elif shard not in ours:
+                taken.add(print_)
+                action = "other_shards"
+            elif options.limit is not None and own >= options.limit:
                 action = "beyond_limit"
             else:
                 taken.add(print_)
+                own += 1
         result.append(action)
     return result
 
@@ -214,6 +226,7 @@ def plan_run(manifest: str, output: str, settings: Settings, options: RunOptions
     """Plan a run and write the plan beside the results, where its shards read it."""
     files = Storage()
     planned, plan, sounds = make_plan(manifest, output, settings, options, files)
+    refuse_small_disk(output, plan.pending_audio_s * settings.sample_rate, len(plan.shards))
     uri = plan_uri(output, run_id)
     with files.writing(uri) as sink:
         pq.write_table(planned, sink, row_group_size=4096)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,8 +15,8 @@ import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from manifests.files import absolute
-from manifests.results import latest_uri, record_uri, write_snapshot
+from manifests.files import absolute, parent
+from manifests.results import latest_uri, part_uri, record_uri, write_snapshot
 from manifests.schema import FAILED, SUCCEEDED
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.options import RunOptions
@@ -71,8 +72,8 @@ def write_run_snapshot(run: Run, plan: Plan) -> pa.Table:
     return write_snapshot(files, run.output, run.run_id, planned, user)
 
 
-def close_run(run: Run, plan: Plan, state: str, error: str | None = None) -> RunSummary:
-    """Write the last snapshot and the run record, and return the summary.
+def close_run(run: Run, plan: Plan, state: str, error: str | None = None, last: bool = True) -> RunSummary:
+    """Write the snapshot and the run record, and return the summary.
 
     What was computed is counted in the results themselves: they know of every shard that committed itself, whatever
     became of the task that did it.
@@ -85,11 +86,13 @@ def close_run(run: Run, plan: Plan, state: str, error: str | None = None) -> Run
         `completed`, `interrupted` or `failed`.
     error : str, optional
         Why the run failed.
+    last : bool
+        Whether no other slice is at work: the last one writes the snapshot.
     """
-    snapshot = write_run_snapshot(run, plan)
-    rows = snapshot.select(["fingerprint", "status", "error_type", "run_id"]).to_pylist()
-    own = {row["fingerprint"]: row for row in rows if row["run_id"] == run.run_id}
-    statuses = Counter(row["status"] for row in own.values())
+    if last:
+        write_run_snapshot(run, plan)
+    own = _committed_rows(run)
+    statuses = Counter(row["status"] for row in own)
     finished_at = datetime.now(UTC)
     summary = RunSummary(
         run_id=run.run_id,
@@ -97,12 +100,21 @@ def close_run(run: Run, plan: Plan, state: str, error: str | None = None) -> Run
         computed=statuses[SUCCEEDED],
         failed=statuses[FAILED],
         counts=asdict(plan.counts),
-        failures=dict(Counter(row["error_type"] for row in own.values() if row["status"] == FAILED)),
+        failures=dict(Counter(row["error_type"] for row in own if row["status"] == FAILED)),
         seconds=(finished_at - run.started_at).total_seconds(),
         results=latest_uri(run.output),
     )
     _write_record(run, summary, finished_at, error)
     return summary
+
+
+def _committed_rows(run: Run) -> list[dict[str, str]]:
+    files, columns = Storage(), ["status", "error_type"]
+    rows = []
+    for uri in files.find(parent(part_uri(run.output, run.run_id, 0))):
+        with files.open(uri) as source:
+            rows += pq.read_table(source, columns=columns, use_threads=False).to_pylist()
+    return rows
 
 
 def _write_record(run: Run, summary: RunSummary, finished_at: datetime, error: str | None) -> None:
@@ -154,7 +166,13 @@ def summary_markdown(summary: RunSummary) -> str:
     if summary.failures:
         lines += ["", "| failed because | pairs |", "| --- | ---: |"]
         lines += [f"| {kind} | {count} |" for kind, count in sorted(summary.failures.items())]
-    return "\n".join([*lines, "", f"Results: `{summary.results}`"])
+    return "\n".join([*lines, "", f"Results: {_verbatim(summary.results)}"])
+
+
+def _verbatim(text: str) -> str:
+    """Return text as a code span, in which Markdown shows tags as they are; a name may hold both tags and backticks."""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{fence} {' '.join(text.split())} {fence}"
 
 
 renew_snapshot = task(name="renew snapshot", cache_policy=NO_CACHE)(write_run_snapshot)

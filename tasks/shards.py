@@ -1,4 +1,4 @@
-"""Compute shards: synthesise, measure and commit one after the other; each shard commits itself."""
+"""Compute shards: read, compute and commit one after the other; each shard commits itself."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -18,14 +18,18 @@ from stylecore.errors import Interrupted
 from stylecore.network import weights_digest
 from tasks.cache import ByteLimitedCache
 from tasks.commit import commit_shard
-from tasks.devices import choose_device, encoder_on
-from tasks.interruption import raise_if_stopping
-from tasks.measurement import RowContext, measure
+from tasks.computing import Batch, Compute, DeviceProcesses
+from tasks.devices import choose_device, encoder_on, shards_at_a_time
+from tasks.measurement import Measured, RowContext
 from tasks.options import RunOptions
 from tasks.planning import pending_rows
 from tasks.progress import PROGRESS
+from tasks.reading import read_pair
 from tasks.storage import Storage
-from tasks.synthesis import PlannedPair, synthesise_batch
+from tasks.synthesis import PlannedPair
+
+SOUNDS_CACHE_BYTES = 128 << 20
+"""Limit of the decoded sounds that are kept: a minute of audio is 4 MB."""
 
 MAX_GROUPS = 400
 """A flow stays well under the thousand tasks that Prefect records reliably."""
@@ -51,8 +55,15 @@ def shard_groups(shards: Sequence[int]) -> list[tuple[int, ...]]:
     return [tuple(shards[start : start + size]) for start in range(0, len(shards), size)]
 
 
-def compute_shards(plan_uri: str, shards: Sequence[int], root: str, run_id: str, options: RunOptions) -> Committed:
-    """Compute a group of shards in this thread.
+def compute_shards(
+    plan_uri: str,
+    shards: Sequence[int],
+    root: str,
+    run_id: str,
+    options: RunOptions,
+    compute: Compute | None = None,
+) -> Committed:
+    """Compute a group of shards, from this thread.
 
     Parameters
     ----------
@@ -64,53 +75,51 @@ def compute_shards(plan_uri: str, shards: Sequence[int], root: str, run_id: str,
         Output root and run.
     options : RunOptions
         Device, threads and limits.
+    compute : callable, optional
+        Computes a batch; by default in a device process.
 
     Returns
     -------
     Committed
         What is in the results now. A request to stop drops the shard in flight and says so here.
     """
-    torch.set_num_threads(options.threads)  # per thread: equal batches then give identical samples
-    files, cache = Storage(), _cache(options.target_cache_mib << 20)
-    device = choose_device(options.device)
-    digest = weights_digest(encoder_on(device))
+    files, compute = Storage(), compute or DeviceProcesses(options.stall_s)
+    device, digest = choose_device(options.device), weights_digest(encoder_on("cpu"))
+    cache_bytes = (options.target_cache_mib << 20) // shards_at_a_time(options)
     succeeded = failed = done = 0
     for shard in shards:
         context = RowContext(root, run_id, shard, device, digest)
         try:
-            statuses = _compute_shard(read_shard(plan_uri, shard, files), context, cache, files)
+            results: list[Measured] = []
+            for pairs in read_shard(plan_uri, shard, files):
+                outcomes = [read_pair(pair, files, _sounds()) for pair in pairs]
+                results += _counted(compute(Batch(outcomes, context, options.threads, cache_bytes)))
+            commit_shard(results, root, run_id, shard, files)
         except Interrupted:
             return Committed(succeeded, failed, done, interrupted=True)
-        succeeded += statuses.count("succeeded")
-        failed += statuses.count("failed")
+        succeeded += sum(result.flac is not None for result in results)
+        failed += sum(result.flac is None for result in results)
         done += 1
     return Committed(succeeded, failed, done)
 
 
-def read_shard(plan_uri: str, shard: int, files: Files) -> list[PlannedPair]:
-    """Return the pairs of a shard that mean work, in the order of their batches."""
+def read_shard(plan_uri: str, shard: int, files: Files) -> list[list[PlannedPair]]:
+    """Return the pairs of a shard that mean work, batch by batch."""
     with files.open(plan_uri) as source:
         rows = pq.read_table(source, filters=pc.field("shard") == shard)
-    return pending_rows(rows).to_pylist()
+    return [list(batch) for _, batch in groupby(pending_rows(rows).to_pylist(), key=itemgetter("batch"))]
 
 
-def _compute_shard(
-    planned: Sequence[PlannedPair], context: RowContext, cache: ByteLimitedCache, files: Storage
-) -> list[str]:
-    results = []
-    for _, batch in groupby(planned, key=lambda pair: pair["batch"]):
-        for outcome in synthesise_batch(list(batch), context.device, cache, files):
-            raise_if_stopping()
-            results.append(measure(outcome, context, cache))
-            PROGRESS.count_pair(str(results[-1].row["status"]))
-    commit_shard(results, context.root, context.run_id, context.shard, files)
-    return [str(result.row["status"]) for result in results]
+def _counted(results: list[Measured]) -> list[Measured]:
+    for result in results:
+        PROGRESS.count_pair(str(result.row["status"]))
+    return results
 
 
 @lru_cache(maxsize=1)
-def _cache(limit_bytes: int) -> ByteLimitedCache:
-    """Return the one cache of this process."""
-    return ByteLimitedCache(limit_bytes)
+def _sounds() -> ByteLimitedCache:
+    """Return the one cache of decoded sounds in this process."""
+    return ByteLimitedCache(SOUNDS_CACHE_BYTES)
 
 
 synthesise_shards = task(name="synthesise shards", cache_policy=NO_CACHE)(compute_shards)

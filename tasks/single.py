@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import torch
+
 from manifests.files import absolute, parent
 from manifests.fingerprint import fingerprint
 from stylecore.network import weights_digest
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.cache import ByteLimitedCache
+from tasks.computing import Batch, compute_here
 from tasks.devices import choose_device, encoder_on
-from tasks.measurement import RowContext, measure
+from tasks.measurement import RowContext
+from tasks.reading import read_pair
 from tasks.sounds import identify
 from tasks.storage import Storage, StorageError
-from tasks.synthesis import synthesise_batch
 
 
 def synthesise_single(content: str, style: str, out: str, settings: Settings, device: str) -> dict[str, object]:
@@ -53,9 +56,9 @@ def synthesise_single(content: str, style: str, out: str, settings: Settings, de
         "settings": text,
         "fingerprint": fingerprint(chosen[0].identity, chosen[1].identity, text, digest, CORE_VERSION),
     }
-    cache = ByteLimitedCache(0)
-    (outcome,) = synthesise_batch([planned], device, cache, files)
-    measured = measure(outcome, RowContext(parent(target), "single", 0, device, digest), cache)
+    outcome = read_pair(planned, files, ByteLimitedCache(0))
+    context = RowContext(parent(target), "single", 0, device, digest)
+    (measured,) = compute_here(Batch([outcome], context, torch.get_num_threads(), 0))
     if measured.flac is not None:
         with files.writing(target) as sink:
             sink.write(measured.flac)

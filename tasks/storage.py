@@ -152,5 +152,5 @@ def _naming(action: str, uri: str) -> Iterator[None]:
             raise
         raise type(error)(f"cannot {action} '{uri}': {error}") from error
     except (OSError, BotoCoreError, ClientError) as error:
-        mend = ". Free some space" if getattr(error, "errno", None) in NO_SPACE else ""
+        mend = ". Free some space, and run the same command again" if getattr(error, "errno", None) in NO_SPACE else ""
         raise StorageError(f"cannot {action} '{uri}': {type(error).__name__}: {error}{mend}") from error

@@ -1,11 +1,12 @@
-"""Synthesise the pairs of a shard: read, encode, optimise, find the phase. One bad pair never stops its companions."""
+"""Synthesise pairs on a device: encode, optimise, find the phase. One bad pair never stops its companions."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,12 +16,8 @@ from stylecore.errors import Interrupted
 from stylecore.losses import encode_content, encode_style
 from stylecore.settings import Settings
 from stylecore.synthesis import OWN_SETTINGS, Pair, Synthesis, sound_picture, synthesise
-from tasks.audio import AudioError, read_sound
 from tasks.cache import ByteLimitedCache
 from tasks.devices import encoder_on
-from tasks.interruption import raise_if_stopping
-from tasks.progress import PROGRESS
-from tasks.storage import Storage, StorageError
 
 PlannedPair = Mapping[str, object]
 """One row of a plan."""
@@ -28,10 +25,9 @@ PlannedPair = Mapping[str, object]
 
 @dataclass
 class Outcome:
-    """What became of one planned pair: a synthesis and the sounds it came from, or the reason why there is none."""
+    """What has become of one planned pair so far: its sounds, its synthesis, or the reason why there is none."""
 
     planned: PlannedPair
-    settings: Settings
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     content: NDArray[np.float32] | None = None
     style: NDArray[np.float32] | None = None
@@ -41,6 +37,11 @@ class Outcome:
     error_message: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @cached_property
+    def settings(self) -> Settings:
+        """The pair's own settings."""
+        return Settings.model_validate_json(str(self.planned["settings"]))
+
     def fail(self, error_type: str, message: str) -> None:
         """Record why there is no result; the first reason stays."""
         if self.error_type is None:
@@ -48,48 +49,41 @@ class Outcome:
 
 
 def synthesise_batch(
-    planned: Sequence[PlannedPair], device: str, cache: ByteLimitedCache, files: Storage
-) -> list[Outcome]:
-    """Synthesise one batch of planned pairs on a device.
+    outcomes: Sequence[Outcome], device: str, cache: ByteLimitedCache, on_step: Callable[[], None]
+) -> None:
+    """Synthesise one batch on a device: each outcome gets its synthesis, or the reason why it has none.
 
     Parameters
     ----------
-    planned : sequence
-        Rows of a plan that share a batch.
+    outcomes : sequence of Outcome
+        Pairs that share a batch, with their sounds; those that have failed already are left alone.
     device : str
         As torch names it.
     cache : ByteLimitedCache
         Of encoded sounds.
-    files : Storage
-        Local and S3 storage.
-
-    Returns
-    -------
-    list of Outcome
-        One per pair, in order; failures are outcomes too.
+    on_step : callable
+        Called before each evaluation and each iteration of the phase; raises `Interrupted` to stop.
 
     Raises
     ------
     Interrupted
-        If the run was asked to stop.
+        From `on_step`.
     """
-    outcomes = [Outcome(pair, Settings.model_validate_json(str(pair["settings"]))) for pair in planned]
-    ready = [(outcome, pair) for outcome in outcomes if (pair := _prepared(outcome, device, cache, files)) is not None]
-    _synthesise_or_split(ready, device)
-    return outcomes
+    on_step()
+    waiting = [outcome for outcome in outcomes if outcome.error_type is None]
+    ready = [(outcome, pair) for outcome in waiting if (pair := _encoded(outcome, device, cache)) is not None]
+    _synthesise_or_split(ready, device, on_step)
 
 
-def _prepared(outcome: Outcome, device: str, cache: ByteLimitedCache, files: Storage) -> Pair | None:
-    """Read and encode one pair's sounds; None, with the reason in the outcome, if that fails."""
+def _encoded(outcome: Outcome, device: str, cache: ByteLimitedCache) -> Pair | None:
+    """Encode one pair's sounds; None, with the reason in the outcome, if that fails."""
     began = time.perf_counter()
-    planned, settings = outcome.planned, outcome.settings
+    planned, settings, content, style = outcome.planned, outcome.settings, outcome.content, outcome.style
+    assert content is not None
+    assert style is not None
     try:
-        outcome.content = read_sound(str(planned["content"]), files, settings.sample_rate)
-        outcome.style = read_sound(str(planned["style"]), files, settings.sample_rate)
-        _check_planned(planned, files)
         encoder = encoder_on(device)
         look = (device, settings.model_copy(update=dict.fromkeys(OWN_SETTINGS, 0)))
-        content, style = outcome.content, outcome.style
         return Pair(
             content=cache.get(
                 ("content", planned["content_identity"], look),
@@ -102,40 +96,23 @@ def _prepared(outcome: Outcome, device: str, cache: ByteLimitedCache, files: Sto
             n_samples=len(content),
             settings=settings,
         )
-    except AudioError as error:
-        outcome.fail(error.error_type, str(error))
-    except (StorageError, OSError) as error:
-        outcome.fail("storage", str(error))
     except Exception as error:  # whatever one pair does, its companions go on
         outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
     finally:
-        outcome.seconds["read"] = time.perf_counter() - began
+        outcome.seconds["read"] = outcome.seconds.get("read", 0.0) + time.perf_counter() - began
     return None
-
-
-def _check_planned(planned: PlannedPair, files: Storage) -> None:
-    """Refuse sounds that are not those the run was planned with: fingerprint and cache know nothing of their bytes.
-
-    As a passing failure; the next run identifies them. Looked at after reading, so that what was read is what counts.
-    """
-    for side in ("content", "style"):
-        uri, identity = str(planned[side]), planned[f"{side}_identity"]
-        if identity is None:
-            raise StorageError(f"'{uri}' could not be read when the run was planned: run again")
-        if files.identity(uri, {}) != identity:
-            raise StorageError(f"'{uri}' has changed since the run was planned: run again")
 
 
 def _picture(samples: NDArray[np.float32], settings: Settings, device: str) -> torch.Tensor:
     return sound_picture(torch.from_numpy(samples).to(device), settings.sample_rate)
 
 
-def _synthesise_or_split(ready: Sequence[tuple[Outcome, Pair]], device: str) -> None:
+def _synthesise_or_split(ready: Sequence[tuple[Outcome, Pair]], device: str, on_step: Callable[[], None]) -> None:
     """Synthesise a batch; if that raises, each half on its own, down to the pair that is the cause."""
     if not ready:
         return
     try:
-        results = synthesise([pair for _, pair in ready], encoder_on(device), _on_step)
+        results = synthesise([pair for _, pair in ready], encoder_on(device), on_step)
     except Interrupted:
         raise
     except Exception as error:
@@ -148,8 +125,8 @@ def _synthesise_or_split(ready: Sequence[tuple[Outcome, Pair]], device: str) -> 
         ready[0][0].fail(*reason)
         return
     middle = len(ready) // 2
-    _synthesise_or_split(ready[:middle], device)
-    _synthesise_or_split(ready[middle:], device)
+    _synthesise_or_split(ready[:middle], device, on_step)
+    _synthesise_or_split(ready[middle:], device, on_step)
 
 
 def _take_results(ready: Sequence[tuple[Outcome, Pair]], results: Sequence[Synthesis]) -> None:
@@ -159,11 +136,6 @@ def _take_results(ready: Sequence[tuple[Outcome, Pair]], results: Sequence[Synth
         outcome.seconds["phase"] = result.seconds_phase
         if result.diverged:
             outcome.fail("diverged", f"the optimisation of {outcome.planned['pair_id']} left the finite numbers")
-
-
-def _on_step() -> None:
-    raise_if_stopping()
-    PROGRESS.count_step()
 
 
 def error_type_of(error: Exception) -> str:

@@ -21,6 +21,7 @@ from stylecore.network import Encoder, load_encoder, random_encoder
 from stylecore.settings import Settings
 from stylecore.synthesis import Pair, sound_picture, synthesise
 from tasks.audio import read_sound
+from tasks.lease import holding
 from tasks.options import RunOptions
 from tasks.planning import plan_run
 from tasks.report import Run, close_run
@@ -35,8 +36,8 @@ def computed(root: str, options: RunOptions) -> pd.DataFrame:
     """Return the results of the demo manifest, computed into a new output root by the tasks' own functions."""
     settings = Settings()
     run = Run("demo", MANIFEST, root, settings, options, datetime.now(UTC))
-    plan = plan_run(MANIFEST, root, settings, options, run.run_id)
-    with ThreadPoolExecutor(CORES) as pool:
+    with holding(Storage(), root, run.run_id), ThreadPoolExecutor(CORES) as pool:
+        plan = plan_run(MANIFEST, root, settings, options, run.run_id)
         jobs = [pool.submit(compute_shards, plan.uri, [shard], root, run.run_id, options) for shard in plan.shards]
         for job in jobs:
             job.result()

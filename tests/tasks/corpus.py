@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from manifests.files import absolute, join
 from stylecore.settings import Settings
+from tasks.computing import compute_here
+from tasks.lease import holding, lease_uri
 from tasks.options import RunOptions
 from tasks.planning import Plan, plan_run
 from tasks.report import Run, RunSummary, close_run
@@ -69,16 +71,28 @@ def write_manifest(uri: str | Path, rows: Sequence[Row]) -> str:
 
 
 def begin(manifest: str, output: str | Path, settings: Settings = QUICK, options: RunOptions = CPU) -> tuple[Run, Plan]:
-    """Plan a run with a new run id."""
+    """Plan a run with a new run id; it holds the lease, as if every earlier run had ended or been killed."""
     run_id = f"run-{next(_run_numbers):04d}"
+    take_lease(output, run_id)
     run = Run(run_id, absolute(manifest), absolute(str(output)), settings, options, datetime.now(UTC))
     return run, plan_run(run.manifest, run.output, settings, options, run_id)
 
 
+def take_lease(output: str | Path, owner: str) -> None:
+    """Make a run the only holder of an output root, and leave it so."""
+    files, root = Storage(), absolute(str(output))
+    if files.exists(lease_uri(root)):
+        files.delete(lease_uri(root))
+    with holding(files, root, owner):
+        entry = files.read(lease_uri(root))
+    with files.writing(lease_uri(root)) as sink:
+        sink.write(entry)
+
+
 def compute(run: Run, plan: Plan) -> list[Committed]:
-    """Compute the shards of a plan as the flow does, one group after the other."""
+    """Compute the shards of a plan as the flow does, one group after the other, but in this process."""
     return [
-        compute_shards(plan.uri, group, run.output, run.run_id, run.options)
+        compute_shards(plan.uri, group, run.output, run.run_id, run.options, compute_here)
         for group in (shard_groups(plan.shards) if plan.shards else [])
     ]
 

@@ -194,6 +194,28 @@ class TestActions:
 
 
 class TestIdentity:
+    def test_slices_share_out_the_shards_and_count_the_rest_as_others(self, root: str, folder: Path) -> None:
+        pair = {"content": "sounds/drums.wav", "style": "sounds/fork.wav"}
+        rows = [{"pair_id": str(seed), **pair, "seed": seed} for seed in range(5)]
+        manifest = write_manifest(folder / "five.parquet", [*rows, {"pair_id": "twin", **pair, "seed": 0}])
+        one_each = CPU.model_copy(update={"batch_size": 1, "shard_audio_s": 1.0})
+        whole = make_plan(manifest, root, QUICK, one_each, Storage())[1]
+        plans = [
+            make_plan(manifest, root, QUICK, one_each.model_copy(update={"shards": name}), Storage())[1]
+            for name in ("0/3", "1/3", "2/3")
+        ]
+        assert [shard for plan in plans for shard in plan.shards] == list(whole.shards)
+        assert all(plan.shards for plan in plans)
+        for plan in plans:
+            assert plan.counts.other_shards == 5 - plan.counts.new
+            assert plan.counts.same_as_another == 1
+
+    def test_a_limit_is_that_of_the_slice(self, manifest: str, root: str) -> None:
+        options = CPU.model_copy(update={"batch_size": 1, "shard_audio_s": 1.0, "shards": "1/2", "limit": 1})
+        counts = make_plan(manifest, root, QUICK, options, Storage())[1].counts
+        assert counts.new == 1
+        assert counts.other_shards > 0
+
     def test_a_manifest_copied_elsewhere_keeps_ids_seeds_and_fingerprints(
         self, manifest: str, root: str, folder: Path, tmp_path: Path
     ) -> None:

@@ -49,7 +49,7 @@ class TestSnapshot:
     def test_an_earlier_snapshot_stays_as_it_was(self, corpus: Corpus) -> None:
         old = Path(snapshot_uri(str(corpus.root), corpus.first.summary.run_id))
         before = old.read_bytes()
-        write_manifest(corpus.manifest, PAIRS[:1])
+        write_manifest(corpus.manifest, PAIRS[:3])
         run_all(corpus.manifest, corpus.root)
         assert old.read_bytes() == before
 
@@ -134,6 +134,11 @@ class TestSummary:
         for table in tables:
             assert set(table[1]) <= set("|-: ")
             assert {line.count("|") for line in table} == {3}
+
+    def test_a_folder_named_like_a_tag_is_shown_as_it_is_called(self) -> None:
+        """Text between backticks is shown as it is, unless as many backticks end it before."""
+        name = "/out/`<img src=x onerror=alert(1)>`/results.parquet"
+        assert summary_markdown(replace(self.SUMMARY, results=name)).endswith(f"`` {name} ``")
 
     def test_without_failures_there_is_no_table_of_them(self) -> None:
         text = summary_markdown(replace(self.SUMMARY, failed=0, failures={}))

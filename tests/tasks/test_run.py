@@ -20,9 +20,10 @@ import soundfile
 
 from manifests.files import join
 from manifests.results import audio_uri
-from manifests.schema import ERROR_TYPES, RESULT_COLUMNS
-from tasks import report, shards, synthesis
+from manifests.schema import ERROR_TYPES, RESULT_COLUMNS, ManifestError
+from tasks import computing, report, shards, synthesis
 from tasks.audio import decode_flac, samples_sha256
+from tasks.computing import compute_here
 from tasks.interruption import request_stop
 from tasks.options import RunOptions
 from tasks.report import close_run
@@ -126,7 +127,7 @@ class TestFirstRun:
             assert row["shard"] in finished.first.plan.shards
 
     def test_equal_runs_give_equal_samples(self, finished: Corpus, in_shards: Finished, tmp_path: Path) -> None:
-        """Other folders, and shards at the same time in two threads: not one sample differs."""
+        """Other folders, and shards at the same time in two device processes: not one sample differs."""
         manifest, root = write_corpus(tmp_path), tmp_path / "out"
         run, plan = begin(manifest, root, options=IN_SHARDS)
         assert len(plan.shards) > 1
@@ -161,7 +162,7 @@ class TestFirstRun:
                 return real(*arguments)
 
             monkeypatch.setattr(synthesis, f"encode_{side}", counted)
-        shards._cache.cache_clear()
+        computing._cache.cache_clear()
         run_all(finished.manifest, tmp_path / "out")
         assert calls == {"content": 3, "style": 2}
 
@@ -197,10 +198,18 @@ class TestSecondRun:
 
     def test_removed_rows_leave_the_table_and_come_back_without_work(self, corpus: Corpus, batches: list[int]) -> None:
         write_manifest(corpus.manifest, PAIRS[3:])
-        assert run_all(corpus.manifest, corpus.root).table["pair_id"].tolist() == ["harp-violin", "singing-fork"]
+        kept = run_all(corpus.manifest, corpus.root, options=CPU.model_copy(update={"replace": True})).table
+        assert kept["pair_id"].tolist() == ["harp-violin", "singing-fork"]
         write_manifest(corpus.manifest, PAIRS)
         assert len(run_all(corpus.manifest, corpus.root).table) == 5
         assert batches == []
+
+    def test_a_manifest_without_most_of_the_pairs_is_refused(self, corpus: Corpus) -> None:
+        before = (corpus.root / "results.parquet").read_bytes()
+        write_manifest(corpus.manifest, PAIRS[3:])
+        with pytest.raises(ManifestError, match=r"3 of its 5 pairs .*--replace"):
+            run_all(corpus.manifest, corpus.root)
+        assert (corpus.root / "results.parquet").read_bytes() == before
 
     def test_user_columns_are_those_of_the_manifest_now(self, corpus: Corpus, batches: list[int]) -> None:
         rows = [{**pair, "mood": f"{pair['mood']}!", "take": take} for take, pair in enumerate(PAIRS)][::-1]
@@ -269,7 +278,7 @@ class TestInterrupted:
         monkeypatch.setattr(shards, "commit_shard", commit_and_stop)
         run, plan = begin(finished.manifest, tmp_path, options=IN_SHARDS)
         assert len(plan.shards) > 2
-        committed = [compute_shards(plan.uri, plan.shards, run.output, run.run_id, IN_SHARDS)]
+        committed = [compute_shards(plan.uri, plan.shards, run.output, run.run_id, IN_SHARDS, compute_here)]
         assert committed[0].interrupted
         assert committed[0].shards == 1
         summary = close_run(run, plan, "interrupted")
@@ -281,7 +290,7 @@ class TestInterrupted:
         self, finished: Corpus, in_shards: Finished, tmp_path: Path, batches: list[int]
     ) -> None:
         run, plan = begin(finished.manifest, tmp_path, options=IN_SHARDS)
-        first = compute_shards(plan.uri, plan.shards[:1], run.output, run.run_id, IN_SHARDS)
+        first = compute_shards(plan.uri, plan.shards[:1], run.output, run.run_id, IN_SHARDS, compute_here)
         assert 0 < first.succeeded < 5
         second = run_all(finished.manifest, tmp_path, options=IN_SHARDS)  # the first run was never closed
         assert second.summary.counts["up_to_date"] == first.succeeded
@@ -543,7 +552,7 @@ def test_a_run_on_s3_gives_what_a_local_one_does(s3: str, finished: Corpus) -> N
 def test_a_sound_that_changes_after_planning_waits_for_the_next_run(finished: Corpus, tmp_path: Path) -> None:
     """Its audio would be filed under the old sound's fingerprint, and be found there for good."""
     style = str(finished.folder / "sounds" / "fork.wav")
-    write_cut(tmp_path / "sound.wav", "harp_phrase")
+    write_cut(tmp_path / "sound.wav", "harp_phrase", 0.37)  # no other test's: this process has not met its bytes
     manifest = write_manifest(tmp_path / "pairs.parquet", [{"pair_id": "a", "content": "sound.wav", "style": style}])
     run, plan = begin(manifest, tmp_path / "out")
     write_cut(tmp_path / "sound.wav", "cello_phrase")

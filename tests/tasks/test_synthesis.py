@@ -16,9 +16,11 @@ from stylecore.settings import Settings
 from stylecore.synthesis import Pair
 from tasks import synthesis
 from tasks.cache import ByteLimitedCache
+from tasks.computing import _count_step
 from tasks.interruption import request_stop
 from tasks.planning import make_plan
 from tasks.progress import PROGRESS
+from tasks.reading import read_pair
 from tasks.storage import Storage
 from tasks.synthesis import Outcome, PlannedPair, seconds_per_audio_second, synthesise_batch
 from tests.tasks.conftest import Corpus
@@ -48,7 +50,9 @@ def planned(manifest: str, tmp_path_factory: pytest.TempPathFactory) -> list[Pla
 
 
 def synthesised(planned: Sequence[PlannedPair]) -> list[Outcome]:
-    return synthesise_batch(planned, "cpu", ByteLimitedCache(1 << 28), Storage())
+    outcomes = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in planned]
+    synthesise_batch(outcomes, "cpu", ByteLimitedCache(1 << 28), _count_step)
+    return outcomes
 
 
 @pytest.fixture

@@ -1,0 +1,74 @@
+"""Read the sounds of a planned pair, and make sure that they are those it was planned with."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.audio import AudioError, read_identified
+from tasks.cache import ByteLimitedCache
+from tasks.storage import Storage, StorageError, StorageUnreachable
+from tasks.synthesis import Outcome, PlannedPair, error_type_of
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """A decoded sound with its size, for the cache."""
+
+    value: NDArray[np.float32]
+
+    @property
+    def n_bytes(self) -> int:
+        return self.value.nbytes
+
+
+def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) -> Outcome:
+    """Return a pair with its sounds, or with the reason why it has none.
+
+    Parameters
+    ----------
+    planned : mapping
+        One row of a plan.
+    files : Storage
+        Local and S3 storage.
+    sounds : ByteLimitedCache
+        Of decoded sounds by identity: in a corpus most sounds are in many pairs.
+
+    Raises
+    ------
+    StorageUnreachable
+        If the storage stays away: that is no fault of this pair.
+    """
+    began = time.perf_counter()
+    outcome = Outcome(planned)
+    try:
+        outcome.content = _read("content", outcome, files, sounds)
+        outcome.style = _read("style", outcome, files, sounds)
+    except AudioError as error:
+        outcome.fail(error.error_type, str(error))
+    except StorageUnreachable:
+        raise
+    except OSError as error:
+        outcome.fail("storage", str(error))
+    except Exception as error:  # whatever one pair does, its companions go on
+        outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
+    outcome.seconds["read"] = time.perf_counter() - began
+    return outcome
+
+
+def _read(side: str, outcome: Outcome, files: Storage, sounds: ByteLimitedCache) -> NDArray[np.float32]:
+    """Return a sound; refuse, as a passing failure, bytes that fingerprint and cache know nothing of."""
+    uri, planned, rate = str(outcome.planned[side]), outcome.planned[f"{side}_identity"], outcome.settings.sample_rate
+
+    def read() -> _Samples:
+        samples, identity = read_identified(uri, files, rate)
+        if planned is None:
+            raise StorageError(f"'{uri}' could not be read when the run was planned: run again")
+        if identity != planned:
+            raise StorageError(f"'{uri}' has changed since the run was planned: run again")
+        return _Samples(samples)
+
+    return sounds.get((planned, rate), read).value
