@@ -20,25 +20,39 @@ SOURCES = ("flows", "tasks", "stylecore", "manifests", "prefect.yaml")
 
 @dataclass(frozen=True)
 class Server:
-    """A Prefect server on loopback: its API, and the environment of a user who works with it."""
+    """A Prefect server on loopback: its API, the environment of a user who works with it, and its process."""
 
-    url: str
+    port: int
     env: dict[str, str]
+    process: subprocess.Popen[str]
+
+    @property
+    def url(self) -> str:
+        """Where its API is."""
+        return _url(self.port)
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}/api"
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[Server]:
-    """Run `prefect server start` on a free port, with a Prefect home of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/api"
-    env = environment(home, PREFECT_API_URL=url, PREFECT_WORKER_QUERY_SECONDS="1")
+def prefect_server(home: Path, port: int | None = None) -> Iterator[Server]:
+    """Run `prefect server start`, with a Prefect home of its own; with a port, where it may have run before."""
+    port = port or free_port()
+    env = environment(home, PREFECT_API_URL=_url(port), PREFECT_WORKER_QUERY_SECONDS="1")
     process = start("prefect", "server", "start", "--port", str(port), "--no-ui", env=env, log=home / "server.log")
     try:
-        wait_for(lambda: process.poll() is not None or _answers(url), "the server")
+        wait_for(lambda: process.poll() is not None or _answers(_url(port)), "the server")
         assert process.poll() is None, (home / "server.log").read_text()
-        yield Server(url, env)
+        yield Server(port, env, process)
     finally:
         end(process)
 

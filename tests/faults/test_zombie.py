@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 from uuid import UUID
@@ -42,7 +41,7 @@ class Night:
     folder: Path
     server: Server
     client: SyncPrefectClient
-    workers: list[Popen[str]]
+    workers: list[Popen[str]] = field(default_factory=list)
 
     @property
     def output(self) -> Path:
@@ -74,19 +73,19 @@ class Night:
 
 @pytest.fixture
 def night(tmp_path: Path) -> Iterator[Night]:
-    home = tmp_path / "home"
-    home.mkdir()
-    (tmp_path / "clone").mkdir()
-    with ExitStack() as stack:
-        server = stack.enter_context(prefect_server(home))
+    for name in ("home", "clone"):
+        (tmp_path / name).mkdir()
+    with prefect_server(tmp_path / "home") as server, SyncPrefectClient(server.url) as client:
         deploy(server, clone_into(tmp_path / "clone"))
-        client = stack.enter_context(SyncPrefectClient(server.url))
-        workers: list[Popen[str]] = []
-        stack.callback(lambda: [kill_tree(worker) for worker in workers if worker.poll() is None])
-        night = Night(tmp_path, server, client, workers)
         install(client, crash_silent_runs(SILENCE_S))
-        night.start_worker()
-        yield night
+        night = Night(tmp_path, server, client)
+        try:
+            night.start_worker()
+            yield night
+        finally:
+            for worker in night.workers:
+                if worker.poll() is None:
+                    kill_tree(worker)
 
 
 def write_corpus(folder: Path, pairs: dict[str, int]) -> str:
@@ -99,10 +98,16 @@ def write_corpus(folder: Path, pairs: dict[str, int]) -> str:
     return write_manifest(folder / "m.parquet", rows)
 
 
+def start_and_wait_for_a_shard(night: Night, manifest: str) -> UUID:
+    """Start a run, and return it once it has committed some, but not all."""
+    run = night.start_run(manifest=manifest)
+    wait_for(lambda: list(night.output.glob("results/*/part-*.parquet")), "the first shard")
+    return run
+
+
 def test_the_run_after_a_dead_one_completes_its_work(night: Night) -> None:
     manifest = write_corpus(night.folder, PAIRS)
-    dead = night.start_run(manifest=manifest)
-    wait_for(lambda: list(night.output.glob("results/*/part-*.parquet")), "the first shard")
+    dead = start_and_wait_for_a_shard(night, manifest)
     kill_tree(night.workers[0])
     committed = night.parts()
     assert len(committed) < len(PAIRS)
@@ -115,6 +120,11 @@ def test_the_run_after_a_dead_one_completes_its_work(night: Night) -> None:
     assert night.state(refused).is_cancelled()
     assert night.state(dead).is_running()
 
+    assert_marked_and_completed(night, dead, manifest, committed)
+
+
+def assert_marked_and_completed(night: Night, dead: UUID, manifest: str, committed: pd.DataFrame) -> None:
+    """Assert that the dead run is marked and gives its slot back; that another then does the rest, and only that."""
     wait_for(lambda: night.state(dead).is_crashed(), "the automation")
     assert night.slots_held() == 0
     heir = night.start_run(manifest=manifest)
@@ -133,3 +143,30 @@ def assert_each_pair_once(night: Night, committed: pd.DataFrame) -> None:
     assert len(list(night.output.rglob("*.flac"))) == len(PAIRS)
     before = committed.set_index("pair_id")["samples_sha256"]
     assert table.loc[before.index, "samples_sha256"].tolist() == before.tolist()
+
+
+@pytest.mark.soak
+def test_a_host_that_is_lost_with_its_server_takes_up_its_work_when_it_is_back(night: Night) -> None:
+    """The server kept the leases of its slots in memory: nobody but the automation gives this one back."""
+    manifest = write_corpus(night.folder, PAIRS)
+    dead = start_and_wait_for_a_shard(night, manifest)
+    kill_tree(night.server.process)
+    kill_tree(night.workers[0])
+    committed = night.parts()
+    assert len(committed) < len(PAIRS)
+
+    with prefect_server(night.folder / "home", night.server.port):
+        assert night.state(dead).is_running()
+        assert night.slots_held() == 1
+        night.start_worker()
+        assert_marked_and_completed(night, dead, manifest, committed)
+
+
+@pytest.mark.soak
+def test_a_live_run_is_left_alone(night: Night) -> None:
+    many = {f"long-{number}": 10_000 - number for number in range(30)}
+    run = night.start_run(manifest=write_corpus(night.folder, many))
+    wait_for(lambda: night.state(run).is_running(), "the run")
+    for _ in range(round(3 * SILENCE_S)):
+        assert night.state(run).is_running()
+        time.sleep(1)
