@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,24 +21,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.files import Files, absolute, join
+from manifests.history import read_rows, winners
 from manifests.schema import (
     ERROR_TYPES,
     FAILED,
     RESULT_SCHEMA,
-    SCHEMA_VERSION,
     SUCCEEDED,
-    VERSION_KEY,
     ManifestError,
 )
-from manifests.tables import open_parquet, parquet_errors, write_parquet
-
-HISTORY_COLUMNS = ("fingerprint", "pair_id", "status", "error_type", "seconds_total", "duration_s", "evaluations")
+from manifests.tables import write_parquet
 
 _NEEDED = ("pair_id", "content", "style", "status", "fingerprint")
 _PLAN_COLUMNS = ("pair_id", "content", "style")
-_MEND = "Delete this file: what it held is computed again by the next run"
-_READERS = 16
-"""Parts read at a time: they are small, and on S3 each waits for the network."""
+_MEND = "Move it away: a run writes it anew from the history"
 
 
 def audio_uri(root: str, fingerprint: str) -> str:
@@ -108,23 +102,6 @@ def write_part(files: Files, root: str, run_id: str, shard: int, rows: Sequence[
     return uri
 
 
-def read_history(files: Files, root: str) -> pa.Table:
-    """Return what is known of every fingerprint under an output root, over all runs.
-
-    Returns
-    -------
-    pyarrow.Table
-        `HISTORY_COLUMNS`, one row per fingerprint, sorted by it: a succeeded row wins over failed
-        ones, then the newest.
-
-    Raises
-    ------
-    ManifestError
-        A part is damaged, or was written by a newer version.
-    """
-    return _winners(_read_parts(files, root, (*HISTORY_COLUMNS, "finished_at"), None)).select(HISTORY_COLUMNS)
-
-
 def write_snapshot(files: Files, root: str, run_id: str, plan: pa.Table, user: pa.Table | None) -> pa.Table:
     """Write the snapshot of a run, then put it in the place of `results.parquet`.
 
@@ -154,7 +131,7 @@ def write_snapshot(files: Files, root: str, run_id: str, plan: pa.Table, user: p
         A part is damaged or newer than this version, or the manifest has changed since `plan` was made.
     """
     plan = plan.sort_by("row")
-    rows = _winners(_read_parts(files, root, RESULT_SCHEMA.names, plan.column("fingerprint")))
+    rows = winners(read_rows(files, root, RESULT_SCHEMA.names, plan.column("fingerprint")))
     found = pc.index_in(plan.column("fingerprint"), value_set=rows.column("fingerprint").combine_chunks())
     plan = plan.filter(found.is_valid())
     snapshot = rows.select(RESULT_SCHEMA.names).take(found.drop_null())
@@ -200,63 +177,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _read_parts(files: Files, root: str, columns: Sequence[str], wanted: pa.ChunkedArray | None) -> pa.Table:
-    """Read columns of all parts, sorted by their names; only `wanted` fingerprints, if given."""
-    uris = [uri for uri in files.find(join(absolute(root), "results")) if uri.endswith(".parquet")]
-    value_set = None if wanted is None else wanted.combine_chunks().unique()
-
-    schema = pa.schema([RESULT_SCHEMA.field(name) for name in columns])
-
-    def read(uri: str) -> pa.Table:
-        table = _read_part(files, uri, schema)
-        return table if value_set is None else table.filter(pc.is_in(table.column("fingerprint"), value_set))
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        return pa.concat_tables([schema.empty_table(), *pool.map(read, uris)]).combine_chunks()
-
-
-def _read_part(files: Files, uri: str, wanted: pa.Schema) -> pa.Table:
-    """Read columns of a part in their current types; what an older version did not have is null."""
-    with open_parquet(uri, files, _MEND) as parquet:
-        # Built anew at each access, and with a hundred columns that is what reading a small part costs.
-        stored = parquet.schema_arrow
-        _check_version(stored, uri)
-        present = set(wanted.names) & set(stored.names)
-        with parquet_errors(uri, _MEND):
-            table = parquet.read(sorted(present), use_threads=False).replace_schema_metadata(None)
-    columns = [table.column(name) if name in present else pa.nulls(table.num_rows) for name in wanted.names]
-    return pa.table([column.cast(kind) for column, kind in zip(columns, wanted.types, strict=True)], schema=wanted)
-
-
-def _check_version(schema: pa.Schema, uri: str) -> None:
-    version = (schema.metadata or {}).get(VERSION_KEY)
-    if version is None:
-        raise ManifestError(f"{uri}: not a result of timbreflow (no schema version). Move the file out of this folder")
-    if int(version) > SCHEMA_VERSION:
-        raise ManifestError(
-            f"{uri}: schema version {int(version)} > {SCHEMA_VERSION}, written by a newer timbreflow. Upgrade yours"
-        )
-
-
-def _winners(table: pa.Table) -> pa.Table:
-    """Return one row per fingerprint: succeeded before failed, then the newest, then the last read."""
-    ranked = pa.table(
-        {
-            "fingerprint": table.column("fingerprint"),
-            "succeeded": pc.equal(table.column("status"), SUCCEEDED).cast(pa.int8()),
-            "finished_at": table.column("finished_at").cast(pa.int64()).fill_null(-(2**63)),
-            "position": pa.array(np.arange(table.num_rows)),
-        }
-    )
-    keys = [(name, "ascending" if name == "fingerprint" else "descending") for name in ranked.column_names]
-    order = pc.sort_indices(ranked, sort_keys=keys)
-    names = ranked.column("fingerprint").take(order).combine_chunks()
-    starts = np.ones(len(names), dtype=bool)
-    if len(names) > 1:
-        starts[1:] = pc.not_equal(names[1:], names[:-1]).to_numpy(zero_copy_only=False)
-    return table.take(order.filter(pa.array(starts)))
 
 
 def _replaced(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:

@@ -15,9 +15,9 @@ from prefect.cache_policies import NO_CACHE
 
 from manifests.files import absolute, join
 from manifests.fingerprint import fingerprint, seed_for
+from manifests.history import read_history
 from manifests.reader import read_manifest, user_columns
 from manifests.replacement import refuse_another_manifest
-from manifests.results import read_history
 from manifests.schema import PASSING_ERRORS, ROW_SETTINGS
 from manifests.shards import cut_shards
 from stylecore.network import weights_digest

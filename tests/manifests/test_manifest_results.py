@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests import results
+from manifests import history, results
 from manifests.schema import RESULT_SCHEMA, VERSION_KEY, ManifestError
 from tasks.storage import Storage
 
@@ -113,22 +113,22 @@ def test_no_rows(root: str) -> None:
 
 
 def test_history_of_nothing(root: str) -> None:
-    history = results.read_history(FILES, root)
-    assert history.num_rows == 0
-    assert history.column_names == list(results.HISTORY_COLUMNS)
+    read = history.read_history(FILES, root)
+    assert read.num_rows == 0
+    assert read.column_names == list(history.HISTORY_COLUMNS)
 
 
 def test_succeeded_wins_then_the_newest(root: str) -> None:
     results.write_part(FILES, root, "r2", 0, [failed("a", 9, seconds_total=1.0), failed("b", 9, seconds_total=2.0)])
     results.write_part(FILES, root, "r1", 0, [row("a", 1, seconds_total=3.0), failed("b", 1, seconds_total=4.0)])
     results.write_part(FILES, root, "r1", 1, [row("c", finished_at=None)])
-    history = results.read_history(FILES, root).to_pylist()
-    assert [(r["fingerprint"], r["status"], r["seconds_total"]) for r in history] == [
+    read = history.read_history(FILES, root).to_pylist()
+    assert [(r["fingerprint"], r["status"], r["seconds_total"]) for r in read] == [
         ("a", "succeeded", 3.0),
         ("b", "failed", 2.0),
         ("c", "succeeded", None),
     ]
-    assert history[1]["error_type"] == "silent"
+    assert read[1]["error_type"] == "silent"
 
 
 def test_snapshot_has_the_plans_names_and_order(root: str) -> None:
@@ -178,13 +178,13 @@ def _store(root: str, table: pa.Table) -> None:
 def test_a_part_of_a_newer_version(root: str) -> None:
     _store(root, pa.table({"fingerprint": ["a"]}).replace_schema_metadata({VERSION_KEY: b"2"}))
     with pytest.raises(ManifestError, match=r"part-00000.parquet: schema version 2 > 1.*Upgrade"):
-        results.read_history(FILES, root)
+        history.read_history(FILES, root)
 
 
 def test_a_part_without_the_newest_columns_is_read(root: str) -> None:
     older = {"fingerprint": ["a"], "pair_id": ["p"], "status": ["succeeded"], "finished_at": [START]}
     _store(root, pa.table(older).replace_schema_metadata({VERSION_KEY: b"1"}))
-    assert results.read_history(FILES, root)["evaluations"].to_pylist() == [None]
+    assert history.read_history(FILES, root)["evaluations"].to_pylist() == [None]
     assert results.write_snapshot(FILES, root, "r2", plan(["a"]), None)["status"].to_pylist() == ["succeeded"]
 
 
@@ -198,7 +198,7 @@ def test_what_is_no_part(root: str, data: bytes | None, message: str) -> None:
     if data is not None:
         Path(results.part_uri(root, "r1", 0)).write_bytes(data)
     with pytest.raises(ManifestError, match=message):
-        results.read_history(FILES, root)
+        history.read_history(FILES, root)
 
 
 def test_on_s3(s3: str) -> None:
@@ -206,7 +206,7 @@ def test_on_s3(s3: str) -> None:
     results.write_part(FILES, root, "r1", 0, [row("a")])
     with pytest.raises(FileExistsError):
         results.write_part(FILES, root, "r1", 0, [row("a")])
-    assert results.read_history(FILES, root)["fingerprint"].to_pylist() == ["a"]
+    assert history.read_history(FILES, root)["fingerprint"].to_pylist() == ["a"]
     results.write_snapshot(FILES, root, "r1", plan(["a"]), None)
     with FILES.open(results.latest_uri(root)) as handle:
         assert pq.read_table(handle)["output"].to_pylist() == [results.audio_uri(root, "a")]
