@@ -38,6 +38,8 @@ class SeaweedServer:
         Host and port of the S3 interface, and its URL.
     environment : dict of str to str
         What the AWS tools need to reach it: endpoint, credentials and region.
+    reader_environment : dict of str to str
+        The same, with credentials that may read and list, and nothing else.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,21 +48,17 @@ class SeaweedServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.address = ("127.0.0.1", self._ports[-1])
         self.endpoint = f"http://127.0.0.1:{self._ports[-1]}"
-        self.environment = {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "timbreflow",
-            "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
+        self.environment = self._credentials("timbreflow")
+        self.reader_environment = self._credentials("timbreflow-reader")
         self._write_identities()
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it answers, and can store what it is sent."""
         log = self._folder / "weed.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(self._command(), stdout=output, stderr=output, cwd=self._folder)
         deadline = time.monotonic() + STARTUP_S
-        while not self._healthy():
+        while not (self._healthy() and self._can_store()):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"SeaweedFS did not start:\n{log.read_text()[-2000:]}")
@@ -90,23 +88,49 @@ class SeaweedServer:
             "-master.telemetry=false",
             "-volume.max=50",
             "-master.volumeSizeLimitMB=64",
+            "-master.electionTimeout=1s",  # of a lone master, which after a restart waits for it
             *ports,
         ]
 
-    def _write_identities(self) -> None:
-        key = {
-            "accessKey": self.environment["AWS_ACCESS_KEY_ID"],
-            "secretKey": self.environment["AWS_SECRET_ACCESS_KEY"],
+    def _credentials(self, name: str) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": name,
+            "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
+            "AWS_DEFAULT_REGION": "us-east-1",
         }
-        identity = {"name": "tests", "credentials": [key], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
-        (self._folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+
+    def _write_identities(self) -> None:
+        allowed = (
+            (self.environment, ["Admin", "Read", "Write", "List", "Tagging"]),
+            (self.reader_environment, ["Read", "List"]),
+        )
+        identities = [
+            {
+                "name": user["AWS_ACCESS_KEY_ID"],
+                "credentials": [{"accessKey": user["AWS_ACCESS_KEY_ID"], "secretKey": user["AWS_SECRET_ACCESS_KEY"]}],
+                "actions": actions,
+            }
+            for user, actions in allowed
+        ]
+        (self._folder / "s3.json").write_text(json.dumps({"identities": identities}))
 
     def _healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.endpoint}/healthz", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return _fetch(f"{self.endpoint}/healthz") is not None
+
+    def _can_store(self) -> bool:
+        """Say whether the master knows of volumes: after a restart it answers before it does, and refuses to write."""
+        answer = _fetch(f"http://127.0.0.1:{self._ports[PORT_OPTIONS.index('-master.port')]}/dir/status")
+        return answer is not None and bool(json.loads(answer)["Topology"]["Max"])
+
+
+def _fetch(url: str) -> bytes | None:
+    """Return the answer to a request, None if it fails."""
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return None
 
 
 class DroppingRelay:

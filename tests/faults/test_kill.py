@@ -1,0 +1,150 @@
+"""kill -9 of a run with all its processes, at any moment; the same command, at once, makes up for it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from manifests.files import join
+from tasks.storage import Storage
+from tests.deployment import Server
+from tests.faults.conftest import Reference
+from tests.faults.corpus import (
+    FAST,
+    assert_went_through,
+    committed,
+    damage,
+    fingerprints,
+    run_command,
+    stray_audio,
+    write_corpus,
+)
+from tests.faults.report import recorded
+from tests.faults.trees import freeze, living, send
+from tests.flows.processes import PATIENCE_S, environment, start
+from tests.seaweed import SeaweedServer
+from tests.tasks.corpus import read_table
+
+Look = Callable[[str], bool]
+
+
+def is_begun(output: str) -> bool:
+    return Storage().exists(join(output, "lease.json"))
+
+
+def is_planned(output: str) -> bool:
+    return bool(Storage().find(join(output, "plans")))
+
+
+def has_audio_without_rows(output: str) -> bool:
+    """Say whether a shard is just being committed: some of its audio is there, and none of its rows."""
+    names = Storage().find(output)
+    audio = {Path(name).stem for name in names if name.endswith(".flac")}
+    return bool(audio.difference(*(_fingerprints(name) for name in names if "/part-" in name)))
+
+
+@lru_cache(maxsize=1024)
+def _fingerprints(part: str) -> frozenset[str]:
+    return frozenset(pd.read_parquet(BytesIO(Storage().read(part)))["fingerprint"])
+
+
+def is_closing(output: str) -> bool:
+    """Say whether the last snapshot is being written: it is there, and the record that follows it is not."""
+    files = Storage()
+    return bool(files.find(join(output, "snapshots"))) and not files.find(join(output, "runs"))
+
+
+MOMENTS: dict[str, Look] = {
+    "planning": is_begun,
+    "optimising": is_planned,
+    "between audio and rows": has_audio_without_rows,
+    "in the snapshot": is_closing,
+}
+ORDER = (*MOMENTS, "optimising")
+"""Every fifth kill is one more of those while optimising, and takes a Prefect server of the run's own with it."""
+
+
+def cases(count: int, in_short: tuple[int, ...]) -> list[object]:
+    """Return numbered kills; some belong to the short selection."""
+    soak = pytest.mark.soak
+    return [
+        pytest.param(
+            number, ORDER[number % 5], id=f"{number}-{ORDER[number % 5]}", marks=() if number in in_short else soak
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Prefect home for runs with a server of their own."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.mark.parametrize(("number", "moment"), cases(20, (0, 1, 2, 3)))
+def test_killed_with_local_files(
+    number: int, moment: str, reference: Reference, prefect: Server, home: Path, tmp_path: Path
+) -> None:
+    env = environment(home) if number % 5 == 4 else prefect.env
+    kill_and_complete(f"local {number}", moment, reference.manifest, str(tmp_path / "out"), reference, env)
+
+
+@pytest.mark.parametrize(("number", "moment"), cases(10, (1, 2)))
+def test_killed_with_everything_on_s3(
+    number: int, moment: str, reference: Reference, prefect: Server, home: Path, seaweed: SeaweedServer, s3: str
+) -> None:
+    env = {**(environment(home) if number % 5 == 4 else prefect.env), **seaweed.environment}
+    kill_and_complete(f"s3 {number}", moment, write_corpus(join(s3, "in")), join(s3, "out"), reference, env)
+
+
+def kill_and_complete(
+    seed: str, moment: str, manifest: str, output: str, reference: Reference, env: dict[str, str]
+) -> None:
+    """Kill a run at a moment, run the same command again at once, and compare with the uninterrupted run."""
+    kind = "S3" if output.startswith("s3://") else "local files"
+    with recorded(f"kill -9 {moment}, {kind}") as record:
+        span_s = {"planning": reference.planning_s, "optimising": 0.7 * reference.computing_s}.get(moment, 0.0)
+        process = start("timbreflow", "run", manifest, output, *FAST, env=env)
+        kill_at(process, lambda: MOMENTS[moment](output), random.Random(seed).uniform(0, span_s))
+        before = committed(output)
+
+        assert_went_through(run_command(manifest, output, env))
+
+        found = damage(reference.table, output)
+        record.lost, record.doubled = len(found.lost), len(found.doubled)
+        assert (found.lost, found.doubled) == ([], [])
+        after = committed(output)
+        assert {uri: after[uri] for uri in before} == before
+        assert fingerprints([*before]).isdisjoint(fingerprints([uri for uri in after if uri not in before]))
+        table = read_table(output)
+        assert table["pair_id"].tolist() == reference.table["pair_id"].tolist()
+        assert stray_audio(output, table) == set()
+
+
+def kill_at(process: subprocess.Popen[str], look: Callable[[], bool], delay_s: float) -> None:
+    """Kill a whole tree of processes some time after a look finds something; without a delay, while it does."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"it ended before it was killed: {process.communicate()[0]}"
+        if not look():
+            time.sleep(0.002)
+            continue
+        time.sleep(delay_s)
+        tree = freeze(process.pid)
+        if delay_s or look():
+            break
+        send(tree, signal.SIGCONT)
+    assert process.pid in tree
+    send(tree, signal.SIGKILL)
+    process.communicate()
+    while living(tree):
+        time.sleep(0.01)
