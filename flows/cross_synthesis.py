@@ -82,7 +82,7 @@ def _held_run(run: Run, lease: Lease) -> RunSummary:
     """Plan, compute and close a run; whatever ends it early, it is closed as well as it can be."""
     planned = plan(run.manifest, run.output, run.settings, run.options, run.run_id)
     try:
-        _compute(run, planned)
+        _compute(run, planned, lease)
         return close_run(run, planned, "completed", last=lease.begin_closing())
     except (KeyboardInterrupt, TerminationSignal):
         _close_early(run, planned, lease, "interrupted")
@@ -110,7 +110,7 @@ def begin_run(manifest: str, output: str, settings: Settings, options: RunOption
     return Run(run_id, absolute(manifest), absolute(output), settings, options, now)
 
 
-def _compute(run: Run, planned: Plan) -> None:
+def _compute(run: Run, planned: Plan, lease: Lease) -> None:
     """Compute the pending shards, a window of them at a time, and renew the snapshot now and then."""
     if not planned.shards:
         return
@@ -119,6 +119,7 @@ def _compute(run: Run, planned: Plan) -> None:
     def tick() -> None:
         nonlocal renewed
         display.tick()
+        lease.watch()
         if time.monotonic() - renewed > run.options.snapshot_every_s:
             renewed = time.monotonic()
             try:

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from prefect.logging import get_logger
@@ -93,15 +93,24 @@ def lease_uri(root: str) -> str:
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease that is held: asked before every commit, and at the end."""
+    """A lease that is held: asked before every commit, and at the end.
+
+    `lost` is set once a heartbeat found it gone.
+    """
 
     files: Files
     root: str
     owner: str
+    lost: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
         """Raise `LeaseLost` if another run has taken over."""
         check_lease(self.files, self.root, self.owner)
+
+    def watch(self) -> None:
+        """Do `check`, but only once a heartbeat has found the lease gone: costs nothing."""
+        if self.lost.is_set():
+            self.check()
 
     def begin_closing(self) -> bool:
         """Return whether no other slice is at work, so that this run is to write the snapshot; give it up otherwise.
@@ -158,11 +167,11 @@ def holding(files: Files, root: str, owner: str, shards: ShardSlice = WHOLE) -> 
     """
     mine = _entry(owner, shards)
     _acquire(files, root, mine)
-    stop = threading.Event()
-    heart = threading.Thread(target=_beat, args=(files, root, mine, stop), name=f"lease of {owner}", daemon=True)
+    lease, stop = Lease(files, root, owner), threading.Event()
+    heart = threading.Thread(target=_beat, args=(lease, mine.heartbeat_s, stop), name=f"lease of {owner}", daemon=True)
     heart.start()
     try:
-        yield Lease(files, root, owner)
+        yield lease
     finally:
         stop.set()
         heart.join()
@@ -233,13 +242,14 @@ def _given_up(files: Files, root: str, mine: Holder) -> set[tuple[str, int]]:
     return {(one.owner, one.beats) for one in silent}
 
 
-def _beat(files: Files, root: str, mine: Holder, stop: threading.Event) -> None:
+def _beat(lease: Lease, heartbeat_s: float, stop: threading.Event) -> None:
     """Renew an entry until told to stop, or until it is gone; a storage that is away is tried again."""
-    while not stop.wait(mine.heartbeat_s):
+    while not stop.wait(heartbeat_s):
         try:
-            _change(files, root, lambda holders: _renewed(holders, mine.owner, root))
+            _change(lease.files, lease.root, lambda holders: _renewed(holders, lease.owner, lease.root))
         except LeaseLost:
-            return  # the next check says so where it matters
+            lease.lost.set()
+            return
         except OSError as error:
             get_logger("timbreflow.lease").warning("no sign of life could be given: %s", error)
 
