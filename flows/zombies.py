@@ -21,8 +21,8 @@ HEARTBEAT_S = 30
 """Prefect sends none more often."""
 
 SILENCE_S = 300
-"""After it a run counts as dead: the server may be away for minutes, and a heartbeat at Prefect's default pace of 180 s
-is still heard."""
+"""After it a run counts as dead. A server that was away for as long takes every run for dead when it is back: so it is
+longer than a restart takes. A dead run's slot, Prefect itself frees no sooner (300 s after it was last renewed)."""
 
 BEAT = "prefect.flow-run.heartbeat"
 ENDS = tuple(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed"))
