@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -11,9 +12,15 @@ import pyarrow.compute as pc
 
 from manifests.files import is_s3, parent, resolve
 from manifests.schema import FLOAT_SETTINGS, INTEGER_SETTINGS, ManifestError
+from manifests.tables import longest_text
 
 LONGEST_PAIR_ID = 512
 """Characters. Ids end up in tables, terminals and object names."""
+
+LONGEST_TEXT = 4_096
+"""Bytes: as long as a path can be on Linux; on S3 it is a quarter of that."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _INT64_END = 2.0**63
 
@@ -72,7 +79,8 @@ def is_number(data_type: pa.DataType) -> bool:
 
 
 def texts(column: pa.Array, name: str, place: Place) -> pa.StringArray:
-    """Return a text column as strings, each of them there and not blank."""
+    """Return a text column as strings, each of them there, not blank and of at most `LONGEST_TEXT` bytes."""
+    _refuse_long(column, name, place)
     plain = _decoded(column, name, place).cast(pa.string())
     _refuse_null(plain, name, place)
     blank = first_true(pc.equal(pc.utf8_trim_whitespace(plain), ""))
@@ -160,6 +168,21 @@ def _is_utf8(value: bytes) -> bool:
     return True
 
 
+def _refuse_long(column: pa.Array, name: str, place: Place) -> None:
+    """Refuse a text that is too long: in a dictionary it takes its space once, and decoded once for every row."""
+    if pa.types.is_null(value_type(column.type)):
+        return
+    if pa.types.is_dictionary(column.type):
+        if longest_text(column) <= LONGEST_TEXT:
+            return
+        lengths = pc.binary_length(column.dictionary).take(column.indices)
+    else:
+        lengths = pc.binary_length(column.cast(pa.large_binary()))
+    long = first_true(pc.greater(lengths, LONGEST_TEXT))
+    if long is not None:
+        place.refuse(name, long, f"{lengths[long].as_py()} bytes > {LONGEST_TEXT}. Use a shorter text")
+
+
 def _refuse_null(column: pa.Array, name: str, place: Place) -> None:
     if column.null_count:
         index = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
@@ -167,8 +190,8 @@ def _refuse_null(column: pa.Array, name: str, place: Place) -> None:
 
 
 def _sound_uri(written: str, base: str) -> str:
-    if "\0" in written:
-        raise ValueError(f"{written!r} has a NUL character, which no path can have. Correct the path")
+    if _CONTROL.search(written):
+        raise ValueError(f"{written!r} has a control character. Rename the sound")
     uri = resolve(written, base)
     if is_s3(uri) and parent(uri) == uri:
         raise ValueError(f"'{written}' is a bucket, not a sound. Write s3://bucket/key")

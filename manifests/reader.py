@@ -30,7 +30,7 @@ from manifests.schema import (
     ROW_SETTINGS,
     ManifestError,
 )
-from manifests.tables import open_parquet, parquet_errors, read_batches
+from manifests.tables import open_foreign, read_batches, read_own
 
 RowValidator = Callable[[dict[str, object]], object]
 """Takes the row settings that are set; raises ValueError with name, value and bound."""
@@ -47,7 +47,11 @@ NORMALISED_SCHEMA = pa.schema(
 )
 """What every manifest becomes: row number, resolved URIs, and the row settings, null where not set."""
 
+LONGEST_NAME = 256
+"""Characters of a column's name."""
+
 _MEND = "Give a manifest made by `timbreflow manifest build` or by pandas' to_parquet"
+_SHOWN_NAMES = 20
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -90,11 +94,10 @@ def read_manifest(manifest: str, files: Files, validate_row: RowValidator) -> It
     parts, base = _parts(manifest, files)
     for part in parts:
         place = Place(part, base, file_row=row, row=row)
-        with open_parquet(part, files, _MEND) as parquet:
-            schema = parquet.schema_arrow
-            check_schema(schema, part)
-            wanted = [name for name in MANIFEST_COLUMNS if name in schema.names]
-            for batch in read_batches(parquet, wanted, part, _MEND):
+        with open_foreign(part, files, _MEND) as table:
+            check_schema(table.schema, part)
+            wanted = [name for name in MANIFEST_COLUMNS if name in table.schema.names]
+            for batch in read_batches(table, wanted):
                 normalised = normalise(batch, replace(place, row=row), validate_row)
                 ids.append(normalised.column("pair_id"))
                 row += batch.num_rows
@@ -112,17 +115,14 @@ def user_columns(manifest: str, files: Files) -> pa.Table | None:
     Raises
     ------
     ManifestError
-        Not Parquet, reserved names, or files of a folder that give one column different types.
+        Not Parquet, reserved names, too much for memory, or files of a folder that give one column different types.
     """
     tables = []
     for part in _parts(manifest, files)[0]:
-        with open_parquet(part, files, _MEND) as parquet:
-            check_schema(parquet.schema_arrow, part)
-            own = _user_names(parquet.schema_arrow)
-            with parquet_errors(part, _MEND):
-                # With no column selected Arrow keeps no row count, so a required one carries it.
-                table = parquet.read([*own, REQUIRED_COLUMNS[0]])
-            tables.append(table.replace_schema_metadata(None))
+        with open_foreign(part, files, _MEND) as table:
+            check_schema(table.schema, part)
+            # With no column selected Arrow keeps no row count, so a required one carries it.
+            tables.append(read_own(table, [*_user_names(table.schema), REQUIRED_COLUMNS[0]]))
     try:
         joined = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
@@ -155,13 +155,17 @@ def check(manifest: str, files: Files, validate_row: RowValidator) -> ManifestSu
 
 
 def check_schema(schema: pa.Schema, file: str) -> None:
-    """Refuse missing, doubled, reserved and wrongly typed columns.
+    """Refuse missing, doubled, reserved, wrongly typed and unprintably named columns.
 
     Raises
     ------
     ManifestError
         Naming file, column and what to do.
     """
+    for name in schema.names:
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            problem = f"longer than {LONGEST_NAME} characters, or has some that cannot be printed"
+            raise ManifestError(f"{file}: the name of the column {name[:40]!r} is {problem}. Rename it")
     for name, count in Counter(schema.names).items():
         if count > 1:
             raise ManifestError(f"{file}: column '{name}' is there {count} times. Keep one")
@@ -267,7 +271,8 @@ def _suggestion(name: str, found: Sequence[str]) -> str:
     likely = [column for column in found if column.strip().lower() in close]
     if likely:
         return f"Is it '{likely[0]}'? Then rename that"
-    return f"Its columns are: {', '.join(found) or 'none'}. Every manifest needs {' and '.join(REQUIRED_COLUMNS)}"
+    shown = [*found[:_SHOWN_NAMES], "..."] if len(found) > _SHOWN_NAMES else found
+    return f"Its columns are: {', '.join(shown) or 'none'}. Every manifest needs {' and '.join(REQUIRED_COLUMNS)}"
 
 
 def _checked_settings(
