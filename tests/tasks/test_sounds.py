@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -14,13 +15,15 @@ import soundfile
 
 from manifests.files import join
 from manifests.schema import ERROR_TYPES
+from tasks import audio
+from tasks.decoders import Decoders
 from tasks.sounds import Sound, identify, memo_uri, read_memo, write_memo
-from tasks.storage import Storage
+from tasks.storage import Storage, StorageUnreachable
 from tests.tasks.corpus import write_cut
 
 
 class WatchedStorage(Storage):
-    """Real storage that remembers which files were opened: hashing and probing both open."""
+    """Real storage that remembers which files were opened."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,6 +64,36 @@ def test_a_sound_has_the_hash_of_its_bytes_and_its_length(files: WatchedStorage,
         assert sounds[uri].identity == hashlib.sha256(Path(uri).read_bytes()).hexdigest()
         assert sounds[uri].duration_s == pytest.approx(duration_s, abs=1e-4)
         assert sounds[uri].size == Path(uri).stat().st_size
+
+
+def test_a_sound_is_read_once_for_its_hash_and_its_header(files: WatchedStorage, harp: str, violin: str) -> None:
+    identify([harp, violin], {}, files)
+    assert sorted(files.opened) == sorted([harp, violin])
+
+
+def test_the_header_is_not_parsed_in_this_process(
+    files: WatchedStorage, harp: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file can be made to hang or crash whoever parses it, and planning must go on."""
+    decoders = Decoders("tests.tasks.faulty_decoder")
+    monkeypatch.setattr(audio, "DECODERS", decoders)
+    crash = Path(harp).with_name("crash.wav")
+    crash.write_bytes(b"crashes ")
+    sounds = identify([str(crash), harp], {}, files)
+    decoders.close()
+    assert sounds[str(crash)].identity == "unreadable:decode_limit"
+    assert sounds[harp].readable
+
+
+def test_a_storage_that_stays_away_is_no_fault_of_the_sounds(
+    s3: str, harp: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("TIMBREFLOW_STORAGE_PATIENCE_S", "1")
+    with pytest.raises(StorageUnreachable, match=r"far\.wav"):
+        identify([harp, join(s3, "far.wav")], {}, Storage())
 
 
 def test_an_unchanged_sound_is_neither_hashed_nor_probed_again(
