@@ -6,12 +6,13 @@ Credentials, region and endpoint come from the environment or the profile of the
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import BinaryIO, NoReturn, cast
+from typing import Any, BinaryIO, NoReturn, cast
 
 from botocore.exceptions import ClientError
 from fsspec.asyn import sync
@@ -20,7 +21,7 @@ from s3fs.core import S3File
 
 from manifests.files import FileStat
 from tasks.local_files import HALF_WRITTEN
-from tasks.patience import patient
+from tasks.patience import is_passing, patient
 from tasks.storage_errors import StorageConflict, StorageUnreachable
 
 CONNECT_TIMEOUT_S = 10
@@ -35,8 +36,14 @@ _PRECONDITION_FAILED = 412
 class PatientS3File(S3File):
     """An object opened for reading, each of whose requests is repeated with patience."""
 
-    @patient
     def _fetch_range(self, start: int, end: int) -> bytes:
+        try:
+            return self._fetch_patiently(start, end)
+        except StorageUnreachable as error:
+            raise StorageUnreachable(f"cannot read 's3://{self.path}': {error}") from error
+
+    @patient
+    def _fetch_patiently(self, start: int, end: int) -> bytes:
         return cast(bytes, super()._fetch_range(start, end))
 
 
@@ -60,6 +67,7 @@ class S3Files:
             },
         )
         client.retries = 1
+        client.loop.set_exception_handler(_leave_to_patience)
         return client
 
     @patient
@@ -209,6 +217,10 @@ class S3Files:
         except FileNotFoundError:
             return False
 
+    def half_written(self, folder: str, older_than_s: float) -> list[str]:
+        """Return nothing: an upload that is not complete is no object."""
+        return []
+
     def delete(self, uri: str) -> None:
         """Remove an object."""
         self.stat(uri)
@@ -217,6 +229,15 @@ class S3Files:
     @patient
     def _delete(self, uri: str) -> None:
         self._s3.rm_file(uri)
+
+
+def _leave_to_patience(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Keep quiet about a connection that broke: the request fails too, and whoever waits for it hears of it there.
+
+    aiohttp leaves the same fault in a task that nobody waits for, which asyncio would show with a traceback.
+    """
+    if not is_passing(context.get("exception")):
+        loop.default_exception_handler(context)
 
 
 def _precondition_failed(error: ClientError) -> bool:

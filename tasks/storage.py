@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from io import BufferedReader
 from typing import BinaryIO, cast
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from manifests.files import FileStat, is_s3
 from tasks.local_files import LocalFiles
@@ -105,6 +105,11 @@ class Storage:
         with _naming("write", uri):
             return self._at(uri).swap(uri, data, version)
 
+    def half_written(self, folder: str, older_than_s: float) -> list[str]:
+        """Return unfinished files below a folder that nobody has written to for so many seconds."""
+        with _naming("list", folder):
+            return self._at(folder).half_written(folder, older_than_s)
+
     def delete(self, uri: str) -> None:
         """Remove a file; raise FileNotFoundError if there is none."""
         with _naming("delete", uri):
@@ -144,6 +149,8 @@ def _naming(action: str, uri: str) -> Iterator[None]:
     try:
         yield
     except StorageUnreachable as error:
+        if uri in str(error):
+            raise
         raise StorageUnreachable(f"cannot {action} '{uri}': {error}") from error
     except StorageError:
         raise
@@ -152,5 +159,16 @@ def _naming(action: str, uri: str) -> Iterator[None]:
             raise
         raise type(error)(f"cannot {action} '{uri}': {error}") from error
     except (OSError, BotoCoreError, ClientError) as error:
-        mend = ". Free some space, and run the same command again" if getattr(error, "errno", None) in NO_SPACE else ""
-        raise StorageError(f"cannot {action} '{uri}': {type(error).__name__}: {error}{mend}") from error
+        raise StorageError(f"cannot {action} '{uri}': {type(error).__name__}: {error}{_mend(error, uri)}") from error
+
+
+def _mend(error: Exception, uri: str) -> str:
+    """Return what a user can do about a fault, as the end of its message; empty where nothing is known."""
+    number = getattr(error, "errno", None)
+    if number in NO_SPACE:
+        return ". Free some space, and run the same command again"
+    if number == errno.EROFS:
+        return ". Choose another folder"
+    if isinstance(error, PermissionError | NoCredentialsError) and is_s3(uri):
+        return ". Check the credentials, and what they may do there: `timbreflow doctor` says which are used"
+    return ""

@@ -30,9 +30,14 @@ def s3(seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch) -> str:
 
     All tests share one bucket: SeaweedFS sets volumes aside for each, and they are few.
     """
+    return use_bucket(seaweed, monkeypatch)
+
+
+def use_bucket(server: SeaweedServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Put a server's endpoint and credentials in the environment; return the URI of an empty folder on it."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in seaweed.environment.items():
+    for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     S3FileSystem(skip_instance_cache=True).makedirs(BUCKET, exist_ok=True)
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"

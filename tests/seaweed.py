@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -133,8 +135,8 @@ def _fetch(url: str) -> bytes | None:
         return None
 
 
-class DroppingRelay:
-    """A TCP relay on the loopback device that hangs up on the first connections and passes on the others.
+class _Relay:
+    """A TCP relay on the loopback device.
 
     Attributes
     ----------
@@ -144,9 +146,8 @@ class DroppingRelay:
         How many have come in.
     """
 
-    def __init__(self, target: tuple[str, int], drops: int) -> None:
+    def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
-        self._drops = drops
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.connections = 0
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -161,22 +162,94 @@ class DroppingRelay:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
+    def _drops(self) -> bool:
+        """Say whether to hang up on the newest connection."""
+        return False
+
+    def _hears(self, data: bytes) -> None:
+        """Look at what a client is about to send."""
+
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 self.connections += 1
-                if self.connections <= self._drops:
+                try:
+                    server = None if self._drops() else socket.create_connection(self._target)
+                except OSError:  # the server is down
+                    server = None
+                if server is None:
                     client.close()
                     continue
-                server = socket.create_connection(self._target)
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+                for source, sink, hears in ((client, server, self._hears), (server, client, _ignore)):
+                    threading.Thread(target=_pump, args=(source, sink, hears), daemon=True).start()
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+class DroppingRelay(_Relay):
+    """A relay that hangs up on the first connections and passes on the others."""
+
+    def __init__(self, target: tuple[str, int], drops: int) -> None:
+        super().__init__(target)
+        self._hang_ups = drops
+
+    def _drops(self) -> bool:
+        return self.connections <= self._hang_ups
+
+
+class OutageRelay(_Relay):
+    """A relay that kills the server just as certain requests come in, and starts it again after a while.
+
+    Parameters
+    ----------
+    server : SeaweedServer
+        The server, running.
+    during : sequence of bytes
+        Patterns of the first line of a request (`PUT /bucket/key HTTP/1.1`), for one outage each, one after the other.
+    down_s : float or None
+        How long each outage lasts; None: the server stays away.
+
+    Attributes
+    ----------
+    outages : int
+        How many there have been.
+    """
+
+    def __init__(self, server: SeaweedServer, during: Sequence[bytes], down_s: float | None) -> None:
+        super().__init__(server.address)
+        self._server, self._during, self._down_s = server, during, down_s
+        self._deciding = threading.Lock()
+        self._restart: threading.Thread | None = None
+        self.outages = 0
+
+    def __exit__(self, *rest: object) -> None:
+        super().__exit__(*rest)
+        if self._restart is not None:
+            self._restart.join()
+
+    def _hears(self, data: bytes) -> None:
+        with self._deciding:
+            if self.outages == len(self._during) or (self._restart is not None and self._restart.is_alive()):
+                return
+            if re.match(self._during[self.outages], data):
+                self._server.kill()
+                self.outages += 1
+                if self._down_s is not None:
+                    self._restart = threading.Thread(target=self._come_back, args=(self._down_s,))
+                    self._restart.start()
+
+    def _come_back(self, down_s: float) -> None:
+        time.sleep(down_s)
+        self._server.start()
+
+
+def _ignore(data: bytes) -> None:
+    """Hear nothing."""
+
+
+def _pump(source: socket.socket, sink: socket.socket, hears: Callable[[bytes], None]) -> None:
     with contextlib.suppress(OSError), source, sink:
         while data := source.recv(1 << 16):
+            hears(data)
             sink.sendall(data)
 
 
