@@ -4,18 +4,25 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_OUTPUT := output/demo
+FAULTS := $(CURDIR)/output/faults.jsonl
 
 # A Prefect of the project's own: a user's profile, and the server it may name, are left alone.
 export PREFECT_HOME := $(CURDIR)/.prefect
 unexport PREFECT_API_URL PREFECT_PROFILE
 
-.PHONY: demo test lint quality phase lock clean
+.PHONY: demo test soak lint quality phase lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/timbreflow run manifests/examples/demo.parquet $(DEMO_OUTPUT)
 
 test: $(VENV)/installed lint
 	$(BIN)/python -m pytest
+
+# Every fault that the tests can cause; what came of it goes into docs/reliability.md, also if a test fails.
+soak: $(VENV)/installed
+	@mkdir -p output && rm -f $(FAULTS)
+	TIMBREFLOW_FAULT_RECORDS=$(FAULTS) $(BIN)/python -m pytest -m '' tests/faults; failed=$$?; \
+	$(BIN)/python -m tests.faults.report $(FAULTS) docs/reliability.md; exit $$failed
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
