@@ -32,18 +32,18 @@ from tests.manifests.parquet_bytes import empty_group, file_of, footer_of
 
 FILES = Storage()
 MEMORY_BOUND_BYTES = 600 << 20
-"""Peak of a process that reads a manifest below: the libraries and a good small manifest take 200 MB."""
+"""Peak of a process that reads a manifest below: the libraries and a good small manifest take 100 MB."""
 
 CHECK = """
 import json, sys
 from pathlib import Path
 from manifests.reader import check
 from manifests.schema import ManifestError
-from tasks.storage import Storage
+from tasks.local_files import LocalFiles
 outcomes = []
 for path in sys.argv[1:]:
     try:
-        outcomes.append(check(path, Storage(), lambda row: None).pairs)
+        outcomes.append(check(path, LocalFiles(), lambda row: None).pairs)
     except ManifestError as error:
         assert path in str(error)
         outcomes.append(str(error))
