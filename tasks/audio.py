@@ -49,6 +49,9 @@ _LARGE_BYTES = 16 << 20
 _LARGE = threading.Semaphore(2)
 """Large files that are in memory at a time, however many threads read: planning has 16."""
 
+_TOO_MUCH: dict[tuple[str, int, str], str] = {}
+"""What was said of sounds that could not be decoded within the limits, by URI, size and version."""
+
 _PCM_24 = 2**23
 _PCM_24_IN_32 = 2**8
 
@@ -163,17 +166,30 @@ def samples_sha256(pcm: NDArray[np.int32]) -> str:
 def _loaded(uri: str, files: Files) -> Iterator[bytes]:
     """Give the bytes of a file that is not too large, and let few large ones be in memory at a time."""
     with _typed(uri):
-        size = files.stat(uri).size
+        size, version = files.stat(uri)
     if size > MAX_FILE_BYTES:
         message = f"'{uri}' has {size} bytes, more than the {MAX_FILE_BYTES} that are read"
         raise AudioError("decode_limit", message)
-    with _LARGE if size > _LARGE_BYTES else nullcontext():
+    with _refused_once((uri, size, version)), _LARGE if size > _LARGE_BYTES else nullcontext():
         with _typed(uri), files.open(uri) as stream:
             # A byte more than there should be: a file may grow while it is read.
             data = stream.read(size + 1)
         if len(data) != size:
             raise AudioError("storage", f"'{uri}' changed while it was read: {len(data)} bytes, not {size}")
         yield data
+
+
+@contextmanager
+def _refused_once(sound: tuple[str, int, str]) -> Iterator[None]:
+    """Let no sound use up its time or its memory again for each pair that names it, unless it has changed."""
+    if sound in _TOO_MUCH:
+        raise AudioError("decode_limit", _TOO_MUCH[sound])
+    try:
+        yield
+    except AudioError as error:
+        if error.error_type == "decode_limit":
+            _TOO_MUCH[sound] = str(error)
+        raise
 
 
 @contextmanager

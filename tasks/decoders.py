@@ -35,12 +35,18 @@ class Decoders:
         The program that they run.
     patience_s : float
         How long one sound may take.
+
+    Attributes
+    ----------
+    started : int
+        Children that were started so far.
     """
 
     def __init__(self, module: str = "tasks.decoder", patience_s: float = PATIENCE_S) -> None:
         self._module, self._patience_s = module, patience_s
         self._free = threading.BoundedSemaphore(min(MOST_CHILDREN, _cores()))
         self._idle: list[Child] = []
+        self.started = 0
 
     def inspect(self, data: bytes, uri: str) -> SoundInfo:
         """Do `tasks.decoding.inspect` in a child.
@@ -104,6 +110,7 @@ class Decoders:
     def _started(self) -> Child:
         child = Child(self._module, _ENVIRONMENT)
         child.request(None, START_PATIENCE_S)
+        self.started += 1
         return child
 
 

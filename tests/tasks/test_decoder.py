@@ -137,3 +137,19 @@ def test_reading_sounds_uses_the_children(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "x.wav").write_bytes(b"crashes ")
     with pytest.raises(AudioError, match=r"x\.wav' crashes the decoder"):
         read_sound(str(tmp_path / "x.wav"), Storage())
+
+
+@pytest.mark.parametrize("decoders", [2.0], indirect=True)
+def test_a_sound_uses_up_its_time_once_however_many_pairs_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoders: Decoders
+) -> None:
+    monkeypatch.setattr(audio, "DECODERS", decoders)
+    path = tmp_path / "x.wav"
+    path.write_bytes(b"sleeps  ")
+    for _ in range(20):
+        with pytest.raises(AudioError, match="longer than 2 s"):
+            read_sound(str(path), Storage())
+        assert decoders.started == 1
+    path.write_bytes(tone())
+    assert len(read_sound(str(path), Storage())) == 4_800
+    assert decoders.started == 2
