@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from manifests.files import Files, absolute, join
 from manifests.history import read_rows, winners
+from manifests.publishing import publish_table
 from manifests.schema import (
     ERROR_TYPES,
     FAILED,
@@ -29,7 +30,6 @@ from manifests.schema import (
     SUCCEEDED,
     ManifestError,
 )
-from manifests.tables import write_parquet
 
 _NEEDED = ("pair_id", "content", "style", "status", "fingerprint")
 _PLAN_COLUMNS = ("pair_id", "content", "style")
@@ -141,7 +141,7 @@ def write_snapshot(files: Files, root: str, run_id: str, plan: pa.Table, user: p
     snapshot = _with_user_columns(snapshot, plan.column("row"), user)
     snapshot = snapshot.replace_schema_metadata(RESULT_SCHEMA.metadata)
     for uri in (snapshot_uri(root, run_id), latest_uri(root)):
-        write_parquet(uri, files, [snapshot], snapshot.schema)
+        publish_table(uri, files, snapshot)
     return snapshot
 
 
