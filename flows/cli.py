@@ -253,6 +253,25 @@ def doctor(
         raise typer.Exit(EXIT_PROBLEMS)
 
 
+@app.command(epilog="Example: `timbreflow gc results/ --keep-days 30 --dry-run`")
+def gc(
+    root: Annotated[str, typer.Argument(help="Output root: a folder or s3://.")],
+    keep_days: Annotated[
+        float, typer.Option("--keep-days", min=0, help="Keep what the snapshots and rows of so many days name.")
+    ] = 30.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Remove the audio of ROOT that no snapshot names, and make one file of its history.
+
+    Refuses while a run is at work there. What was removed is computed again if a manifest asks for it.
+    """
+    with _refusing():
+        from flows.tables import garbage_table
+        from tasks.collection import collect
+
+        console.print(garbage_table(collect(root, keep_days, dry_run), dry_run))
+
+
 SOUNDFONTS = [
     "/usr/share/sounds/sf2/FluidR3_GM.sf2",
     "/usr/share/sounds/sf2/MuseScore_General_Full.sf2",

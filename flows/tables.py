@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from tasks.collection import Garbage
 from tasks.planning import Preview
 from tasks.report import FIGURES, RunSummary
 
@@ -78,9 +79,7 @@ def run_report(summary: RunSummary) -> Text:
     if summary.counts["beyond_limit"]:
         text.append(f"{summary.counts['beyond_limit']} left for the next run. ")
     if summary.counts["other_shards"]:
-        text.append(
-            f"{summary.counts['other_shards']} are for runs on other shards; the last of them writes it. "
-        )
+        text.append(f"{summary.counts['other_shards']} are for runs on other shards; the last of them writes it. ")
     text.append(f"Table: {summary.results}")
     return text
 
@@ -94,6 +93,18 @@ def plan_table(preview: Preview) -> Group:
     return Group(
         table, Text(f"About {minutes:.1f} min for {preview.pending_audio_s:.0f} s of audio here ({preview.basis})")
     )
+
+
+def garbage_table(garbage: Garbage, dry_run: bool) -> Table:
+    """Return what a collection has removed, or would."""
+    table = Table("would go" if dry_run else "removed", "", title_justify="left")
+    table.add_row("audio files", f"{len(garbage.audio)}, {garbage.audio_bytes / 1e6:.1f} MB")
+    table.add_row("pairs of the history", str(len(garbage.fingerprints)))
+    table.add_row("files of the history, now one" if not dry_run else "files of the history", str(len(garbage.parts)))
+    table.add_row("old snapshots", str(len(garbage.snapshots)))
+    table.add_row("old plans", str(len(garbage.plans)))
+    table.add_row("unfinished files", str(len(garbage.half_written)))
+    return table
 
 
 def pair_table(row: Mapping[str, object]) -> Group:

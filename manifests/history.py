@@ -15,6 +15,11 @@ from manifests.tables import open_parquet, parquet_errors
 
 HISTORY_COLUMNS = ("fingerprint", "pair_id", "status", "error_type", "seconds_total", "duration_s", "evaluations")
 
+PART_SCHEMA = RESULT_SCHEMA.set(
+    RESULT_SCHEMA.get_field_index("run_id"), pa.field("run_id", pa.dictionary(pa.int32(), pa.string()))
+)
+"""Of the files of the history. The run is a category, as readers that take it from the folder's name have it too."""
+
 _MEND = "Delete this file: what it held is computed again by the next run"
 _READERS = 16
 """Parts read at a time: they are small, and on S3 each waits for the network."""
@@ -37,9 +42,13 @@ def read_history(files: Files, root: str) -> pa.Table:
     return winners(read_rows(files, root, (*HISTORY_COLUMNS, "finished_at"), None)).select(HISTORY_COLUMNS)
 
 
+def part_uris(files: Files, root: str) -> list[str]:
+    """Return the files that make up the history, sorted."""
+    return [uri for uri in files.find(join(absolute(root), "results")) if uri.endswith(".parquet")]
+
+
 def read_rows(files: Files, root: str, columns: Sequence[str], wanted: pa.ChunkedArray | None) -> pa.Table:
     """Read columns of all parts, sorted by their names; only `wanted` fingerprints, if given."""
-    uris = [uri for uri in files.find(join(absolute(root), "results")) if uri.endswith(".parquet")]
     value_set = None if wanted is None else wanted.combine_chunks().unique()
 
     schema = pa.schema([RESULT_SCHEMA.field(name) for name in columns])
@@ -49,7 +58,7 @@ def read_rows(files: Files, root: str, columns: Sequence[str], wanted: pa.Chunke
         return table if value_set is None else table.filter(pc.is_in(table.column("fingerprint"), value_set))
 
     with ThreadPoolExecutor(_READERS) as pool:
-        return pa.concat_tables([schema.empty_table(), *pool.map(read, uris)]).combine_chunks()
+        return pa.concat_tables([schema.empty_table(), *pool.map(read, part_uris(files, root))]).combine_chunks()
 
 
 def read_part(files: Files, uri: str, wanted: pa.Schema) -> pa.Table:

@@ -4,6 +4,7 @@ Under an output root lie:
 
 - `audio/<2 digits>/<fingerprint>.flac`: content-addressed sounds
 - `results/run_id=<id>/part-<shard>.parquet`: one row per attempted pair, never changed
+- `results/compacted-<id>.parquet`: such rows of many runs, gathered by a garbage collection
 - `snapshots/<run_id>.parquet`: a run's pairs with their newest rows
 - `results.parquet`: the newest snapshot
 - `runs/<run_id>.json`: the record of a run
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.files import Files, absolute, join
-from manifests.history import read_rows, winners
+from manifests.history import PART_SCHEMA, read_rows, winners
 from manifests.publishing import publish_table
 from manifests.schema import (
     ERROR_TYPES,
@@ -97,7 +98,8 @@ def write_part(files: Files, root: str, run_id: str, shard: int, rows: Sequence[
     complete = [{**row, "run_id": run_id, "shard": shard} for row in rows]
     columns = [_column(field, complete, uri) for field in RESULT_SCHEMA]
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_arrays(columns, schema=RESULT_SCHEMA), sink, compression="zstd")
+    part = pa.Table.from_arrays(columns, schema=RESULT_SCHEMA).cast(PART_SCHEMA)
+    pq.write_table(part, sink, compression="zstd")
     files.create(uri, sink.getvalue().to_pybytes())
     return uri
 

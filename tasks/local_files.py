@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,6 +101,12 @@ class LocalFiles:
             with self.writing(uri) as stream:
                 stream.write(data)
         return sha256(data).hexdigest()
+
+    def half_written(self, folder: str, older_than_s: float) -> list[str]:
+        """Return unfinished files below a folder that nobody has written to for so many seconds."""
+        before = time.time() - older_than_s
+        found = (path for path in Path(folder).rglob(f"{HALF_WRITTEN}*") if path.is_file())
+        return sorted(str(path) for path in found if path.stat().st_mtime < before)
 
     def delete(self, uri: str) -> None:
         """Remove a file."""

@@ -72,7 +72,7 @@ def write_manifest(uri: str | Path, rows: Sequence[Row]) -> str:
 
 def begin(manifest: str, output: str | Path, settings: Settings = QUICK, options: RunOptions = CPU) -> tuple[Run, Plan]:
     """Plan a run with a new run id; it holds the lease, as if every earlier run had ended or been killed."""
-    run_id = f"run-{next(_run_numbers):04d}"
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{next(_run_numbers):04d}"
     take_lease(output, run_id)
     run = Run(run_id, absolute(manifest), absolute(str(output)), settings, options, datetime.now(UTC))
     return run, plan_run(run.manifest, run.output, settings, options, run_id)
