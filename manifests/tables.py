@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from manifests.files import Files
 from manifests.schema import ManifestError
+from manifests.swelling import MAX_FILE_BYTES, may_swell, refuse_swelling
 
 BATCH_ROWS = 65_536
 """Rows held at a time while a table streams."""
@@ -35,6 +36,9 @@ MAX_OWN_BYTES = 4 << 30
 
 _TEXT_ROWS = 1 << 20
 """Rows that are decoded in one go: the distinct texts of a row group so far are copied for each."""
+
+_LARGE_VALUES = 1 << 26
+"""Values, rows times columns, that are decoded in one go."""
 
 _READ_BYTES = 1 << 20
 _MAGIC = b"PAR1"
@@ -90,6 +94,7 @@ class ForeignTable(NamedTuple):
     uri: str
     schema: pa.Schema
     parquet: pq.ParquetFile
+    handle: BinaryIO
     mend: str
 
 
@@ -116,7 +121,7 @@ def open_foreign(uri: str, files: Files, mend: str) -> Iterator[ForeignTable]:
             parquet = pq.ParquetFile(
                 handle, metadata=parquet.metadata, read_dictionary=names, pre_buffer=False, buffer_size=_READ_BYTES
             )
-        yield ForeignTable(uri, schema, parquet, mend)
+        yield ForeignTable(uri, schema, parquet, handle, mend)
 
 
 def read_batches(table: ForeignTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -135,6 +140,7 @@ def read_own(table: ForeignTable, columns: Sequence[str]) -> pa.Table:
         As `open_foreign`, and if they would take more than `MAX_OWN_BYTES`.
     """
     schema = pa.schema([table.schema.field(name) for name in columns])
+    _refuse_swelling(table, [field.name for field in schema if may_swell(field.type)])
     batches, size = [], 0
     for batch in _large_batches(table, columns):
         size += sum(_decoded_bytes(column) for column in batch.columns)
@@ -158,7 +164,8 @@ def longest_text(column: pa.DictionaryArray) -> int:
 
 def _large_batches(table: ForeignTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     rows = 0
-    batches = table.parquet.iter_batches(batch_size=_TEXT_ROWS, columns=list(columns))
+    size = max(1, min(_TEXT_ROWS, _LARGE_VALUES // len(columns)))
+    batches = table.parquet.iter_batches(batch_size=size, columns=list(columns))
     while True:
         with parquet_errors(table.uri, table.mend):
             batch = next(batches, None)
@@ -179,6 +186,17 @@ def _refuse_dangling(batch: pa.RecordBatch) -> None:
             first, last = pc.min_max(column.indices).as_py().values()
             if last is not None and not 0 <= first <= last < len(column.dictionary):
                 raise pa.ArrowInvalid(f"values {first} to {last} of a dictionary of {len(column.dictionary)}")
+
+
+def _refuse_swelling(table: ForeignTable, columns: Sequence[str]) -> None:
+    if not columns:
+        return
+    size = table.handle.seek(0, os.SEEK_END)
+    if size > MAX_FILE_BYTES:
+        problem = f"{size} bytes > {MAX_FILE_BYTES} for a file with columns such as '{columns[0]}', of lists or bytes"
+        raise ManifestError(f"{table.uri}: {problem}. Leave them out, or split it")
+    table.handle.seek(0)
+    refuse_swelling(table.handle.read(), columns, table.uri)
 
 
 def _decoded_bytes(column: pa.Array) -> int:

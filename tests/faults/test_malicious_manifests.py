@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests import tables
+from manifests import swelling, tables
 from manifests.reader import check, read_manifest, user_columns
 from manifests.schema import MANIFEST_COLUMNS, ManifestError
 from stylecore.settings import Settings
@@ -141,6 +141,27 @@ def test_own_columns_of_numbers_are_bounded_too(tmp_path: Path, monkeypatch: pyt
     path = write(tmp_path / "m.parquet", {"content": ["a"] * 200_000, "style": ["b"] * 200_000, "x": [0] * 200_000})
     with pytest.raises(ManifestError, match=r"m\.parquet: its own columns take more than"):
         user_columns(str(path), FILES)
+
+
+def test_a_list_of_millions_of_numbers_in_a_kilobyte_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a limit of a twelfth: to write such a list for the real one takes gigabytes itself."""
+    monkeypatch.setattr(swelling, "MEMORY_BYTES", 256 << 20)
+    numbers = 30_000_000
+    one = pa.ListArray.from_arrays(pa.array([0, numbers], pa.int32()), pa.array(np.zeros(numbers, np.int8)))
+    path = write(tmp_path / "m.parquet", {"content": ["a.wav"], "style": ["b.wav"], "x": one})
+    assert path.stat().st_size < 2_000
+    with pytest.raises(ManifestError, match=r"m\.parquet: 'x' cannot be decoded within 0\.25 GiB"):
+        user_columns(str(path), FILES)
+
+
+def test_lists_and_bytes_of_usual_size_ride_along(tmp_path: Path) -> None:
+    own = {"tags": [["x", "y"], None], "thumbnail": [b"\0\1", b""], "where": [{"lat": 1.5}, {"lat": None}]}
+    path = write(tmp_path / "m.parquet", {"content": ["a", "b"], "style": ["s", "s"], **own})
+    table = user_columns(str(path), FILES)
+    assert table is not None
+    assert table.to_pydict() == own
 
 
 def test_a_row_group_that_decompresses_to_gigabytes_is_refused(tmp_path: Path) -> None:
@@ -339,13 +360,14 @@ def test_mutated_files_validate_or_are_refused_by_name(tmp_path: Path) -> None:
         "content": [f"{row}.wav" for row in range(10)],
         "style": ["s"] * 10,
         "seed": range(10),
-        "note": [["a"]] * 10,
+        "note": ["x", "y"] * 5,
     }
+    with_lists = {**columns, "note": [["a"]] * 10}
     writers: list[Callable[[io.BytesIO], None]] = [
         lambda sink: pq.write_table(pa.table(columns), sink),
         lambda sink: pq.write_table(pa.table(columns), sink, use_dictionary=False, compression="none"),
         lambda sink: pq.write_table(pa.table(columns), sink, compression="zstd", data_page_version="2.0"),
-        lambda sink: pq.write_table(pa.table(columns), sink, store_schema=False, row_group_size=3),
+        lambda sink: pq.write_table(pa.table(with_lists), sink, store_schema=False, row_group_size=3),
     ]
     honest = []
     for writer in writers:
