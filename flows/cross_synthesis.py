@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from asyncio import CancelledError
 from datetime import UTC, datetime
 
 from prefect import flow, get_run_logger
@@ -84,7 +85,7 @@ def _held_run(run: Run, lease: Lease) -> RunSummary:
     try:
         _compute(run, planned, lease)
         return close_run(run, planned, "completed", last=lease.begin_closing())
-    except (KeyboardInterrupt, TerminationSignal):
+    except (KeyboardInterrupt, TerminationSignal, CancelledError):  # the last: Prefect took the deployment's slot away
         _close_early(run, planned, lease, "interrupted")
         raise
     except (StorageUnreachable, LeaseLost):
