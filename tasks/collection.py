@@ -108,10 +108,11 @@ def find_garbage(files: Storage, root: str, keep_days: float) -> Garbage:
     parts = tuple(part_uris(files, root))
     history = read_rows(files, root, ("fingerprint", "status", "finished_at"), None)
     named = _named([latest_uri(root), *(uri for uri in snapshots if uri not in old)], files)
-    named |= set(history.filter(pc.greater_equal(history["finished_at"], pa.scalar(since)))["fingerprint"].to_pylist())
+    young = set(history.filter(pc.greater_equal(history["finished_at"], pa.scalar(since)))["fingerprint"].to_pylist())
     succeeded = set(history.filter(pc.equal(history["status"], SUCCEEDED))["fingerprint"].to_pylist())
-    going = frozenset(succeeded - named)
-    audio = tuple(uri for uri in files.find(join(root, "audio")) if _fingerprint(uri) not in succeeded - going)
+    going = frozenset(succeeded - named - young)
+    kept = named | (succeeded - going)  # a snapshot may name what has lost its row
+    audio = tuple(uri for uri in files.find(join(root, "audio")) if _fingerprint(uri) not in kept)
     with ThreadPoolExecutor(_THREADS) as pool:
         audio_bytes = sum(stat.size for stat in pool.map(files.stat, audio))
     return Garbage(

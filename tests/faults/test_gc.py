@@ -147,6 +147,14 @@ def test_all_rows_are_one_table_before_and_after(root: str) -> None:
     assert after["run_id"].tolist() == before["run_id"].tolist()
 
 
+def test_what_a_snapshot_names_stays_even_if_its_row_is_lost(root: str) -> None:
+    for part in Path(root, "results").rglob("*.parquet"):
+        part.unlink()
+    table = read_table(root)
+    assert len(collect(root, keep_days=0).audio) == 7
+    assert set(names(root, "audio")) == {f"{name}.flac" for name in table["fingerprint"]}
+
+
 def test_half_written_files_go_once_they_are_old(root: str) -> None:
     young, old = Path(root, "audio/.timbreflow-young"), Path(root, "audio/.timbreflow-old")
     for path in (young, old):
