@@ -18,10 +18,11 @@ demo: $(VENV)/installed
 test: $(VENV)/installed lint
 	$(BIN)/python -m pytest
 
-# Every fault that the tests can cause; what came of it goes into docs/reliability.md, also if a test fails.
+# Every fault that the tests can cause; what came of it goes into docs/reliability.md, also if a test fails. Most of the
+# tests are in one file: spread them singly.
 soak: $(VENV)/installed
 	@mkdir -p output && rm -f $(FAULTS)
-	TIMBREFLOW_FAULT_RECORDS=$(FAULTS) $(BIN)/python -m pytest -m '' tests/faults; failed=$$?; \
+	TIMBREFLOW_FAULT_RECORDS=$(FAULTS) $(BIN)/python -m pytest -m '' --dist=load tests/faults; failed=$$?; \
 	$(BIN)/python -m tests.faults.report $(FAULTS) docs/reliability.md; exit $$failed
 
 lint: $(VENV)/installed
