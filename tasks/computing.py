@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
-from prefect.logging import get_logger
 
 from stylecore.errors import Interrupted
 from tasks.cache import ByteLimitedCache
 from tasks.children import Child, ChildError
 from tasks.interruption import STOP_REQUESTED, raise_if_stopping
+from tasks.logs import get_logger
 from tasks.measurement import Measured, RowContext, measure
 from tasks.progress import PROGRESS
 from tasks.synthesis import Outcome, synthesise_batch

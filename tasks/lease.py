@@ -19,11 +19,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
-from prefect.logging import get_logger
-
 from manifests.files import Files, absolute, join
 from manifests.shards import WHOLE, ShardSlice
 from tasks.interruption import raise_if_stopping
+from tasks.logs import get_logger
 from tasks.processes import ProcessId, is_dead, this_process
 from tasks.storage_errors import StorageConflict, StorageError
 

@@ -12,11 +12,11 @@ import aiohttp
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 from fsspec.exceptions import FSTimeoutError
-from prefect.logging import get_logger
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, stop_when_event_set
 from tenacity.wait import wait_random_exponential
 
 from tasks.interruption import STOP_REQUESTED
+from tasks.logs import get_logger
 from tasks.storage_errors import StorageUnreachable
 
 PATIENCE_VARIABLE = "TIMBREFLOW_STORAGE_PATIENCE_S"

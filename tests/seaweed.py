@@ -196,6 +196,32 @@ class DroppingRelay(_Relay):
         return self.connections <= self._hang_ups
 
 
+class InterceptingRelay(_Relay):
+    """A relay that does something once a certain request comes in, before it passes it on: the server has not seen it.
+
+    Parameters
+    ----------
+    target : tuple of str and int
+        Address of the server.
+    request : bytes
+        Pattern of its first line.
+    act : callable
+        What to do, in the thread that holds the request.
+    """
+
+    def __init__(self, target: tuple[str, int], request: bytes, act: Callable[[], None]) -> None:
+        super().__init__(target)
+        self._request, self._act = request, act
+        self._deciding = threading.Lock()
+        self._done = False
+
+    def _hears(self, data: bytes) -> None:
+        with self._deciding:
+            if not self._done and re.match(self._request, data):
+                self._done = True
+                self._act()
+
+
 class OutageRelay(_Relay):
     """A relay that kills the server just as certain requests come in, and starts it again after a while.
 

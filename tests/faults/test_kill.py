@@ -29,9 +29,9 @@ from tests.faults.corpus import (
     write_corpus,
 )
 from tests.faults.report import recorded
-from tests.faults.trees import freeze, living, send
+from tests.faults.trees import freeze, kill_frozen, kill_tree, send
 from tests.flows.processes import PATIENCE_S, environment, start
-from tests.seaweed import SeaweedServer
+from tests.seaweed import InterceptingRelay, SeaweedServer
 from tests.tasks.corpus import read_table
 
 Look = Callable[[str], bool]
@@ -69,6 +69,12 @@ MOMENTS: dict[str, Look] = {
     "between audio and rows": has_audio_without_rows,
     "in the snapshot": is_closing,
 }
+REQUESTS = {
+    "between audio and rows": rb"PUT /\S+/out/results/run_id",
+    "in the snapshot": rb"PUT /\S+/out/results\.parquet",
+}
+"""What a run asks of S3 at the moments that are too short to be seen from outside."""
+
 ORDER = (*MOMENTS, "optimising")
 """Every fifth kill is one more of those while optimising, and takes a Prefect server of the run's own with it."""
 
@@ -95,7 +101,12 @@ def test_killed_with_local_files(
     number: int, moment: str, reference: Reference, prefect: Server, home: Path, tmp_path: Path
 ) -> None:
     env = environment(home) if number % 5 == 4 else prefect.env
-    kill_and_complete(f"local {number}", moment, reference.manifest, str(tmp_path / "out"), reference, env)
+    output = str(tmp_path / "out")
+
+    def kill(process: subprocess.Popen[str]) -> None:
+        kill_at(process, lambda: MOMENTS[moment](output), delay_s(f"local {number}", moment, reference))
+
+    kill_and_complete(f"kill -9 {moment}, local files", reference.manifest, output, reference, env, kill)
 
 
 @pytest.mark.parametrize(("number", "moment"), cases(10, (1, 2)))
@@ -103,18 +114,41 @@ def test_killed_with_everything_on_s3(
     number: int, moment: str, reference: Reference, prefect: Server, home: Path, seaweed: SeaweedServer, s3: str
 ) -> None:
     env = {**(environment(home) if number % 5 == 4 else prefect.env), **seaweed.environment}
-    kill_and_complete(f"s3 {number}", moment, write_corpus(join(s3, "in")), join(s3, "out"), reference, env)
+    manifest, output = write_corpus(join(s3, "in")), join(s3, "out")
+    fault = f"kill -9 {moment}, S3"
+    if moment not in REQUESTS:
+
+        def kill(process: subprocess.Popen[str]) -> None:
+            kill_at(process, lambda: MOMENTS[moment](output), delay_s(f"s3 {number}", moment, reference))
+
+        kill_and_complete(fault, manifest, output, reference, env, kill)
+        return
+
+    victim: list[subprocess.Popen[str]] = []
+    with InterceptingRelay(seaweed.address, REQUESTS[moment], lambda: kill_tree(victim[0])) as relay:
+
+        def wait(process: subprocess.Popen[str]) -> None:
+            victim.append(process)
+            process.communicate(timeout=PATIENCE_S)
+            assert process.returncode == -signal.SIGKILL
+            assert MOMENTS[moment](output)
+
+        first = {**env, "AWS_ENDPOINT_URL": relay.endpoint}
+        kill_and_complete(fault, manifest, output, reference, env, wait, first)
 
 
 def kill_and_complete(
-    seed: str, moment: str, manifest: str, output: str, reference: Reference, env: dict[str, str]
+    fault: str,
+    manifest: str,
+    output: str,
+    reference: Reference,
+    env: dict[str, str],
+    kill: Callable[[subprocess.Popen[str]], None],
+    first_env: dict[str, str] | None = None,
 ) -> None:
-    """Kill a run at a moment, run the same command again at once, and compare with the uninterrupted run."""
-    kind = "S3" if output.startswith("s3://") else "local files"
-    with recorded(f"kill -9 {moment}, {kind}") as record:
-        span_s = {"planning": reference.planning_s, "optimising": 0.7 * reference.computing_s}.get(moment, 0.0)
-        process = start("timbreflow", "run", manifest, output, *FAST, env=env)
-        kill_at(process, lambda: MOMENTS[moment](output), random.Random(seed).uniform(0, span_s))
+    """Start a run and kill it, run the same command again at once, and compare with the uninterrupted run."""
+    with recorded(fault) as record:
+        kill(start("timbreflow", "run", manifest, output, *FAST, env=first_env or env))
         before = committed(output)
 
         assert_went_through(run_command(manifest, output, env))
@@ -130,6 +164,12 @@ def kill_and_complete(
         assert stray_audio(output, table) == set()
 
 
+def delay_s(seed: str, moment: str, reference: Reference) -> float:
+    """Return how long after its beginning a long moment is interrupted; short ones at once."""
+    span_s = {"planning": reference.planning_s, "optimising": 0.7 * reference.computing_s}.get(moment, 0.0)
+    return random.Random(seed).uniform(0, span_s)
+
+
 def kill_at(process: subprocess.Popen[str], look: Callable[[], bool], delay_s: float) -> None:
     """Kill a whole tree of processes some time after a look finds something; without a delay, while it does."""
     deadline = time.monotonic() + PATIENCE_S
@@ -143,8 +183,4 @@ def kill_at(process: subprocess.Popen[str], look: Callable[[], bool], delay_s: f
         if delay_s or look():
             break
         send(tree, signal.SIGCONT)
-    assert process.pid in tree
-    send(tree, signal.SIGKILL)
-    process.communicate()
-    while living(tree):
-        time.sleep(0.01)
+    kill_frozen(tree, process)

@@ -22,7 +22,8 @@ from prefect.states import Pending, State
 
 from flows.zombies import HEARTBEAT_S, crash_silent_runs, install
 from tests.deployment import Server, clone_into, deploy, prefect_server, start_worker
-from tests.flows.processes import kill_tree, wait_for
+from tests.faults.trees import kill_tree
+from tests.flows.processes import wait_for
 from tests.flows.sounds import DEMO, cut_sounds, pair, write_manifest
 
 SILENCE_S = HEARTBEAT_S + 10

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +17,20 @@ def freeze(leader: int) -> set[int]:
         send(new, signal.SIGSTOP)
         frozen |= new
     return frozen
+
+
+def kill_tree(process: subprocess.Popen[str]) -> None:
+    """Kill a program with all that it started as at one moment: none is left to tell of another's death."""
+    kill_frozen(freeze(process.pid), process)
+
+
+def kill_frozen(tree: set[int], process: subprocess.Popen[str]) -> None:
+    """Kill what `freeze` of a process returned, and wait until it is gone."""
+    assert process.pid in tree
+    send(tree, signal.SIGKILL)
+    process.wait()
+    while living(tree):
+        time.sleep(0.01)
 
 
 def send(pids: set[int], number: signal.Signals) -> None:

@@ -71,20 +71,6 @@ def group_lives(leader: int) -> bool:
     return True
 
 
-def kill_tree(process: subprocess.Popen[str]) -> None:
-    """Kill a program and all that it started, in whatever groups, as at one moment: none is left to report another."""
-    tree = [process.pid]
-    for pid in tree:  # grows while it is walked
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-        children = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-        tree += [int(child) for child, parent in map(str.split, children.splitlines()) if int(parent) == pid]
-    for pid in tree:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
-
-
 def end(process: subprocess.Popen[str]) -> None:
     """End a program and all that it started."""
     process.terminate()
