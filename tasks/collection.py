@@ -6,6 +6,7 @@ run would take a pair for done whose sound is gone; and a file goes only when wh
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 
 from manifests.compaction import compact, is_compact
 from manifests.files import absolute, join
+from manifests.fingerprint import FINGERPRINT_DIGITS
 from manifests.history import part_uris, read_rows
 from manifests.results import latest_uri
 from manifests.schema import SUCCEEDED
@@ -33,6 +35,7 @@ _AT_A_TIME = 256
 """Files deleted between two looks at the lease."""
 
 _MEND = "Move it away, or run the manifest again"
+_AUDIO = re.compile(rf"/[0-9a-f]{{{FINGERPRINT_DIGITS}}}\.flac$")
 _RUN_TIME = "%Y%m%dT%H%M%S"
 
 
@@ -112,7 +115,8 @@ def find_garbage(files: Storage, root: str, keep_days: float) -> Garbage:
     succeeded = set(history.filter(pc.equal(history["status"], SUCCEEDED))["fingerprint"].to_pylist())
     going = frozenset(succeeded - named - young)
     kept = named | (succeeded - going)  # a snapshot may name what has lost its row
-    audio = tuple(uri for uri in files.find(join(root, "audio")) if _fingerprint(uri) not in kept)
+    ours = (uri for uri in files.find(join(root, "audio")) if _AUDIO.search(uri))  # what others put there stays
+    audio = tuple(uri for uri in ours if _fingerprint(uri) not in kept)
     with ThreadPoolExecutor(_THREADS) as pool:
         audio_bytes = sum(stat.size for stat in pool.map(files.stat, audio))
     return Garbage(

@@ -148,8 +148,8 @@ def read_results(output: str) -> list[dict[str, object]]:
     files, uri = Storage(), latest_uri(absolute(output))
     if not files.exists(uri):
         raise FileNotFoundError(f"{uri}: no results yet; `timbreflow run MANIFEST {output}` makes them")
-    with files.open(uri) as source:
-        return pq.read_table(source).to_pylist()
+    # In one piece: a run may be replacing it.
+    return pq.read_table(pa.BufferReader(files.read(uri))).to_pylist()
 
 
 def summary_markdown(summary: RunSummary) -> str:

@@ -165,6 +165,13 @@ def test_half_written_files_go_once_they_are_old(root: str) -> None:
     assert not old.exists()
 
 
+def test_what_others_put_among_the_audio_stays(root: str) -> None:
+    notes = Path(root, "audio", "notes.flac")
+    notes.write_bytes(b"mine")
+    collect(root, keep_days=0)
+    assert notes.read_bytes() == b"mine"
+
+
 def test_a_run_at_work_is_left_alone(root: str) -> None:
     before = {path: path.read_bytes() for path in Path(root).rglob("*.*") if path.is_file()}
     assert before
