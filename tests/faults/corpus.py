@@ -16,10 +16,11 @@ from tasks.audio import decode_flac, samples_sha256
 from tasks.report import FIGURES
 from tasks.storage import Storage
 from tests.flows.processes import run
-from tests.flows.sounds import DEMO, QUICK
+from tests.flows.sounds import DEMO
 from tests.tasks.corpus import attempts, parts, read_table, write_manifest
 
-FAST = ["--device", "cpu", *(part for name, value in QUICK.items() for part in ("--set", f"{name}={value}"))]
+BRIEF = {"iterations": 3, "sound_iterations": 1, "griffin_lim_iterations": 2}
+FAST = ["--device", "cpu", *(part for name, value in BRIEF.items() for part in ("--set", f"{name}={value}"))]
 
 SHARD_S = 4.1
 """A shard holds 8 s of audio here: each content of this length has one of its own."""

@@ -26,6 +26,7 @@ import itertools, sys
 import numpy as np, pyarrow as pa
 from manifests.publishing import publish_table
 from tasks.storage import Storage
+from tests.faults.report import recorded
 files = Storage()
 noise = np.random.default_rng(0).normal(size=(8, 20_000))
 for version in itertools.count(1):
@@ -88,6 +89,7 @@ def replaced(uri: str) -> Iterator[None]:
         writer.wait()
 
 
+@recorded("readers during the replacement of the table")
 def test_no_reader_ever_sees_a_mixture(uri: str) -> None:
     seen: dict[str, set[int]] = {reader.__name__: set() for reader in READERS}
     over = threading.Event()

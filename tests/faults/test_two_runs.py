@@ -24,7 +24,7 @@ from tests.flows.processes import PATIENCE_S, end, start, wait_for
 from tests.seaweed import SeaweedServer
 from tests.tasks.corpus import parts
 
-SLOW = ("--set", "iterations=400", "--set", "tolerance=0")
+SLOW = ("--set", "iterations=300", "--set", "tolerance=0")
 
 
 @pytest.fixture(params=["local files", pytest.param("S3", marks=pytest.mark.soak)])
@@ -132,6 +132,7 @@ def _options(uri: str, env: dict[str, str]) -> dict[str, object] | None:
     return {"endpoint_url": env["AWS_ENDPOINT_URL"]} if uri.startswith("s3://") else None
 
 
+@pytest.mark.soak  # the kills in test_kill.py show it too, with the usual heartbeat
 @pytest.mark.parametrize("storage", ["local files"])
 def test_a_second_run_starts_at_once_after_the_first_was_killed(
     running: subprocess.Popen[str], place: tuple[str, str], env: dict[str, str]

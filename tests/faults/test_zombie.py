@@ -22,6 +22,7 @@ from prefect.states import Pending, State
 
 from flows.zombies import HEARTBEAT_S, crash_silent_runs, install
 from tests.deployment import Server, clone_into, deploy, prefect_server, start_worker
+from tests.faults.report import recorded
 from tests.faults.trees import kill_tree
 from tests.flows.processes import wait_for
 from tests.flows.sounds import DEMO, cut_sounds, pair, write_manifest
@@ -106,6 +107,7 @@ def start_and_wait_for_a_shard(night: Night, manifest: str) -> UUID:
     return run
 
 
+@recorded("run and worker killed, the deployment's slot held")
 def test_the_run_after_a_dead_one_completes_its_work(night: Night) -> None:
     manifest = write_corpus(night.folder, PAIRS)
     dead = start_and_wait_for_a_shard(night, manifest)
@@ -147,6 +149,7 @@ def assert_each_pair_once(night: Night, committed: pd.DataFrame) -> None:
 
 
 @pytest.mark.soak
+@recorded("run, worker and Prefect's server killed")
 def test_a_host_that_is_lost_with_its_server_takes_up_its_work_when_it_is_back(night: Night) -> None:
     """The server kept the leases of its slots in memory: nobody but the automation gives this one back."""
     manifest = write_corpus(night.folder, PAIRS)
@@ -164,6 +167,7 @@ def test_a_host_that_is_lost_with_its_server_takes_up_its_work_when_it_is_back(n
 
 
 @pytest.mark.soak
+@recorded("worker killed, its run not")
 def test_a_run_outlives_its_worker(night: Night) -> None:
     run = start_and_wait_for_a_shard(night, write_corpus(night.folder, PAIRS))
     night.workers[0].kill()
@@ -174,6 +178,7 @@ def test_a_run_outlives_its_worker(night: Night) -> None:
 
 
 @pytest.mark.soak
+@recorded("a live run under the automation for dead ones")
 def test_a_live_run_is_left_alone(night: Night) -> None:
     many = {f"long-{number}": 10_000 - number for number in range(30)}
     run = night.start_run(manifest=write_corpus(night.folder, many))

@@ -27,7 +27,7 @@ GONE_WITHIN_S = 30.0
 CONTENT_S = 7.9
 """A shard holds 8 s of audio here: each pair has one of its own."""
 SETTINGS = {"griffin_lim_iterations": 5, "sound_iterations": 2, "tolerance": 0.0}
-ITERATIONS = {"quick": 1, "slow": 160}
+ITERATIONS = {"quick": 1, "slow": 80}
 
 
 @pytest.fixture

@@ -17,17 +17,25 @@ from stylecore.errors import Interrupted
 from tasks import computing
 from tasks.cache import ByteLimitedCache
 from tasks.computing import Batch, DeviceProcesses, compute_here
-from tasks.interruption import request_stop
+from tasks.interruption import clear_stop, request_stop
 from tasks.measurement import Measured, RowContext
 from tasks.planning import make_plan
 from tasks.progress import PROGRESS
 from tasks.reading import read_pair
 from tasks.storage import Storage
+from tests.faults.report import recorded
 from tests.tasks.corpus import CPU, QUICK, write_cut, write_manifest
 
 STYLES = ("violin_sustained", "glass_rub", "tuning_fork_440")
-FAULTY = "tests.tasks.faulty_device"
+FAULTY = "tests.faults.faulty_device"
 """The real program, but for what it does with pairs of certain names."""
+
+
+@pytest.fixture(autouse=True)
+def _not_stopping() -> Iterator[None]:
+    clear_stop()
+    yield
+    clear_stop()
 
 
 @pytest.fixture
@@ -91,14 +99,16 @@ def compute_for_ever(batch: Batch) -> NoReturn:
 @pytest.mark.usefixtures("faulty")
 @pytest.mark.parametrize(("batch", "told"), [("crash", "SIGSEGV"), ("kill", "SIGKILL")], indirect=["batch"])
 def test_a_pair_that_ends_its_process_fails_alone(batch: Batch, told: str) -> None:
-    assert_fails_alone(DeviceProcesses(300)(batch), told)
+    with recorded(f"a device process dies of one pair, {told}"):
+        assert_fails_alone(DeviceProcesses(300)(batch), told)
 
 
 @pytest.mark.soak  # it must wait for longer than any process takes to start, three times
 @pytest.mark.usefixtures("faulty")
 @pytest.mark.parametrize("batch", ["hang"], indirect=True)
 def test_a_pair_that_stands_still_fails_alone(batch: Batch) -> None:
-    assert_fails_alone(DeviceProcesses(30)(batch), "no sign of life")
+    with recorded("a device process stands still"):
+        assert_fails_alone(DeviceProcesses(30)(batch), "no sign of life")
 
 
 def assert_fails_alone(measured: list[Measured], told: str) -> None:
@@ -119,14 +129,16 @@ def test_what_stands_still_is_killed_tried_again_and_failed(batch: Batch) -> Non
 @pytest.mark.usefixtures("faulty")
 @pytest.mark.parametrize("batch", ["crash_once"], indirect=True)
 def test_what_happens_once_costs_nothing(batch: Batch) -> None:
-    assert statuses(DeviceProcesses(60)(batch)) == ["succeeded"] * 3
+    with recorded("a device process dies once"):
+        assert statuses(DeviceProcesses(300)(batch)) == ["succeeded"] * 3
 
 
 @pytest.mark.usefixtures("faulty")
 @pytest.mark.parametrize("batch", ["memory"], indirect=True)
 def test_a_batch_without_memory_is_halved_in_its_process(batch: Batch) -> None:
-    measured = DeviceProcesses(60)(batch)
-    assert statuses(measured) == ["succeeded", "out_of_memory", "succeeded"]
+    with recorded("out of memory on the device"):
+        measured = DeviceProcesses(300)(batch)
+        assert statuses(measured) == ["succeeded", "out_of_memory", "succeeded"]
 
 
 def test_a_process_killed_from_outside_is_replaced(batch: Batch) -> None:
