@@ -16,6 +16,7 @@ import pytest
 from s3fs import S3FileSystem
 
 from manifests.files import is_s3, join
+from tests.faults.report import recorded
 
 SECONDS = 5
 ENDS = ["version", "last"]
@@ -26,7 +27,6 @@ import itertools, sys
 import numpy as np, pyarrow as pa
 from manifests.publishing import publish_table
 from tasks.storage import Storage
-from tests.faults.report import recorded
 files = Storage()
 noise = np.random.default_rng(0).normal(size=(8, 20_000))
 for version in itertools.count(1):
