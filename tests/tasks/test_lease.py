@@ -140,10 +140,10 @@ def test_a_process_number_given_to_another_process_is_not_taken_for_the_owner() 
 
 @pytest.mark.usefixtures("quick")
 def test_a_silent_host_is_taken_over_after_four_heartbeats(files: Storage, root: str) -> None:
-    put(files, root, heartbeat=ago(0.5), heartbeat_s=0.3)
+    put(files, root, heartbeat=ago(1), heartbeat_s=3.0)  # a slow storage has ten seconds to be read in
     with pytest.raises(LeaseTaken), holding(files, root, "mine"):
         pass
-    put(files, root, heartbeat=ago(1.3), heartbeat_s=0.3)
+    put(files, root, heartbeat=ago(13), heartbeat_s=3.0)
     with holding(files, root, "mine") as lease:
         lease.check()
 
