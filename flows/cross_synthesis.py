@@ -16,7 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.progress import shown_progress
 from flows.window import work_through
 from manifests.files import absolute
-from manifests.reader import check
+from manifests.reader import read_whole
 from stylecore.settings import PRESETS, Settings
 from tasks.devices import shards_at_a_time
 from tasks.interruption import clear_stop
@@ -71,17 +71,18 @@ def cross_synthesis(
         If the run cannot start, or the storage went away.
     """
     run, files = begin_run(manifest, output, settings, options), Storage()
-    check(run.manifest, files, settings.resolve)  # before anything is written
+    pairs = read_whole(run.manifest, files, settings.resolve)  # before anything is written
     refuse_links(run.output)
     with holding(files, run.output, run.run_id, options.slice) as lease:
-        summary = _held_run(run, lease)
+        planned = plan(pairs, run.output, settings, options, run.run_id)
+        del pairs  # large, and written down in the plan
+        summary = _held_run(run, planned, lease)
     _publish(summary)
     return _ended(summary)
 
 
-def _held_run(run: Run, lease: Lease) -> RunSummary:
-    """Plan, compute and close a run; whatever ends it early, it is closed as well as it can be."""
-    planned = plan(run.manifest, run.output, run.settings, run.options, run.run_id)
+def _held_run(run: Run, planned: Plan, lease: Lease) -> RunSummary:
+    """Compute and close a run; whatever ends it early, it is closed as well as it can be."""
     try:
         _compute(run, planned, lease)
         return close_run(run, planned, "completed", last=lease.begin_closing())

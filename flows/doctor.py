@@ -21,6 +21,7 @@ from flows.server_checks import server_checks
 from manifests.files import UriError, absolute, is_s3, join, parent
 from tasks.devices import choose_device, shards_at_a_time
 from tasks.options import RunOptions
+from tasks.preflight import existing_folder
 from tasks.storage import Storage, StorageUnreachable
 
 PROBE = b"timbreflow"
@@ -85,8 +86,7 @@ def _spaces() -> Iterator[Check]:
 
 
 def _space(name: str, folder: Path) -> Check:
-    while not folder.exists():
-        folder = folder.parent
+    folder = existing_folder(folder)
     free = shutil.disk_usage(folder).free
     found = f"{folder}: {free / GIB:.1f} GiB free"
     if not os.access(folder, os.W_OK):

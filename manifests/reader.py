@@ -11,7 +11,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -131,6 +131,28 @@ def user_columns(manifest: str, files: Files) -> pa.Table | None:
         ) from error
     own = _user_names(joined.schema)
     return joined.select(own) if own else None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that was read and found good.
+
+    Attributes
+    ----------
+    pairs : pyarrow.Table
+        As `read_manifest` gives them.
+    user : pyarrow.Table or None
+        As `user_columns` gives them.
+    """
+
+    pairs: pa.Table
+    user: pa.Table | None
+
+
+def read_whole(manifest: str, files: Files, validate_row: RowValidator) -> Manifest:
+    """Read a manifest into memory; raises as `read_manifest` and `user_columns`."""
+    pairs = pa.Table.from_batches(list(read_manifest(manifest, files, validate_row)))
+    return Manifest(pairs, user_columns(manifest, files))
 
 
 def check(manifest: str, files: Files, validate_row: RowValidator) -> ManifestSummary:

@@ -34,7 +34,6 @@ from manifests.schema import (
 
 _NEEDED = ("pair_id", "content", "style", "status", "fingerprint")
 _PLAN_COLUMNS = ("pair_id", "content", "style")
-_MEND = "Move it away: a run writes it anew from the history"
 
 
 def audio_uri(root: str, fingerprint: str) -> str:

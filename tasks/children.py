@@ -1,8 +1,7 @@
 """Child processes that answer requests: what may hang, crash or eat memory does so where it harms nothing else.
 
-A message is a pickle behind its length; arrays travel beside it, uncopied. The child is a program of its own, started
-anew and not forked, and leads a session of its own: the terminal's Ctrl-C reaches the parent alone, which decides. It
-ends with its parent, however that ends.
+The child is a program of its own (`tasks.serving`), started anew and not forked, and leads a session of its own: the
+terminal's Ctrl-C reaches the parent alone, which decides. It ends with its parent, however that ends.
 
 This guards against accidents and against files made to cause them. It is no jail: code that takes the child over has
 the user's rights.
@@ -12,39 +11,39 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pickle
-import select
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
-import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, NoReturn, Self
+from typing import Any, BinaryIO, Self
 
-Tell = Callable[[Any], None]
-"""Sends news to the parent while a request is being worked on; any thread of the child may call it."""
+from tasks.messages import (
+    ANSWER,
+    ERROR,
+    NOTICE,
+    PIPES,
+    REQUEST,
+    ChildError,
+    OutOfPatience,
+    content_of,
+    packed,
+    read,
+    write,
+)
 
-_PIPES = "TIMBREFLOW_CHILD_PIPES"
-_REQUEST, _NOTICE, _NEWS, _ANSWER, _ERROR = range(5)
-_HEAD = struct.Struct("<BQQQ")
-_LENGTH = struct.Struct("<Q")
+__all__ = ["Child", "ChildDied", "ChildError", "ChildSilent"]
+
 _PIPE_BYTES = 1 << 20
-_SMALL_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 16
 _TAIL_BYTES = 4_000
 _NOTICE_PATIENCE_S = 10.0
 _EXIT_PATIENCE_S = 2.0
-
-
-class ChildError(Exception):
-    """A child gave no answer; also what it raised, where that itself cannot travel."""
 
 
 class ChildSilent(ChildError):
@@ -77,10 +76,6 @@ class ChildDied(ChildError):
 
     def __str__(self) -> str:
         return f"{self.process}: {self.how}{'; its last words: ' if self.output else ''}{self.output}"
-
-
-class _Quiet(Exception):
-    """Patience ran out."""
 
 
 class Child:
@@ -148,16 +143,16 @@ class Child:
         """
         with self._requesting:
             self._number += 1
-            self._send(_REQUEST, self._number, message, patience_s)
+            self._send(REQUEST, self._number, message, patience_s)
             while True:
                 with self._killed_if_broken_off(patience_s):
-                    frame = _read(self._in, patience_s)
+                    frame = read(self._in, patience_s)
                 if frame.number != self._number:  # left over from a request that was given up
                     continue
-                content = _content(frame)
-                if frame.kind == _ANSWER:
+                content = content_of(frame)
+                if frame.kind == ANSWER:
                     return content
-                if frame.kind == _ERROR:
+                if frame.kind == ERROR:
                     raise content
                 if on_news is not None:
                     on_news(content)
@@ -165,7 +160,7 @@ class Child:
     def notify(self, message: Any) -> None:
         """Send a message to the child's `on_notice` while it works; a child that has ended is past hearing it."""
         with suppress(ChildError):
-            self._send(_NOTICE, 0, message, _NOTICE_PATIENCE_S)
+            self._send(NOTICE, 0, message, _NOTICE_PATIENCE_S)
 
     def close(self) -> None:
         """Kill the child and all that it started, at once; any thread may, also while another waits for an answer."""
@@ -180,16 +175,16 @@ class Child:
         self.close()
 
     def _send(self, kind: int, number: int, content: Any, patience_s: float) -> None:
-        parts = _packed(kind, number, content)
+        parts = packed(kind, number, content)
         with self._writing, self._killed_if_broken_off(patience_s):
-            _write(self._out, parts, patience_s)
+            write(self._out, parts, patience_s)
 
     @contextmanager
     def _killed_if_broken_off(self, patience_s: float) -> Iterator[None]:
         """Let the child not outlive a message that was sent or read in part, and say how it ended."""
         try:
             yield
-        except _Quiet:
+        except OutOfPatience:
             self.close()
             raise ChildSilent(f"{self._name}: no sign of life for {patience_s:g} s, so it was killed") from None
         except (EOFError, BrokenPipeError):
@@ -210,94 +205,6 @@ class Child:
         return f"process {self.pid} of {self.module}"
 
 
-def serve(handle: Callable[[Any, Tell], Any], on_notice: Callable[[Any], None] | None = None) -> NoReturn:
-    """Answer the parent's requests in this process, one after another, for as long as the parent lives.
-
-    Parameters
-    ----------
-    handle : callable
-        Takes a message and `tell`, and returns the answer. What it raises is raised in the parent; what is no
-        `Exception` (`SystemExit`) ends this process.
-    on_notice : callable
-        Given what `Child.notify` sends, at once and in another thread, whether or not a request is being worked on.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    incoming, outgoing, life = (int(pipe) for pipe in os.environ.pop(_PIPES).split(","))
-    for pipe in (incoming, outgoing, life):
-        os.set_inheritable(pipe, False)
-    _end_with_parent(life)
-    requests: SimpleQueue[_Frame] = SimpleQueue()
-    listening = (incoming, requests, on_notice)
-    threading.Thread(target=_listen, args=listening, name="requests", daemon=True).start()
-    sending = threading.Lock()
-
-    def send(kind: int, number: int, content: Any) -> None:
-        parts = _packed(kind, number, content)
-        with sending:
-            _write(outgoing, parts)
-
-    while True:
-        _answer(requests.get(), handle, send)
-
-
-class _Frame(NamedTuple):
-    """A message as it travels: what it is, to which request it belongs, and its pickled content."""
-
-    kind: int
-    number: int
-    pickled: bytearray
-    buffers: list[bytearray]
-
-
-def _answer(frame: _Frame, handle: Callable[[Any, Tell], Any], send: Callable[[int, int, Any], None]) -> None:
-    """Work on one request; in a function of its own, so that nothing of it stays in memory."""
-    try:
-        send(_ANSWER, frame.number, handle(_content(frame), lambda news: send(_NEWS, frame.number, news)))
-    except Exception as error:
-        send(_ERROR, frame.number, _travelling(error))
-
-
-def _travelling(error: Exception) -> Exception:
-    """Return an exception that arrives whole: itself with its traceback as a note, or its text."""
-    trace = "".join(traceback.format_exception(error)).rstrip()
-    with suppress(Exception):
-        error.add_note(f"In process {os.getpid()}:\n{trace}")
-        if type(pickle.loads(pickle.dumps(error))) is type(error):
-            return error
-    return ChildError(f"{type(error).__module__}.{type(error).__qualname__}: {error}\n{trace}")
-
-
-def _listen(incoming: int, requests: SimpleQueue[_Frame], on_notice: Callable[[Any], None] | None) -> None:
-    """Take in what the parent sends, also during work; the end of it is the end of the parent, and of this process."""
-    try:
-        while True:
-            frame = _read(incoming)
-            if frame.kind == _REQUEST:
-                requests.put(frame)
-            elif on_notice is not None:
-                on_notice(_content(frame))
-            del frame
-    except EOFError:
-        os._exit(0)
-    except BaseException:  # without its listener the process would be deaf, and live on
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(1)
-
-
-def _end_with_parent(life: int) -> None:
-    """Let the kernel kill this process and its group once the parent is gone: a thread could be kept from running.
-
-    Not `PR_SET_PDEATHSIG`, which goes by the parent's thread. Where pipes send no signals the listener must do.
-    """
-    if hasattr(fcntl, "F_SETSIG") and os.getpgrp() == os.getpid():
-        fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
-    if _ready(life, select.POLLIN, 0):  # nothing is ever written to it: the parent is gone already
-        os._exit(0)
-
-
 def _started(module: str, environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int, int, int]:
     """Start a child; return it with this side of the pipes: answers, requests, and the one that tells of our end."""
     theirs_in, ours_out = _pipe()
@@ -312,7 +219,7 @@ def _started(module: str, environment: Mapping[str, str]) -> tuple[subprocess.Po
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": found, **environment, _PIPES: ",".join(map(str, theirs))},
+            env={**os.environ, "PYTHONPATH": found, **environment, PIPES: ",".join(map(str, theirs))},
             pass_fds=theirs,
             start_new_session=True,
         )
@@ -350,7 +257,7 @@ def _keep_tail(stream: BinaryIO, tail: deque[bytes]) -> None:
     """Read all that a child writes, lest it wait for a reader, and keep the end."""
     kept = b""
     with stream:
-        while chunk := os.read(stream.fileno(), _SMALL_BYTES):
+        while chunk := os.read(stream.fileno(), _CHUNK_BYTES):
             kept = (kept + chunk)[-_TAIL_BYTES:]
             tail.append(kept)
 
@@ -366,60 +273,3 @@ def _pipe() -> tuple[int, int]:
 def _close(pipes: Sequence[int]) -> None:
     for pipe in pipes:
         os.close(pipe)
-
-
-def _packed(kind: int, number: int, content: Any) -> list[Any]:
-    """Return the parts of a message: head and lengths, pickle, buffers."""
-    buffers: list[pickle.PickleBuffer] = []
-    pickled = pickle.dumps(content, protocol=5, buffer_callback=buffers.append)
-    raw = [buffer.raw() for buffer in buffers]
-    head = _HEAD.pack(kind, number, len(pickled), len(raw)) + b"".join(_LENGTH.pack(part.nbytes) for part in raw)
-    return [head + pickled, *raw] if len(pickled) < _SMALL_BYTES else [head, pickled, *raw]
-
-
-def _write(pipe: int, parts: Sequence[Any], patience_s: float | None = None) -> None:
-    """Write to a pipe; to one that does not block, as long as some of it is taken within the patience."""
-    for part in parts:
-        rest = memoryview(part)
-        while rest:
-            try:
-                rest = rest[os.write(pipe, rest) :]
-            except BlockingIOError:
-                if not _ready(pipe, select.POLLOUT, patience_s):
-                    raise _Quiet from None
-
-
-def _read(pipe: int, patience_s: float | None = None) -> _Frame:
-    kind, number, length, n_buffers = _HEAD.unpack(_filled(pipe, _HEAD.size, patience_s))
-    lengths = _LENGTH.iter_unpack(_filled(pipe, _LENGTH.size * n_buffers, patience_s))
-    pickled = _filled(pipe, length, patience_s)
-    return _Frame(kind, number, pickled, [_filled(pipe, size, patience_s) for (size,) in lengths])
-
-
-def _filled(pipe: int, size: int, patience_s: float | None) -> bytearray:
-    """Read so many bytes; raise `EOFError` where they end before, and `_Quiet` if none come within the patience."""
-    data = bytearray(size)
-    rest = memoryview(data)
-    while rest:
-        if patience_s is not None and not _ready(pipe, select.POLLIN, patience_s):
-            raise _Quiet
-        count = os.readv(pipe, [rest])
-        if count == 0:
-            raise EOFError
-        rest = rest[count:]
-    return data
-
-
-def _content(frame: _Frame) -> Any:
-    try:
-        return pickle.loads(frame.pickled, buffers=frame.buffers)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise ChildError(f"a message cannot be unpickled here: {type(error).__name__}: {error}") from error
-
-
-def _ready(pipe: int, event: int, patience_s: float | None) -> bool:
-    poll = select.poll()
-    poll.register(pipe, event)
-    return bool(poll.poll(None if patience_s is None else patience_s * 1_000))

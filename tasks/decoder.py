@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.children import Tell, serve
 from tasks.decoding import SoundInfo, decode, inspect
+from tasks.serving import Tell, serve
 
 MEMORY_BYTES = 3 << 29
 """Address space for the work, 1.5 GiB. The largest sound that is allowed, and the largest file, need 0.9 GiB."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import threading
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from tasks.children import Child, ChildDied, ChildSilent
 from tasks.decoder import CPU_LIMIT_S, MEMORY_BYTES, Order
 from tasks.decoding import AudioError, SoundInfo
+from tasks.processes import cores
 
 MOST_CHILDREN = 8
 
@@ -44,7 +44,7 @@ class Decoders:
 
     def __init__(self, module: str = "tasks.decoder", patience_s: float = PATIENCE_S) -> None:
         self._module, self._patience_s = module, patience_s
-        self._free = threading.BoundedSemaphore(min(MOST_CHILDREN, _cores()))
+        self._free = threading.BoundedSemaphore(min(MOST_CHILDREN, cores()))
         self._idle: list[Child] = []
         self.started = 0
 
@@ -126,10 +126,6 @@ def _verdict(death: ChildDied, uri: str) -> AudioError:
         message = f"the process that decoded '{uri}' was killed, as a machine does that has no more memory"
         return AudioError("out_of_memory", message)
     return AudioError("decode_limit", f"'{uri}' crashes the decoder ({death.how})")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 DECODERS = Decoders()

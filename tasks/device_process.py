@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.children import Tell, serve
 from tasks.computing import Batch, compute_batch
 from tasks.interruption import clear_stop, raise_if_stopping, request_stop
 from tasks.measurement import Measured
+from tasks.serving import Tell, serve
 
 
 def compute(batch: Batch, tell: Tell) -> list[Measured]:

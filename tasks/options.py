@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from manifests.shards import ShardSlice
+from tasks.processes import cores
 
 
 class DeviceError(Exception):
@@ -50,5 +49,4 @@ class RunOptions(BaseModel):
     @property
     def cpu_workers(self) -> int:
         """Shards computed at a time on the processor."""
-        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.workers or max(1, own // self.threads)
+        return self.workers or max(1, cores() // self.threads)

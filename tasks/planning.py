@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from manifests.files import absolute, join
 from manifests.fingerprint import fingerprint, seed_for
 from manifests.history import read_history
-from manifests.reader import read_manifest, user_columns
+from manifests.reader import Manifest, read_whole
 from manifests.replacement import refuse_another_manifest
 from manifests.schema import PASSING_ERRORS, ROW_SETTINGS
 from manifests.shards import cut_shards
@@ -77,14 +77,16 @@ def user_columns_uri(root: str, run_id: str) -> str:
 
 
 def make_plan(
-    manifest: str, output: str, settings: Settings, options: RunOptions, files: Storage
+    manifest: Manifest, output: str, settings: Settings, options: RunOptions, files: Storage
 ) -> tuple[pa.Table, Plan, dict[str, Sound]]:
     """Plan a run without writing anything.
 
     Parameters
     ----------
-    manifest, output : str
-        URIs of the manifest and of the output root.
+    manifest : Manifest
+        The pairs, read and found good.
+    output : str
+        URI of the output root.
     settings, options
         Of the run; rows may put their own settings over them.
     files : Storage
@@ -103,9 +105,9 @@ def make_plan(
     Raises
     ------
     ManifestError
-        If the manifest itself is wrong, or lacks most pairs of the results so far; nothing has been computed then.
+        If the manifest lacks most pairs of the results so far; nothing has been computed then.
     """
-    pairs = pa.Table.from_batches(list(read_manifest(manifest, files, settings.resolve)))
+    pairs = manifest.pairs
     if not options.replace:
         refuse_another_manifest(files, output, pairs["pair_id"].to_pylist())
     uris = pc.unique(pa.chunked_array([*pairs["content"].chunks, *pairs["style"].chunks])).to_pylist()
@@ -211,7 +213,9 @@ class Preview:
 def preview_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> Preview:
     """Plan a run, write nothing, and estimate its time from this output root's history or a short measurement."""
     device = choose_device(options.device)
-    _, plan, _ = make_plan(absolute(manifest), absolute(output), settings, options, Storage())
+    files = Storage()
+    read = read_whole(absolute(manifest), files, settings.resolve)
+    _, plan, _ = make_plan(read, absolute(output), settings, options, files)
     cost, basis = plan.seconds_per_second, "from the results so far"
     if cost is None:
         cost, basis = (
@@ -222,7 +226,7 @@ def preview_run(manifest: str, output: str, settings: Settings, options: RunOpti
     return Preview(asdict(plan.counts), plan.pending_audio_s, seconds, basis)
 
 
-def plan_run(manifest: str, output: str, settings: Settings, options: RunOptions, run_id: str) -> Plan:
+def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOptions, run_id: str) -> Plan:
     """Plan a run and write the plan beside the results, where its shards read it."""
     files = Storage()
     planned, plan, sounds = make_plan(manifest, output, settings, options, files)
@@ -230,10 +234,9 @@ def plan_run(manifest: str, output: str, settings: Settings, options: RunOptions
     uri = plan_uri(output, run_id)
     with files.writing(uri) as sink:
         pq.write_table(planned, sink, row_group_size=4096)
-    own = user_columns(manifest, files)
-    if own is not None:
+    if manifest.user is not None:
         with files.writing(user_columns_uri(output, run_id)) as sink:
-            pq.write_table(own, sink)
+            pq.write_table(manifest.user, sink)
     write_memo(output, sounds.values(), files)
     return replace(plan, uri=uri)
 

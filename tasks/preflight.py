@@ -36,6 +36,13 @@ def refuse_links(root: str) -> None:
                 )
 
 
+def existing_folder(path: Path) -> Path:
+    """Return the folder itself, or the nearest one above it that is there already."""
+    while not path.exists():
+        path = path.parent
+    return path
+
+
 def refuse_small_disk(root: str, n_samples: float, n_shards: int) -> None:
     """Refuse a local disk that cannot hold a run's results; S3 has no end that could be asked for.
 
@@ -55,10 +62,8 @@ def refuse_small_disk(root: str, n_samples: float, n_shards: int) -> None:
     """
     if is_s3(root):
         return
-    folder = Path(root)
-    while not folder.exists():
-        folder = folder.parent
-    needed, free = n_samples * MIN_BYTES_PER_SAMPLE + n_shards * BYTES_PER_SHARD, shutil.disk_usage(folder).free
+    needed = n_samples * MIN_BYTES_PER_SAMPLE + n_shards * BYTES_PER_SHARD
+    free = shutil.disk_usage(existing_folder(Path(root))).free
     if free < needed:
         raise StorageError(
             f"'{root}' has {free / 1e6:.1f} MB free, and the results need at least {needed / 1e6:.1f} MB. Free some "

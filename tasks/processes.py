@@ -1,4 +1,4 @@
-"""Which process this is, so that another one on the same machine can tell whether it still lives."""
+"""Processes: how another one on the same machine can tell whether this one lives, and how many cores it has."""
 
 from __future__ import annotations
 
@@ -47,6 +47,11 @@ def is_dead(process: ProcessId) -> bool:
     if not here.boot or (process.boot, process.namespace) != (here.boot, here.namespace):
         return False
     return _started(process.pid) != process.started
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _namespace() -> str:

@@ -9,11 +9,9 @@ what failed and where.
 from __future__ import annotations
 
 import errno
-import hashlib
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
@@ -114,30 +112,6 @@ class Storage:
         """Remove a file; raise FileNotFoundError if there is none."""
         with _naming("delete", uri):
             self._at(uri).delete(uri)
-
-    def identity(self, uri: str, memo: MutableMapping[tuple[str, int, str], str]) -> str:
-        """Return the identity of a file: the sha256 of its bytes, 64 hex digits.
-
-        Parameters
-        ----------
-        uri : str
-            Local path or S3 URI.
-        memo : mutable mapping
-            Identities known before, by URI, size and version; what is computed is added. A file without a version
-            is always read.
-
-        Raises
-        ------
-        FileNotFoundError, IsADirectoryError, StorageError
-            As `stat` and `read`.
-        """
-        size, version = self.stat(uri)
-        key = (uri, size, version)
-        if version and key in memo:
-            return memo[key]
-        with self.open(uri) as stream, _naming("read", uri):
-            memo[key] = hashlib.file_digest(cast(BufferedReader, stream), "sha256").hexdigest()
-        return memo[key]
 
     def _at(self, uri: str) -> LocalFiles | S3Files:
         return self._s3 if is_s3(uri) else self._local

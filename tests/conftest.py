@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from s3fs import S3FileSystem
@@ -16,12 +18,8 @@ BUCKET = "timbreflow-tests"
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
     """Start a real S3 server for the session; a test that kills it must start it again."""
-    server = SeaweedServer(tmp_path_factory.mktemp("seaweed"))
-    try:
-        server.start()
+    with SeaweedServer(tmp_path_factory.mktemp("seaweed")) as server:
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture
@@ -31,6 +29,23 @@ def s3(seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch) -> str:
     All tests share one bucket: SeaweedFS sets volumes aside for each, and they are few.
     """
     return use_bucket(seaweed, monkeypatch)
+
+
+@pytest.fixture(params=["local", "s3"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return an empty folder, local and on S3: the same promises hold on both."""
+    folder: str = str(tmp_path) if request.param == "local" else request.getfixturevalue("s3")
+    return folder
+
+
+@pytest.fixture
+def gone_s3(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URI of an S3 folder whose server is away, for a user of little patience."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("TIMBREFLOW_STORAGE_PATIENCE_S", "1")
+    return s3
 
 
 def use_bucket(server: SeaweedServer, monkeypatch: pytest.MonkeyPatch) -> str:

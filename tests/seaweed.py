@@ -54,6 +54,13 @@ class SeaweedServer:
         self.reader_environment = self._credentials("timbreflow-reader")
         self._write_identities()
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
     def start(self) -> None:
         """Start the server and wait until it answers, and can store what it is sent."""
         log = self._folder / "weed.log"

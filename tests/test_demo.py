@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from manifests.files import absolute
+from manifests.reader import read_whole
 from stylecore import metrics
 from stylecore.losses import encode_content, encode_style
 from stylecore.network import Encoder, load_encoder, random_encoder
@@ -37,7 +38,7 @@ def computed(root: str, options: RunOptions) -> pd.DataFrame:
     settings = Settings()
     run = Run("demo", MANIFEST, root, settings, options, datetime.now(UTC))
     with holding(Storage(), root, run.run_id), ThreadPoolExecutor(CORES) as pool:
-        plan = plan_run(MANIFEST, root, settings, options, run.run_id)
+        plan = plan_run(read_whole(MANIFEST, Storage(), settings.resolve), root, settings, options, run.run_id)
         jobs = [pool.submit(compute_shards, plan.uri, [shard], root, run.run_id, options) for shard in plan.shards]
         for job in jobs:
             job.result()

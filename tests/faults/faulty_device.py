@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks import synthesis
-from tasks.children import Tell, serve
 from tasks.computing import Batch
 from tasks.device_process import compute
 from tasks.interruption import request_stop
 from tasks.measurement import Measured
+from tasks.serving import Tell, serve
 
 
 def suffer(batch: Batch, tell: Tell) -> list[Measured]:

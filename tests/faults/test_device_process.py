@@ -24,7 +24,7 @@ from tasks.progress import PROGRESS
 from tasks.reading import read_pair
 from tasks.storage import Storage
 from tests.faults.report import recorded
-from tests.tasks.corpus import CPU, QUICK, write_cut, write_manifest
+from tests.tasks.corpus import CPU, QUICK, read, write_cut, write_manifest
 
 STYLES = ("violin_sustained", "glass_rub", "tuning_fork_440")
 FAULTY = "tests.faults.faulty_device"
@@ -49,7 +49,7 @@ def batch(request: pytest.FixtureRequest, tmp_path: Path) -> Batch:
         {"pair_id": name, "content": "harp.wav", "style": f"{style}.wav"}
         for name, style in zip(names, STYLES, strict=True)
     ]
-    table, _, _ = make_plan(write_manifest(tmp_path / "m.parquet", rows), str(tmp_path), QUICK, CPU, Storage())
+    table, _, _ = make_plan(read(write_manifest(tmp_path / "m.parquet", rows)), str(tmp_path), QUICK, CPU, Storage())
     outcomes = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in table.sort_by("row").to_pylist()]
     return Batch(outcomes, RowContext(str(tmp_path), "run", 0, "cpu", "digest"), 1, 1 << 28)
 

@@ -69,10 +69,9 @@ READERS: tuple[Callable[[str], pd.DataFrame], ...] = (
 )
 
 
-@pytest.fixture(params=["local", "s3"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    root: str = str(tmp_path) if request.param == "local" else request.getfixturevalue("s3")
-    return join(root, "results.parquet")
+@pytest.fixture
+def uri(anywhere: str) -> str:
+    return join(anywhere, "results.parquet")
 
 
 @contextmanager

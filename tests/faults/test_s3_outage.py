@@ -29,12 +29,8 @@ RUN_AND_OUTAGES_S = 280.0
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
     """Start an S3 server that may be killed: no other test needs it."""
-    server = SeaweedServer(tmp_path_factory.mktemp("own-seaweed"))
-    try:
-        server.start()
+    with SeaweedServer(tmp_path_factory.mktemp("own-seaweed")) as server:
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture

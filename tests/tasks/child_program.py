@@ -12,7 +12,7 @@ import time
 from hashlib import sha256
 from typing import Any
 
-from tasks.children import Tell, serve
+from tasks.serving import Tell, serve
 
 NOTICES: list[Any] = []
 NOTICED = threading.Event()

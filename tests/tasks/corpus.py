@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from manifests.files import absolute, join
+from manifests.reader import Manifest, read_whole
 from stylecore.settings import Settings
 from tasks.computing import compute_here
 from tasks.lease import holding, lease_uri
@@ -70,12 +71,17 @@ def write_manifest(uri: str | Path, rows: Sequence[Row]) -> str:
     return str(uri)
 
 
+def read(manifest: str, settings: Settings = QUICK) -> Manifest:
+    """Read a manifest as a run with these settings does."""
+    return read_whole(absolute(manifest), Storage(), settings.resolve)
+
+
 def begin(manifest: str, output: str | Path, settings: Settings = QUICK, options: RunOptions = CPU) -> tuple[Run, Plan]:
     """Plan a run with a new run id; it holds the lease, as if every earlier run had ended or been killed."""
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{next(_run_numbers):04d}"
     take_lease(output, run_id)
     run = Run(run_id, absolute(manifest), absolute(str(output)), settings, options, datetime.now(UTC))
-    return run, plan_run(run.manifest, run.output, settings, options, run_id)
+    return run, plan_run(read(manifest, settings), run.output, settings, options, run_id)
 
 
 def take_lease(output: str | Path, owner: str) -> None:

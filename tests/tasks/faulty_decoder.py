@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from tasks import decoder
-from tasks.children import Tell, serve
+from tasks.serving import Tell, serve
 
 HARMED: list[bytes] = []
 """What an earlier sound has left behind in this process."""

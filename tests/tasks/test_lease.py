@@ -26,12 +26,9 @@ def files() -> Storage:
     return Storage()
 
 
-@pytest.fixture(params=["local", "s3"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "local":
-        return str(tmp_path / "out")
-    folder: str = request.getfixturevalue("s3")
-    return folder
+@pytest.fixture
+def root(anywhere: str) -> str:
+    return anywhere
 
 
 @pytest.fixture

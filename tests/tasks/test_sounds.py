@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -85,15 +84,9 @@ def test_the_header_is_not_parsed_in_this_process(
     assert sounds[harp].readable
 
 
-def test_a_storage_that_stays_away_is_no_fault_of_the_sounds(
-    s3: str, harp: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("TIMBREFLOW_STORAGE_PATIENCE_S", "1")
+def test_a_storage_that_stays_away_is_no_fault_of_the_sounds(gone_s3: str, harp: str) -> None:
     with pytest.raises(StorageUnreachable, match=r"far\.wav"):
-        identify([harp, join(s3, "far.wav")], {}, Storage())
+        identify([harp, join(gone_s3, "far.wav")], {}, Storage())
 
 
 def test_an_unchanged_sound_is_neither_hashed_nor_probed_again(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable
@@ -25,13 +24,9 @@ def files() -> Storage:
     return Storage()
 
 
-@pytest.fixture(params=["local", "s3"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return an empty folder: the same promises hold on both kinds of storage."""
-    if request.param == "local":
-        return str(tmp_path)
-    folder: str = request.getfixturevalue("s3")
-    return folder
+@pytest.fixture
+def root(anywhere: str) -> str:
+    return anywhere
 
 
 def write(files: Files, uri: str, data: bytes) -> str:
@@ -86,6 +81,11 @@ class TestReading:
         assert old.size == files.stat(uri).size == 3
         assert old.version
         assert old.version != files.stat(uri).version
+
+    def test_a_local_version_is_the_time_of_the_last_change(self, files: Storage, tmp_path: Path) -> None:
+        path = tmp_path / "file.bin"
+        path.write_bytes(b"data")
+        assert files.stat(str(path)) == FileStat(4, str(path.stat().st_mtime_ns))
 
 
 class TestListing:
@@ -243,27 +243,6 @@ class TestSwapping:
         monkeypatch.setattr(S3Files, "_swap", send_twice)
         version = files.swap(uri, b"second", version)
         assert files.load(uri) == (b"second", version)
-
-
-class TestIdentity:
-    def test_it_is_the_digest_of_the_bytes(self, files: Storage, root: str) -> None:
-        uri = write(files, join(root, "file.bin"), b"data")
-        assert files.identity(uri, {}) == hashlib.sha256(b"data").hexdigest()
-
-    def test_it_is_remembered_until_the_file_changes(self, files: Storage, root: str) -> None:
-        uri = write(files, join(root, "file.bin"), b"old")
-        size, version = files.stat(uri)
-        assert files.identity(uri, {(uri, size, version): "remembered"}) == "remembered"
-        memo: dict[tuple[str, int, str], str] = {}
-        old = files.identity(uri, memo)
-        assert memo == {(uri, size, version): old}
-        write(files, uri, b"new")
-        assert files.identity(uri, memo) == hashlib.sha256(b"new").hexdigest()
-
-    def test_the_version_is_what_is_compared(self, files: Storage, tmp_path: Path) -> None:
-        path = tmp_path / "file.bin"
-        path.write_bytes(b"data")
-        assert files.stat(str(path)) == FileStat(4, str(path.stat().st_mtime_ns))
 
 
 class TestFaults:

@@ -24,7 +24,7 @@ from tasks.reading import read_pair
 from tasks.storage import Storage
 from tasks.synthesis import Outcome, PlannedPair, seconds_per_audio_second, synthesise_batch
 from tests.tasks.conftest import Corpus
-from tests.tasks.corpus import CPU, QUICK, begin, compute, read_table, run_all, write_cut, write_manifest
+from tests.tasks.corpus import CPU, QUICK, begin, compute, read, read_table, run_all, write_cut, write_manifest
 
 STYLES = ("violin_sustained", "glass_rub", "tuning_fork_440")
 
@@ -43,7 +43,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def planned(manifest: str, tmp_path_factory: pytest.TempPathFactory) -> list[PlannedPair]:
-    table, _, _ = make_plan(manifest, str(tmp_path_factory.mktemp("none")), QUICK, CPU, Storage())
+    table, _, _ = make_plan(read(manifest), str(tmp_path_factory.mktemp("none")), QUICK, CPU, Storage())
     assert table.select(["shard", "batch"]).to_pylist() == [{"shard": 0, "batch": 0}] * 4
     rows: list[PlannedPair] = table.to_pylist()
     return rows
