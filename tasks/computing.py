@@ -76,7 +76,7 @@ def compute_batch(batch: Batch, on_step: Callable[[], None]) -> list[Measured]:
 
 def compute_here(batch: Batch) -> list[Measured]:
     """Compute a batch in this process, counting its steps; what it does to the process it does to the run."""
-    return compute_batch(batch, _count_step)
+    return compute_batch(batch, count_step)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ class DeviceProcesses:
             return measured
 
 
-def _count_step() -> None:
+def count_step() -> None:
+    """Count one step of this process; raise `Interrupted` once the run is asked to stop."""
     raise_if_stopping()
     PROGRESS.count_step()
 

@@ -16,7 +16,7 @@ from stylecore.settings import Settings
 from stylecore.synthesis import Pair
 from tasks import synthesis
 from tasks.cache import ByteLimitedCache
-from tasks.computing import _count_step
+from tasks.computing import count_step
 from tasks.interruption import request_stop
 from tasks.planning import make_plan
 from tasks.progress import PROGRESS
@@ -51,7 +51,7 @@ def planned(manifest: str, tmp_path_factory: pytest.TempPathFactory) -> list[Pla
 
 def synthesised(planned: Sequence[PlannedPair]) -> list[Outcome]:
     outcomes = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in planned]
-    synthesise_batch(outcomes, "cpu", ByteLimitedCache(1 << 28), _count_step)
+    synthesise_batch(outcomes, "cpu", ByteLimitedCache(1 << 28), count_step)
     return outcomes
 
 
