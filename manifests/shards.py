@@ -72,11 +72,12 @@ _AUTOMATIC_SHARDS = 16
 _AUTOMATIC_RANGE_S = (8.0, 60.0)
 
 
-def cut_shards(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None, batch_size: int) -> pa.Table:
-    """Order pairs and number their shards and batches.
+def cut_shards(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None) -> pa.Table:
+    """Order pairs and number their shards.
 
-    Pairs are sorted by (length bucket, style, content, pair_id), cut into batches within each bucket, and whole batches
-    fill shards one after the other.
+    Pairs are sorted by (length bucket, style, content, pair_id), and fill shards one after the other; those whose
+    content cannot be read come last, and leave the shards of the others as they are. No batch size has a say: machines
+    whose devices hold batches of different sizes share a corpus shard by shard.
 
     Parameters
     ----------
@@ -87,32 +88,60 @@ def cut_shards(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None,
     shard_audio_s : float or None
         Most audio in a shard, s; a single longer pair has a shard of its own. None: a sixteenth of all, but at least
         8 and at most 60.
-    batch_size : int
-        Most pairs in a batch.
 
     Returns
     -------
     pyarrow.Table
-        `pairs`, sorted, with `duration_s` (float64), `shard` (int32, from 0) and `batch` (int32, from 0 in each shard).
+        `pairs`, sorted, with `duration_s` (float64) and `shard` (int32, from 0).
 
     Raises
     ------
     ValueError
         A duration is negative or not finite, there are not N of them, or a limit is not positive.
     """
-    durations = _checked(pairs, seconds, shard_audio_s, batch_size)
+    durations = _checked(pairs, seconds, shard_audio_s)
     order = _order(pairs, durations)
     ordered = durations[order]
     counted = np.maximum(ordered, _SHORTEST_S)
-    limit = shard_audio_s if shard_audio_s is not None else _automatic_limit(counted)
-    batches = _batches(ordered, limit, batch_size)
-    shards = _shards(counted, batches, limit)
+    limit = shard_audio_s if shard_audio_s is not None else _automatic_limit(ordered)
     return (
         pairs.take(pa.array(order))
         .append_column("duration_s", pa.array(ordered))
-        .append_column("shard", pa.array(shards.astype(np.int32)))
-        .append_column("batch", pa.array(_from_zero(batches, shards).astype(np.int32)))
+        .append_column("shard", pa.array(_shards(counted, limit)))
     )
+
+
+def cut_batches(rows: pa.Table, batch_size: int) -> pa.Table:
+    """Cut a shard into batches: pairs of one length bucket, in order, in batches of about equal size.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        ALL N rows of one shard, those that mean no work included: a run that is started again meets the same batches.
+    batch_size : int
+        Most pairs in a batch.
+
+    Returns
+    -------
+    pyarrow.Table
+        `rows` with `batch` (int32, from 0).
+
+    Raises
+    ------
+    ValueError
+        `batch_size` is not positive.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} < 1")
+    buckets = length_bucket(rows.column("duration_s").to_numpy())
+    starts, sizes = np.unique(buckets, return_index=True, return_counts=True)[1:]
+    batches = np.zeros(len(buckets), dtype=np.int32)
+    first = 0
+    for start, size in sorted(zip(starts, sizes, strict=True)):
+        parts = -(-size // batch_size)
+        batches[start : start + size] = first + np.arange(size) * parts // size
+        first += parts
+    return rows.append_column("batch", pa.array(batches))
 
 
 def length_bucket(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -124,7 +153,7 @@ def length_bucket(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.searchsorted(_EDGES_S, seconds, side="left")
 
 
-def _checked(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None, batch_size: int) -> NDArray[np.float64]:
+def _checked(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None) -> NDArray[np.float64]:
     durations = np.asarray(seconds, dtype=np.float64)
     if durations.shape != (pairs.num_rows,):
         raise ValueError(f"seconds has the shape {durations.shape} for {pairs.num_rows} pairs: one duration per pair")
@@ -133,13 +162,11 @@ def _checked(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None, b
         raise ValueError(f"seconds={durations[bad][0]} of pair {int(np.argmax(bad))}: a duration is finite and >= 0")
     if shard_audio_s is not None and not shard_audio_s > 0:
         raise ValueError(f"shard_audio_s={shard_audio_s} <= 0")
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} < 1")
     return durations
 
 
 def _order(pairs: pa.Table, durations: NDArray[np.float64]) -> NDArray[np.int64]:
-    keys = {"bucket": pa.array(length_bucket(durations))}
+    keys = {"bucket": pa.array(np.where(durations > 0, length_bucket(durations), len(_EDGES_S) + 1))}
     keys.update({name: _ranks(pairs.column(name)) for name in ("style", "content")})
     keys["pair_id"] = pairs.column("pair_id")
     order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
@@ -155,51 +182,18 @@ def _ranks(column: pa.ChunkedArray) -> pa.Array:
     return pa.array(ranks[encoded.indices.to_numpy()])
 
 
-def _automatic_limit(counted: NDArray[np.float64]) -> float:
-    return float(np.clip(counted.sum() / _AUTOMATIC_SHARDS, *_AUTOMATIC_RANGE_S))
+def _automatic_limit(durations: NDArray[np.float64]) -> float:
+    return float(np.clip(durations.sum() / _AUTOMATIC_SHARDS, *_AUTOMATIC_RANGE_S))
 
 
-def _batches(ordered: NDArray[np.float64], limit: float, batch_size: int) -> NDArray[np.int64]:
-    """Return batch numbers of sorted durations, `[N]`: at most `batch_size` pairs of one bucket, at most `limit` s."""
-    buckets = length_bucket(ordered)
-    longest = _EDGES_S[np.minimum(buckets, len(_EDGES_S) - 1)]
-    room = np.clip(limit // longest, 1, batch_size).astype(np.int64)
-    parts = _position_in_run(buckets) // room
-    return _run_numbers(buckets, parts)
-
-
-def _shards(counted: NDArray[np.float64], batches: NDArray[np.int64], limit: float) -> NDArray[np.int64]:
-    """Fill shards with whole batches in order, each up to `limit` s, `[N]`."""
-    ends = np.cumsum(np.bincount(batches, weights=counted)) if len(batches) else np.zeros(0)
-    shard_of_batch = np.zeros(len(ends), dtype=np.int64)
+def _shards(counted: NDArray[np.float64], limit: float) -> NDArray[np.int32]:
+    """Fill shards with pairs in order, each up to `limit` s, `[N]`."""
+    ends = np.cumsum(counted)
+    shards = np.zeros(len(ends), dtype=np.int32)
     first, filled, shard = 0, 0.0, 0
     while first < len(ends):
-        # The tolerance keeps the rounding of a sum of a million durations from deciding; one batch always fits.
+        # The tolerance keeps the rounding of a sum of a million durations from deciding; one pair always fits.
         stop = max(first + 1, int(np.searchsorted(ends, filled + limit + 1e-6, side="right")))
-        shard_of_batch[first:stop] = shard
+        shards[first:stop] = shard
         first, filled, shard = stop, float(ends[stop - 1]), shard + 1
-    return shard_of_batch[batches]
-
-
-def _run_numbers(*columns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each element the number of its run of equal neighbours, from 0, `[N]`."""
-    if not len(columns[0]):
-        return np.zeros(0, dtype=np.int64)
-    changes = np.logical_or.reduce([np.diff(column, prepend=column[0]) != 0 for column in columns])
-    return np.cumsum(changes)
-
-
-def _position_in_run(column: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many equal neighbours stand before each element, `[N]`."""
-    return np.arange(len(column)) - _run_starts(_run_numbers(column))
-
-
-def _run_starts(runs: NDArray[np.int64]) -> NDArray[np.int64]:
-    first = np.unique(runs, return_index=True)[1]
-    return first[runs]
-
-
-def _from_zero(batches: NDArray[np.int64], shards: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return batch numbers that start from 0 within each shard, `[N]`."""
-    first = np.unique(shards, return_index=True)[1]
-    return batches - batches[first][shards] if len(batches) else batches
+    return shards

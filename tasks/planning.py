@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,13 +15,13 @@ import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from manifests.files import absolute, join
+from manifests.files import Files, absolute, join
 from manifests.fingerprint import fingerprint, seed_for
 from manifests.history import read_history
 from manifests.reader import Manifest, read_whole
 from manifests.replacement import refuse_another_manifest
 from manifests.schema import PASSING_ERRORS, ROW_SETTINGS
-from manifests.shards import cut_shards
+from manifests.shards import cut_batches, cut_shards
 from stylecore.network import weights_digest
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.devices import choose_device, encoder_on, shards_at_a_time
@@ -27,7 +29,7 @@ from tasks.options import RunOptions
 from tasks.preflight import refuse_small_disk
 from tasks.sounds import Sound, identify, read_memo, write_memo
 from tasks.storage import Storage
-from tasks.synthesis import seconds_per_audio_second
+from tasks.synthesis import PlannedPair, seconds_per_audio_second
 
 COMPUTED = ("new", "changed", "failed")
 """Actions that mean work; the others leave a pair as it is."""
@@ -96,7 +98,7 @@ def make_plan(
     -------
     pa.Table
         One row per pair, sorted by shard: the manifest's columns, identities, settings, fingerprint,
-        shard, batch and action.
+        shard and action.
     Plan
         Its summary; `uri` is empty until the table is written.
     dict
@@ -113,9 +115,7 @@ def make_plan(
     uris = pc.unique(pa.chunked_array([*pairs["content"].chunks, *pairs["style"].chunks])).to_pylist()
     sounds = identify(uris, read_memo(output, files), files)
     durations = [sounds[uri].duration_s for uri in pairs["content"].to_pylist()]
-    planned = cut_shards(
-        with_fingerprints(pairs, sounds, settings), durations, options.shard_audio_s, options.batch_size
-    )
+    planned = cut_shards(with_fingerprints(pairs, sounds, settings), durations, options.shard_audio_s)
     history = read_history(files, output)
     taken = actions(planned, history, options)
     planned = planned.append_column("action", pa.array(taken, pa.string()))
@@ -239,6 +239,17 @@ def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOp
             pq.write_table(manifest.user, sink)
     write_memo(output, sounds.values(), files)
     return replace(plan, uri=uri)
+
+
+def read_shard(plan_uri: str, shard: int, files: Files, batch_size: int) -> list[list[PlannedPair]]:
+    """Return the pairs of a shard that mean work, batch by batch.
+
+    Batches are cut from the whole shard, so that what is done already does not change the companions of the rest.
+    """
+    with files.open(plan_uri) as source:
+        rows = pq.read_table(source, filters=pc.field("shard") == shard)
+    pending = pending_rows(cut_batches(rows, batch_size)).to_pylist()
+    return [list(batch) for _, batch in groupby(pending, key=itemgetter("batch"))]
 
 
 plan = task(name="plan", cache_policy=NO_CACHE)(plan_run)

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
-from operator import itemgetter
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from manifests.files import Files
 from stylecore.errors import Interrupted
 from stylecore.network import weights_digest
 from tasks.cache import ByteLimitedCache
@@ -22,11 +17,10 @@ from tasks.computing import Batch, Compute, DeviceProcesses
 from tasks.devices import choose_device, encoder_on, shards_at_a_time
 from tasks.measurement import Measured, RowContext
 from tasks.options import RunOptions
-from tasks.planning import pending_rows
+from tasks.planning import read_shard
 from tasks.progress import PROGRESS
 from tasks.reading import read_pair
 from tasks.storage import Storage
-from tasks.synthesis import PlannedPair
 
 SOUNDS_CACHE_BYTES = 128 << 20
 """Limit of the decoded sounds that are kept: a minute of audio is 4 MB."""
@@ -91,7 +85,7 @@ def compute_shards(
         context = RowContext(root, run_id, shard, device, digest)
         try:
             results: list[Measured] = []
-            for pairs in read_shard(plan_uri, shard, files):
+            for pairs in read_shard(plan_uri, shard, files, options.batch_size):
                 outcomes = [read_pair(pair, files, _sounds()) for pair in pairs]
                 results += _counted(compute(Batch(outcomes, context, options.threads, cache_bytes)))
             commit_shard(results, root, run_id, shard, files)
@@ -101,13 +95,6 @@ def compute_shards(
         failed += sum(result.flac is None for result in results)
         done += 1
     return Committed(succeeded, failed, done)
-
-
-def read_shard(plan_uri: str, shard: int, files: Files) -> list[list[PlannedPair]]:
-    """Return the pairs of a shard that mean work, batch by batch."""
-    with files.open(plan_uri) as source:
-        rows = pq.read_table(source, filters=pc.field("shard") == shard)
-    return [list(batch) for _, batch in groupby(pending_rows(rows).to_pylist(), key=itemgetter("batch"))]
 
 
 def _counted(results: list[Measured]) -> list[Measured]:

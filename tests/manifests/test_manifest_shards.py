@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.shards import cut_shards, length_bucket
+from manifests.shards import cut_batches, cut_shards, length_bucket
 
 
 def _pairs(count: int, contents: int = 7, styles: int = 5) -> pa.Table:
@@ -28,6 +28,7 @@ def _durations(pairs: pa.Table, seed: int = 0) -> np.ndarray:
     return np.array([by_content[int(name[3:-4])] for name in pairs["content"].to_pylist()])
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(0, 300),
     seed=st.integers(0, 1000),
@@ -36,7 +37,7 @@ def _durations(pairs: pa.Table, seed: int = 0) -> np.ndarray:
 )
 def test_a_cut_keeps_every_promise(count: int, seed: int, shard_audio_s: float | None, batch_size: int) -> None:
     pairs = _pairs(count)
-    cut = cut_shards(pairs, _durations(pairs, seed), shard_audio_s, batch_size)
+    cut = cut_shards(pairs, _durations(pairs, seed), shard_audio_s)
     assert sorted(cut["pair_id"].to_pylist()) == pairs["pair_id"].to_pylist()
     table = cut.to_pandas()
     if count == 0:
@@ -44,14 +45,17 @@ def test_a_cut_keeps_every_promise(count: int, seed: int, shard_audio_s: float |
     table["bucket"] = length_bucket(table["duration_s"].to_numpy())
     assert (np.diff(table["shard"], prepend=0) >= 0).all()
     assert sorted(table["shard"].unique()) == list(range(table["shard"].max() + 1))
-    for _, shard in table.groupby("shard"):
-        assert sorted(shard["batch"].unique()) == list(range(shard["batch"].max() + 1))
+    for number, shard in table.groupby("shard"):
         limit = 60.0 if shard_audio_s is None else shard_audio_s
         assert shard["duration_s"].sum() <= limit + 1e-5 or len(shard) == 1
-    for _, batch in table.groupby(["shard", "batch"]):
-        assert len(batch) <= batch_size
-        assert batch["bucket"].nunique() == 1
-        assert batch["duration_s"].max() <= 1.1 * batch["duration_s"].min()
+        batches = cut_batches(cut.filter(pc.field("shard") == number), batch_size).to_pandas()
+        assert batches["pair_id"].tolist() == shard["pair_id"].tolist()
+        assert sorted(batches["batch"].unique()) == list(range(batches["batch"].max() + 1))
+        assert (np.diff(batches["batch"], prepend=0) >= 0).all()
+        for _, batch in batches.groupby("batch"):
+            assert len(batch) <= batch_size
+            assert len(np.unique(length_bucket(batch["duration_s"].to_numpy()))) == 1
+            assert batch["duration_s"].max() <= 1.1 * batch["duration_s"].min()
 
 
 @given(st.randoms(use_true_random=False))
@@ -60,20 +64,22 @@ def test_the_order_of_rows_does_not_count(random) -> None:
     order = list(range(120))
     random.shuffle(order)
     shuffled = pairs.take(pa.array(order))
-    first = cut_shards(pairs, _durations(pairs), 20.0, 4)
-    assert cut_shards(shuffled, _durations(shuffled), 20.0, 4).equals(first)
+    first = cut_shards(pairs, _durations(pairs), 20.0)
+    assert cut_shards(shuffled, _durations(shuffled), 20.0).equals(first)
 
 
-def test_equal_lengths_fill_whole_batches() -> None:
-    cut = cut_shards(_pairs(100), np.full(100, 2.57), 60.0, 8)
-    sizes = cut.group_by(["shard", "batch"]).aggregate([("pair_id", "count")])["pair_id_count"].to_pylist()
-    assert sizes.count(8) == 12
-    assert sum(sizes) == 100
+def test_batches_of_a_bucket_are_about_equal() -> None:
+    rows = cut_shards(_pairs(23), [2.57] * 21 + [5.0] * 2, 100.0)
+    assert cut_batches(rows, 8)["batch"].to_pylist() == [0] * 7 + [1] * 7 + [2] * 7 + [3] * 2
+    assert cut_batches(rows, 64)["batch"].to_pylist() == [0] * 21 + [1] * 2
+    assert cut_batches(rows.slice(0, 0), 8)["batch"].to_pylist() == []
+    with pytest.raises(ValueError, match="batch_size=0 < 1"):
+        cut_batches(rows, 0)
 
 
 def test_automatic_shards() -> None:
     def shards(seconds: float, count: int) -> int:
-        return pc.max(cut_shards(_pairs(count), np.full(count, seconds), None, 4)["shard"]).as_py() + 1
+        return pc.max(cut_shards(_pairs(count), np.full(count, seconds), None)["shard"]).as_py() + 1
 
     assert shards(1.0, 8) == 1  # a few pairs: at least 8 s in a shard
     assert shards(1.0, 320) == 16
@@ -81,35 +87,38 @@ def test_automatic_shards() -> None:
 
 
 def test_unreadable_sounds_are_cut_too() -> None:
-    cut = cut_shards(_pairs(1000), np.zeros(1000), 10.0, 4)
+    cut = cut_shards(_pairs(1000), np.zeros(1000), 10.0)
     assert pc.max(cut["shard"]).as_py() >= 19
 
 
+def test_sounds_that_cannot_be_read_leave_the_shards_of_the_others() -> None:
+    whole, some = (cut_shards(_pairs(count), [1.0] * 50 + [0.0] * (count - 50), None) for count in (90, 50))
+    assert whole.slice(0, 50).equals(some)
+
+
 def test_a_pair_longer_than_a_shard_has_its_own() -> None:
-    cut = cut_shards(_pairs(3), [30.0, 30.0, 1.0], 5.0, 4)
+    cut = cut_shards(_pairs(3), [30.0, 30.0, 1.0], 5.0)
     assert cut["shard"].to_pylist() == [0, 1, 2]
 
 
 def test_types_and_columns() -> None:
-    cut = cut_shards(_pairs(2).append_column("row", pa.array([4, 5])), [1.0, 2.0], None, 4)
-    assert cut.column_names == ["pair_id", "content", "style", "row", "duration_s", "shard", "batch"]
-    assert [cut.schema.field(name).type for name in ("duration_s", "shard", "batch")] == [
+    cut = cut_shards(_pairs(2).append_column("row", pa.array([4, 5])), [1.0, 2.0], None)
+    assert cut.column_names == ["pair_id", "content", "style", "row", "duration_s", "shard"]
+    assert [cut.schema.field(name).type for name in ("duration_s", "shard")] == [
         pa.float64(),
-        pa.int32(),
         pa.int32(),
     ]
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shard_audio_s", "batch_size", "message"),
+    ("seconds", "shard_audio_s", "message"),
     [
-        ([1.0], None, 4, "one duration per pair"),
-        ([1.0, float("nan")], None, 4, "seconds=nan of pair 1"),
-        ([1.0, -1.0], None, 4, r"seconds=-1.0 of pair 1"),
-        ([1.0, 1.0], 0.0, 4, "shard_audio_s=0.0 <= 0"),
-        ([1.0, 1.0], None, 0, "batch_size=0 < 1"),
+        ([1.0], None, "one duration per pair"),
+        ([1.0, float("nan")], None, "seconds=nan of pair 1"),
+        ([1.0, -1.0], None, r"seconds=-1.0 of pair 1"),
+        ([1.0, 1.0], 0.0, "shard_audio_s=0.0 <= 0"),
     ],
 )
-def test_bad_arguments(seconds: list[float], shard_audio_s: float | None, batch_size: int, message: str) -> None:
+def test_bad_arguments(seconds: list[float], shard_audio_s: float | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        cut_shards(_pairs(2), seconds, shard_audio_s, batch_size)
+        cut_shards(_pairs(2), seconds, shard_audio_s)

@@ -20,7 +20,7 @@ from stylecore.settings import Settings
 from tasks import planning
 from tasks.devices import shards_at_a_time
 from tasks.options import RunOptions
-from tasks.planning import Plan, make_plan, plan_run, preview_run
+from tasks.planning import Plan, make_plan, plan_run, preview_run, read_shard
 from tasks.sounds import memo_uri
 from tasks.storage import Storage
 from tests.tasks.corpus import CPU, QUICK, Row, read, write_cut, write_manifest
@@ -63,6 +63,15 @@ def planned(
     """Plan without writing; the rows in the order of the manifest."""
     table, plan, _ = make_plan(read(manifest, settings), root, settings, options, Storage())
     return table.sort_by("row").to_pylist(), plan
+
+
+def batches(manifest: str, root: str, batch_size: int = 2) -> list[list[str]]:
+    """Plan a run and return the pairs of its first shard, batch by batch, as the shard reads them."""
+    plan = plan_run(read(manifest), root, QUICK, CPU, "run")
+    return [
+        [str(pair["pair_id"]) for pair in batch]
+        for batch in read_shard(plan.uri, plan.shards[0], Storage(), batch_size)
+    ]
 
 
 def settle(root: str, rows: Sequence[Row], status: str, error_type: str | None = None, run_id: str = "earlier") -> None:
@@ -223,13 +232,13 @@ class TestIdentity:
         shutil.copytree(folder, tmp_path / "elsewhere")
         here, _ = planned(manifest, root)
         there, _ = planned(str(tmp_path / "elsewhere" / "pairs.parquet"), str(tmp_path / "other"))
-        for name in ("pair_id", "settings", "fingerprint", "shard", "batch"):
+        for name in ("pair_id", "settings", "fingerprint", "shard"):
             assert [row[name] for row in here] == [row[name] for row in there]
         assert {row["content"] for row in here}.isdisjoint(row["content"] for row in there)
 
     def test_the_order_of_the_rows_decides_nothing(self, manifest: str, root: str, folder: Path) -> None:
         backwards = write_manifest(folder / "backwards.parquet", ROWS[::-1])
-        names = ("pair_id", "settings", "fingerprint", "shard", "batch")
+        names = ("pair_id", "settings", "fingerprint", "shard")
         one = {tuple(row[name] for name in names) for row in planned(manifest, root)[0]}
         assert one == {tuple(row[name] for name in names) for row in planned(backwards, root)[0]}
 
@@ -264,32 +273,31 @@ class TestIdentity:
 
 
 class TestShards:
-    def test_shards_and_batches_do_not_depend_on_what_is_skipped(self, manifest: str, root: str) -> None:
-        options = CPU.model_copy(update={"batch_size": 2, "shard_audio_s": 1})
+    def test_shards_do_not_depend_on_what_is_skipped(self, manifest: str, root: str) -> None:
+        options = CPU.model_copy(update={"shard_audio_s": 1})
         before, _ = planned(manifest, root, QUICK, options)
         assert len({row["shard"] for row in before}) > 1
         settle(root, before[1:4], "succeeded")
         after, plan = planned(manifest, root, QUICK, options)
         limited, _ = planned(manifest, root, QUICK, options.model_copy(update={"limit": 1}))
         for rows in (after, limited):
-            assert [(row["shard"], row["batch"]) for row in rows] == [(row["shard"], row["batch"]) for row in before]
+            assert [row["shard"] for row in rows] == [row["shard"] for row in before]
         assert plan.shards == tuple(sorted({before[0]["shard"], before[4]["shard"]}))
 
-    def test_unreadable_sounds_leave_the_shards_of_the_others_together(
+    def test_batches_do_not_depend_on_what_is_skipped(self, root: str, folder: Path) -> None:
+        pair = {"content": "sounds/drums.wav", "style": "sounds/fork.wav"}
+        manifest = write_manifest(folder / "six.parquet", [{**pair, "pair_id": f"p{seed}"} for seed in range(6)])
+        assert batches(manifest, root) == [["p0", "p1"], ["p2", "p3"], ["p4", "p5"]]
+        settle(root, [row for row in planned(manifest, root)[0] if row["pair_id"] in ("p1", "p2", "p3")], "succeeded")
+        assert batches(manifest, root) == [["p0"], ["p4", "p5"]]
+
+    def test_unreadable_sounds_leave_the_batches_of_the_others_together(
         self, manifest: str, root: str, folder: Path
     ) -> None:
-        before, _ = planned(manifest, root)
-        bad: list[Row] = [{"content": f"sounds/no{number}.wav", "style": "sounds/fork.wav"} for number in range(40)]
+        bad: list[Row] = [{"content": f"sounds/no{number}.wav", "style": "sounds/fork.wav"} for number in range(39)]
         longer = write_manifest(folder / "longer.parquet", [*ROWS, *bad])
-        after, _ = planned(longer, root)
-
-        def together(rows: list[dict[str, Any]]) -> set[frozenset[str]]:
-            batches = {(row["shard"], row["batch"]) for row in rows}
-            return {
-                frozenset(row["pair_id"] for row in rows if (row["shard"], row["batch"]) == batch) for batch in batches
-            }
-
-        assert together(before) <= together(after)
+        together = {frozenset(batch) for batch in batches(longer, root)}
+        assert {frozenset(batch) for batch in batches(manifest, root)} <= together
 
 
 class TestWriting:
@@ -372,7 +380,7 @@ class TestPreview:
 def test_a_plan_holds_what_a_shard_needs(manifest: str, root: str) -> None:
     table, _, sounds = make_plan(read(manifest), root, QUICK, CPU, Storage())
     needed = {"row", "pair_id", "content", "style", "content_identity", "style_identity", "settings", "fingerprint"}
-    assert needed | {"duration_s", "shard", "batch", "action"} <= set(table.column_names)
+    assert needed | {"duration_s", "shard", "action"} <= set(table.column_names)
     assert isinstance(table, pa.Table)
     for row in table.to_pylist():
         assert row["content_identity"] == sounds[row["content"]].identity
