@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from manifests.schema import INTEGER_SETTINGS, ROW_SETTINGS
 
@@ -85,6 +86,59 @@ def fingerprint(
     parts = [content_identity, style_identity, json.loads(settings_json), weights_digest, core_version]
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_DIGITS]
+
+
+def fingerprints(
+    content_identities: Iterable[str],
+    style_identities: Iterable[str],
+    settings_texts: Iterable[str],
+    seeds: Iterable[int],
+    weights_digest: str,
+    core_version: int,
+) -> list[str]:
+    """Return `fingerprint` for columns of N pairs.
+
+    What is hashed differs between pairs of equal settings in two identities and the seed alone, so each distinct text
+    of settings is parsed once.
+
+    Parameters
+    ----------
+    content_identities, style_identities : iterable of str
+        As in `fingerprint`.
+    settings_texts : iterable of str
+        The resolved settings of each pair, a JSON object without the seed.
+    seeds : iterable of int
+        The seed of each pair.
+    weights_digest, core_version
+        As in `fingerprint`.
+    """
+    quoted = lru_cache(maxsize=1 << 16)(json.dumps)
+    halves = lru_cache(maxsize=1 << 12)(_halves)
+    end = f",{json.dumps(weights_digest)},{json.dumps(core_version)}]"
+    names = []
+    for content, style, text, seed in zip(content_identities, style_identities, settings_texts, seeds, strict=True):
+        before, after = halves(text)
+        whole = f"[{quoted(content)},{quoted(style)},{before}{seed}{after}{end}"
+        names.append(hashlib.sha256(whole.encode()).hexdigest()[:FINGERPRINT_DIGITS])
+    return names
+
+
+def with_seed(settings_text: str, seed: int) -> str:
+    """Return the resolved settings of a pair, a JSON object that lacks the seed, with it.
+
+    >>> with_seed('{"alpha": 1.0, "tolerance": 0.0}', 7)
+    '{"alpha": 1.0, "seed": 7, "tolerance": 0.0}'
+    """
+    return json.dumps({**json.loads(settings_text), "seed": seed}, sort_keys=True)
+
+
+def _halves(settings_text: str) -> tuple[str, str]:
+    """Return what stands before and after the seed once settings are spelled as `fingerprint` hashes them."""
+    settings = json.loads(settings_text)
+    before = {name: value for name, value in settings.items() if name < "seed"}
+    after = {name: value for name, value in settings.items() if name > "seed"}
+    parts = [json.dumps(part, sort_keys=True, separators=(",", ":"))[1:-1] for part in (before, after)]
+    return f'{{{parts[0]}{"," if before else ""}"seed":', f"{',' if after else ''}{parts[1]}}}"
 
 
 def _number(name: str, value: object) -> float | int:

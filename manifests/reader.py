@@ -11,16 +11,18 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manifests.columns import Place, is_number, is_text, names, paths, setting, texts
 from manifests.files import Files, absolute, parent
 from manifests.fingerprint import pair_ids, settings_text
+from manifests.gathering import Manifest, combinations, gather
 from manifests.schema import (
     FLOAT_SETTINGS,
     INTEGER_SETTINGS,
@@ -118,9 +120,11 @@ def user_columns(manifest: str, files: Files) -> pa.Table | None:
         Not Parquet, reserved names, too much for memory, or files of a folder that give one column different types.
     """
     tables = []
-    for part in _parts(manifest, files)[0]:
+    parts = _parts(manifest, files)[0]
+    if not any(_own_names(part, files) for part in parts):
+        return None
+    for part in parts:
         with open_foreign(part, files, _MEND) as table:
-            check_schema(table.schema, part)
             # With no column selected Arrow keeps no row count, so a required one carries it.
             tables.append(read_own(table, [*_user_names(table.schema), REQUIRED_COLUMNS[0]]))
     try:
@@ -129,29 +133,12 @@ def user_columns(manifest: str, files: Files) -> pa.Table | None:
         raise ManifestError(
             f"{manifest}: its files do not fit together ({error}). Give each column one type"
         ) from error
-    own = _user_names(joined.schema)
-    return joined.select(own) if own else None
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """A manifest that was read and found good.
-
-    Attributes
-    ----------
-    pairs : pyarrow.Table
-        As `read_manifest` gives them.
-    user : pyarrow.Table or None
-        As `user_columns` gives them.
-    """
-
-    pairs: pa.Table
-    user: pa.Table | None
+    return joined.select(_user_names(joined.schema))
 
 
 def read_whole(manifest: str, files: Files, validate_row: RowValidator) -> Manifest:
-    """Read a manifest into memory; raises as `read_manifest` and `user_columns`."""
-    pairs = pa.Table.from_batches(list(read_manifest(manifest, files, validate_row)))
+    """Read a manifest into memory, compactly; raises as `read_manifest` and `user_columns`."""
+    pairs = gather(read_manifest(manifest, files, validate_row))
     return Manifest(pairs, user_columns(manifest, files))
 
 
@@ -237,15 +224,16 @@ def refuse_duplicates(ids: Sequence[pa.StringArray], manifest: str) -> None:
     ManifestError
         Naming the first doubled id and its first two rows.
     """
-    codes = pa.chunked_array(ids, pa.string()).combine_chunks().dictionary_encode().indices.to_numpy()
+    whole = pa.chunked_array(ids, pa.string())
+    if pc.count_distinct(whole).as_py() == len(whole):
+        return
+    codes = whole.combine_chunks().dictionary_encode().indices.to_numpy()
     _, first = np.unique(codes, return_index=True)
     again = np.ones(len(codes), dtype=bool)
     again[first] = False
-    if not again.any():
-        return
     second = int(np.argmax(again))
     code = codes[second]
-    value = pa.chunked_array(ids, pa.string())[second].as_py()
+    value = whole[second].as_py()
     raise ManifestError(
         f"{manifest}: column 'pair_id', row {second}: '{value}' stands in row {int(np.argmax(codes == code))} already. "
         "Take one of the two rows out, or give them different pair_ids (without that column: different row settings)"
@@ -269,6 +257,12 @@ def _parts(manifest: str, files: Files) -> tuple[list[str], str]:
     if not parts:
         raise ManifestError(f"{manifest}: a folder without any .parquet file. {_MEND}")
     return parts, uri
+
+
+def _own_names(part: str, files: Files) -> list[str]:
+    with open_foreign(part, files, _MEND) as table:
+        check_schema(table.schema, part)
+        return _user_names(table.schema)
 
 
 def _user_names(schema: pa.Schema) -> list[str]:
@@ -301,7 +295,7 @@ def _checked_settings(
     settings: dict[str, pa.Array], rows: int, place: Place, validate_row: RowValidator
 ) -> NDArray[np.object_]:
     """Validate each distinct combination of row settings once; return every row's `settings_text`, `[rows]`."""
-    codes, first_rows = _combinations(settings, rows)
+    codes, first_rows = combinations(settings, rows)
     spelled = np.empty(len(first_rows), dtype=object)
     # In the order of the rows, so that the first bad row is the one that is named.
     for combination in np.argsort(first_rows):
@@ -311,19 +305,6 @@ def _checked_settings(
             _validate(given, row, place, validate_row)
         spelled[combination] = settings_text(given)
     return spelled[codes]
-
-
-def _combinations(settings: dict[str, pa.Array], rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the number of each row's combination of settings, and each combination's first row."""
-    codes = np.zeros(rows, dtype=np.int64)
-    for column in settings.values():
-        encoded = column.dictionary_encode()
-        unset = len(encoded.dictionary)
-        indices = encoded.indices.fill_null(unset).to_numpy()
-        # Renumbered after every column, so the product stays below rows squared and cannot overflow.
-        codes = np.unique(codes * (unset + 1) + indices, return_inverse=True)[1]
-    first_rows = np.unique(codes, return_index=True)[1]
-    return codes, first_rows
 
 
 def _validate(given: dict[str, object], row: int, place: Place, validate_row: RowValidator) -> None:

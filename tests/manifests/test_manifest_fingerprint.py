@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifests.fingerprint import fingerprint, pair_id, pair_ids, seed_for, settings_text
+from manifests.fingerprint import fingerprint, fingerprints, pair_id, pair_ids, seed_for, settings_text, with_seed
 
 SETTINGS = '{"alpha":1.0,"seed":3}'
 
@@ -78,3 +78,34 @@ def test_everything_that_decides_a_result_counts() -> None:
     ]
     assert len(set(names)) == len(names)
     assert all(len(name) == 40 for name in names)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+JSON_OBJECTS = st.dictionaries(st.text(), SCALARS | st.lists(SCALARS, max_size=3) | st.just({"seed": 0}), max_size=6)
+
+
+@given(
+    pairs=st.lists(
+        st.tuples(st.text(), st.text(), JSON_OBJECTS.map(lambda own: {**own, "tau": 1}), st.integers(0, 2**31 - 1)),
+        max_size=5,
+    ),
+    digest=st.text(max_size=8),
+    core_version=st.integers(0, 99),
+)
+def test_a_column_of_fingerprints_is_that_of_its_pairs(pairs: list, digest: str, core_version: int) -> None:
+    pairs = [(*rest, {key: own[key] for key in own if key != "seed"}, seed) for *rest, own, seed in pairs]
+    columns = [list(column) for column in zip(*pairs, strict=True)] or [[], [], [], []]
+    columns[2] = [json.dumps(own) for own in columns[2]]
+    expected = [
+        fingerprint(content, style, json.dumps({**own, "seed": seed}), digest, core_version)
+        for content, style, own, seed in pairs
+    ]
+    assert fingerprints(*columns, digest, core_version) == expected  # type: ignore[arg-type]
+
+
+def test_a_column_of_fingerprints_is_the_same_for_ever() -> None:
+    texts = ['{"alpha":1.0}', "{}", '{"seeds":1}']
+    columns = ["c" * 64] * 3, ["s" * 64] * 3, texts, [3] * 3
+    first, *others = fingerprints(*columns, "w" * 64, 1)
+    assert first == "e29268db420d1fbdfd7b4c89122a331e021de8c1"
+    assert others == [fingerprint("c" * 64, "s" * 64, with_seed(text, 3), "w" * 64, 1) for text in texts[1:]]
