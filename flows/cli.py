@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.environment import reach_server, set_defaults
+from flows.ray_cluster import RunnerError, refuse_runner
 from manifests.files import UriError
 from manifests.schema import ManifestError
 from stylecore.errors import StylecoreError
@@ -52,7 +53,7 @@ def _refusing() -> Iterator[None]:
     """Turn every error that a user can mend into one line and exit code 2."""
     try:
         yield
-    except (ManifestError, UriError, StylecoreError, DeviceError, OSError) as error:
+    except (ManifestError, UriError, StylecoreError, DeviceError, RunnerError, OSError) as error:
         _refuse(error)
     except ValidationError as error:
         _refuse("; ".join(f"{detail['loc'][0]}={detail['input']!r}: {detail['msg']}" for detail in error.errors()))
@@ -85,6 +86,9 @@ def run(
         bool, typer.Option("--replace", help="Accept a manifest that lacks most pairs of the results so far.")
     ] = False,
     device: Device = "auto",
+    runner: Annotated[
+        str, typer.Option(help="threads, or ray: Ray's workers, here or where RAY_ADDRESS=ray://HOST:10001 says.")
+    ] = "threads",
 ) -> None:
     """Synthesise every pair of MANIFEST that is not up to date into OUTPUT.
 
@@ -93,7 +97,10 @@ def run(
     set_defaults()
     with _refusing():
         settings = chosen_settings(preset, set_)
-        options = RunOptions(retry_failed=retry_failed, limit=limit, shards=shards, replace=replace, device=device)
+        options = RunOptions(
+            retry_failed=retry_failed, limit=limit, shards=shards, replace=replace, device=device, runner=runner
+        )
+        refuse_runner(manifest, output, options)
         if dry_run:
             _dry_run(manifest, output, settings, options)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from asyncio import CancelledError
 from datetime import UTC, datetime
 
@@ -13,19 +12,21 @@ from prefect.exceptions import TerminationSignal
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.crew import crew_of
 from flows.progress import shown_progress
+from flows.ray_cluster import refuse_runner
+from flows.renewal import renewing
 from flows.window import work_through
-from manifests.files import absolute
+from manifests.files import absolute, parent
 from manifests.reader import read_whole
+from manifests.results import part_uri
 from stylecore.settings import PRESETS, Settings
-from tasks.devices import shards_at_a_time
 from tasks.interruption import clear_stop
 from tasks.lease import Lease, LeaseLost, holding
 from tasks.options import RunOptions
 from tasks.planning import Plan, plan
 from tasks.preflight import refuse_links
-from tasks.report import Run, RunSummary, close_run, renew_snapshot, summary_markdown
-from tasks.shards import shard_groups, synthesise_shards
+from tasks.report import Run, RunSummary, close_run, summary_markdown, write_run_snapshot
 from tasks.storage import Storage, StorageUnreachable
 
 MAX_THREADS = 64
@@ -67,9 +68,10 @@ def cross_synthesis(
         If another run works on the same output root and shards.
     LeaseLost
         If this run was paused for so long that another one has taken over.
-    ManifestError, StorageError, DeviceError
+    ManifestError, StorageError, DeviceError, RunnerError
         If the run cannot start, or the storage went away.
     """
+    refuse_runner(manifest, output, options)
     run, files = begin_run(manifest, output, settings, options), Storage()
     pairs = read_whole(run.manifest, files, settings.resolve)  # before anything is written
     refuse_links(run.output)
@@ -116,26 +118,28 @@ def _compute(run: Run, planned: Plan, lease: Lease) -> None:
     """Compute the pending shards, a window of them at a time, and renew the snapshot now and then."""
     if not planned.shards:
         return
-    renewed = time.monotonic()
+
+    def renew() -> None:
+        lease.check()
+        write_run_snapshot(run, planned)
+        display.at_least(committed_shards(run) / len(planned.shards))
 
     def tick() -> None:
-        nonlocal renewed
         display.tick()
         lease.watch()
-        if time.monotonic() - renewed > run.options.snapshot_every_s:
-            renewed = time.monotonic()
-            try:
-                _ = renew_snapshot(run, planned)
-            except Exception as error:  # a convenience: the shards go on, and the last snapshot is what counts
-                get_run_logger().warning("results.parquet was not renewed: %s", error)
+        renewal.tick()
 
-    with shown_progress(planned.counts.pending) as display:
-        work_through(
-            lambda shards: synthesise_shards.submit(planned.uri, shards, run.output, run.run_id, run.options),
-            shard_groups(planned.shards),
-            shards_at_a_time(run.options),
-            tick,
-        )
+    with (
+        crew_of(run, planned) as crew,
+        shown_progress(planned.counts.pending) as display,
+        renewing(renew, run.options.snapshot_every_s) as renewal,
+    ):
+        work_through(crew.submit, crew.groups, crew.width, tick, crew.on_done, crew.stop)
+
+
+def committed_shards(run: Run) -> int:
+    """Return how many shards the run has committed, wherever they were computed."""
+    return len(Storage().find(parent(part_uri(run.output, run.run_id, 0))))
 
 
 def _publish(summary: RunSummary) -> None:

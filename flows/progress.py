@@ -25,26 +25,35 @@ class Display:
     def __init__(self, bar: Progress, pending: int, artifact: UUID) -> None:
         self._bar, self._pending = bar, pending
         self._artifact: UUID | None = artifact
+        self._least = 0
         self._row = bar.add_task("pairs", total=pending, steps=0, failed="")
         self._shown_at = self._said_at = time.monotonic()
 
     def tick(self) -> None:
-        """Show the counters of this process."""
+        """Show the counters of this process, or what is known besides."""
         failed = f"[red]{PROGRESS.failed} failed[/]" if PROGRESS.failed else ""
-        self._bar.update(self._row, completed=PROGRESS.pairs, steps=PROGRESS.steps, failed=failed)
+        self._bar.update(self._row, completed=self._done, steps=PROGRESS.steps, failed=failed)
         if time.monotonic() - self._shown_at >= ARTIFACT_EVERY_S:
             self._shown_at = time.monotonic()
             self.report()
         if self._bar.disable and time.monotonic() - self._said_at >= LINE_EVERY_S:
             self._said_at = time.monotonic()
-            self._bar.console.print(f"{PROGRESS.pairs} of {self._pending} pairs, {PROGRESS.failed} failed")
+            self._bar.console.print(f"{self._done} of {self._pending} pairs, {PROGRESS.failed} failed")
+
+    def at_least(self, share: float) -> None:
+        """Show that this share of the pairs is done: a worker on another machine tells of it only when it ends."""
+        self._least = int(share * self._pending)
+
+    @property
+    def _done(self) -> int:
+        return max(PROGRESS.pairs, self._least)
 
     def report(self) -> None:
         """Tell Prefect; a server that is gone is not asked again, and no reason to stop computing."""
         if self._artifact is None:
             return
         try:
-            update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * PROGRESS.pairs / self._pending))
+            update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * self._done / self._pending))
         except Exception:
             self._artifact = None
 

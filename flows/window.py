@@ -25,12 +25,14 @@ def work_through(
     items: Sequence[Item],
     width: int,
     on_tick: Callable[[], None] = lambda: None,
+    on_done: Callable[[Result], object] = lambda _: None,
+    stop: Callable[[], None] = request_stop,
 ) -> None:
     """Submit items, at most `width` at a time, until all are done.
 
-    `on_tick` is called about twice a second: the caller's thread never sleeps through a signal. A task's exception is
-    raised here. Whatever ends the work early, a signal included, the tasks in flight are asked to stop first, and get
-    a moment to do so.
+    `on_tick` is called about twice a second: the caller's thread never sleeps through a signal. `on_done` is given each
+    task's result; a task's exception is raised here. Whatever ends the work early, a signal included, the tasks in
+    flight are asked to `stop` first, and get a moment to do so.
     """
     done: queue.SimpleQueue[PrefectFuture[Result]] = queue.SimpleQueue()
     waiting = list(reversed(items))
@@ -43,10 +45,10 @@ def work_through(
             with suppress(queue.Empty):
                 future = done.get(timeout=TICK_S)
                 running -= 1
-                future.result()
+                on_done(future.result())
             on_tick()
     except BaseException:
-        request_stop()
+        stop()
         _let_finish(done, running)
         raise
 

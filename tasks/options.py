@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from manifests.shards import ShardSlice
@@ -22,6 +24,10 @@ class RunOptions(BaseModel):
     )
     retry_failed: bool = Field(False, description="try pairs again that failed for a lasting reason")
     limit: int | None = Field(None, ge=1, description="compute at most this many pairs in this run")
+    runner: Literal["threads", "ray"] = Field("threads", description="who computes: this machine, or Ray's workers")
+    ray_address: str | None = Field(
+        None, min_length=1, description="Ray's cluster, ray://host:10001; else RAY_ADDRESS, else a Ray of the run's own"
+    )
     shards: str = Field("0/1", description="slice of the shards to work on: 0/2 and 1/2 on two machines at a time")
     replace: bool = Field(False, description="accept a manifest that lacks most pairs of the results so far")
     batch_size: int = Field(4, ge=1, le=1024, description="pairs in one tensor")

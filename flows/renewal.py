@@ -1,0 +1,63 @@
+"""Renew `results.parquet` while a run is at work, without the run having to wait for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tasks.logs import get_logger
+
+LARGEST_SHARE = 0.02
+"""Of the time: a table that takes long to write is written less often."""
+
+
+class Renewal:
+    """Calls `renew` about every `every_s` seconds, or less often, in a thread of its own; `tick` is cheap."""
+
+    def __init__(self, renew: Callable[[], None], every_s: float) -> None:
+        self._renew, self._every_s = renew, every_s
+        self._ended_at, self._took_s = time.monotonic(), 0.0
+        self._thread: threading.Thread | None = None
+
+    def tick(self) -> None:
+        """Begin a renewal if one is due."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        if time.monotonic() - self._ended_at > pause_s(self._every_s, self._took_s):
+            self._thread = threading.Thread(target=self._run, name="renewal")
+            self._thread.start()
+
+    def _run(self) -> None:
+        started = time.monotonic()
+        try:
+            self._renew()
+        except Exception as error:  # a convenience: the shards go on, and the last snapshot is what counts
+            get_logger("timbreflow.renewal").warning("results.parquet was not renewed: %s", error)
+        self._ended_at = time.monotonic()
+        self._took_s = self._ended_at - started
+
+    def wait(self) -> None:
+        """Wait for the renewal under way: it must not end after the run has written its last table."""
+        if self._thread is not None:
+            self._thread.join()
+
+
+def pause_s(every_s: float, took_s: float) -> float:
+    """Return how long to wait after a renewal that took so long.
+
+    >>> pause_s(180.0, 0.1), pause_s(180.0, 60.0)
+    (180.0, 2940.0)
+    """
+    return max(every_s, took_s * (1 / LARGEST_SHARE - 1))
+
+
+@contextmanager
+def renewing(renew: Callable[[], None], every_s: float) -> Iterator[Renewal]:
+    """Yield a renewal; none is under way any more after the block."""
+    renewal = Renewal(renew, every_s)
+    try:
+        yield renewal
+    finally:
+        renewal.wait()
