@@ -109,7 +109,7 @@ def run(
 
 def _dry_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> None:
     from flows.tables import plan_table
-    from tasks.planning import preview_run
+    from tasks.preview import preview_run
 
     preview = preview_run(manifest, output, settings, options)
     console.print(plan_table(preview))

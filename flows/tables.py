@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.collection import Garbage
-from tasks.planning import Preview
+from tasks.preview import Preview
 from tasks.report import FIGURES, RunSummary
 
 HEADINGS = {

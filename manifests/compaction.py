@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.files import Files, absolute, join
-from manifests.history import PART_SCHEMA, read_part
+from manifests.history import PART_SCHEMA, is_compacted, part_groups
 from manifests.schema import RESULT_SCHEMA
 from manifests.tables import BATCH_ROWS, write_parquet
 
@@ -20,7 +21,7 @@ def compacted_uri(root: str, name: str) -> str:
 
 def is_compact(parts: Sequence[str]) -> bool:
     """Return whether a history is one compacted file, or nothing at all."""
-    return not parts or (len(parts) == 1 and parts[0].rpartition("/")[2].startswith("compacted-"))
+    return not parts or (len(parts) == 1 and is_compacted(parts[0]))
 
 
 def compact(files: Files, root: str, name: str, parts: Sequence[str], dropped: Collection[str]) -> int:
@@ -51,9 +52,8 @@ def compact(files: Files, root: str, name: str, parts: Sequence[str], dropped: C
 
 def _kept_rows(files: Files, parts: Sequence[str], gone: pa.Array) -> Iterator[pa.Table]:
     seen: set[tuple[str, str]] = set()
-    for uri in parts:
-        rows = read_part(files, uri, RESULT_SCHEMA)
-        rows = rows.filter(pc.invert(pc.is_in(rows.column("fingerprint"), value_set=gone)))
+    for group in chain.from_iterable(part_groups(files, uri, RESULT_SCHEMA) for uri in parts):
+        rows = group.filter(pc.invert(pc.is_in(group.column("fingerprint"), value_set=gone)))
         attempts = list(zip(*(rows.column(name).to_pylist() for name in ("run_id", "fingerprint")), strict=True))
         yield rows.filter(pa.array([attempt not in seen for attempt in attempts], pa.bool_()))
         seen.update(attempts)

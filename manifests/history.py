@@ -1,9 +1,10 @@
-"""The history of an output root: every row that any run ever committed, read from its parts."""
+"""The history of an output root: every row that any run ever committed, read from its parts, a batch at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby, islice
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,6 @@ import pyarrow.compute as pc
 from manifests.files import Files, absolute, join
 from manifests.schema import RESULT_SCHEMA, SCHEMA_VERSION, SUCCEEDED, VERSION_KEY, ManifestError
 from manifests.tables import open_parquet, parquet_errors
-
-HISTORY_COLUMNS = ("fingerprint", "pair_id", "status", "error_type", "seconds_total", "duration_s", "evaluations")
 
 PART_SCHEMA = RESULT_SCHEMA.set(
     RESULT_SCHEMA.get_field_index("run_id"), pa.field("run_id", pa.dictionary(pa.int32(), pa.string()))
@@ -24,22 +23,11 @@ _MEND = "Delete this file: what it held is computed again by the next run"
 _READERS = 16
 """Parts read at a time: they are small, and on S3 each waits for the network."""
 
+_WINDOW = 512
+"""Parts whose rows wait in memory at most."""
 
-def read_history(files: Files, root: str) -> pa.Table:
-    """Return what is known of every fingerprint under an output root, over all runs.
-
-    Returns
-    -------
-    pyarrow.Table
-        `HISTORY_COLUMNS`, one row per fingerprint, sorted by it: a succeeded row wins over failed
-        ones, then the newest.
-
-    Raises
-    ------
-    ManifestError
-        A part is damaged, or was written by a newer version.
-    """
-    return winners(read_rows(files, root, (*HISTORY_COLUMNS, "finished_at"), None)).select(HISTORY_COLUMNS)
+HISTORY_ROWS = 1 << 18
+"""Rows that are looked up in one go: each time costs a pass over the pairs that are looked for."""
 
 
 def part_uris(files: Files, root: str) -> list[str]:
@@ -47,31 +35,72 @@ def part_uris(files: Files, root: str) -> list[str]:
     return [uri for uri in files.find(join(absolute(root), "results")) if uri.endswith(".parquet")]
 
 
+def stream_rows(files: Files, root: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Stream columns of all parts, sorted by their names, in tables of about `HISTORY_ROWS` rows.
+
+    Raises
+    ------
+    ManifestError
+        A part is damaged, or was written by a newer version.
+    """
+    schema = pa.schema([RESULT_SCHEMA.field(name) for name in columns])
+    gathered: list[pa.Table] = []
+    rows = 0
+    for table in _tables(files, part_uris(files, root), schema):
+        gathered.append(table)
+        rows += table.num_rows
+        if rows >= HISTORY_ROWS:
+            yield pa.concat_tables(gathered).combine_chunks()
+            gathered, rows = [], 0
+    if rows:
+        yield pa.concat_tables(gathered).combine_chunks()
+
+
 def read_rows(files: Files, root: str, columns: Sequence[str], wanted: pa.ChunkedArray | None) -> pa.Table:
     """Read columns of all parts, sorted by their names; only `wanted` fingerprints, if given."""
     value_set = None if wanted is None else wanted.combine_chunks().unique()
-
     schema = pa.schema([RESULT_SCHEMA.field(name) for name in columns])
+    tables = [schema.empty_table()]
+    for table in stream_rows(files, root, columns):
+        keep = None if value_set is None else pc.is_in(table.column("fingerprint"), value_set)
+        tables.append(table if keep is None else table.filter(keep))
+    return pa.concat_tables(tables).combine_chunks()
 
-    def read(uri: str) -> pa.Table:
-        table = read_part(files, uri, schema)
-        return table if value_set is None else table.filter(pc.is_in(table.column("fingerprint"), value_set))
 
+def _tables(files: Files, uris: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Read parts in order, small ones many at a time; of a compacted one a row group at a time."""
     with ThreadPoolExecutor(_READERS) as pool:
-        return pa.concat_tables([schema.empty_table(), *pool.map(read, part_uris(files, root))]).combine_chunks()
+        for large, run in groupby(uris, key=is_compacted):
+            if large:
+                for uri in run:
+                    yield from part_groups(files, uri, schema)
+                continue
+            while window := list(islice(run, _WINDOW)):
+                yield from pool.map(lambda uri: read_part(files, uri, schema), window)
+
+
+def is_compacted(uri: str) -> bool:
+    """Return whether a part holds the rows of many runs, as garbage collection leaves them."""
+    return uri.rpartition("/")[2].startswith("compacted-")
 
 
 def read_part(files: Files, uri: str, wanted: pa.Schema) -> pa.Table:
     """Read columns of a part in their current types; what an older version did not have is null."""
+    return pa.concat_tables([wanted.empty_table(), *part_groups(files, uri, wanted)])
+
+
+def part_groups(files: Files, uri: str, wanted: pa.Schema) -> Iterator[pa.Table]:
+    """Read a part as `read_part`, a row group at a time."""
     with open_parquet(uri, files, _MEND) as parquet:
         # Built anew at each access, and with a hundred columns that is what reading a small part costs.
         stored = parquet.schema_arrow
         check_version(stored, uri)
-        present = set(wanted.names) & set(stored.names)
-        with parquet_errors(uri, _MEND):
-            table = parquet.read(sorted(present), use_threads=False).replace_schema_metadata(None)
-    columns = [table.column(name) if name in present else pa.nulls(table.num_rows) for name in wanted.names]
-    return pa.table([column.cast(kind) for column, kind in zip(columns, wanted.types, strict=True)], schema=wanted)
+        present = sorted(set(wanted.names) & set(stored.names))
+        for group in range(parquet.num_row_groups):
+            with parquet_errors(uri, _MEND):
+                table = parquet.read_row_group(group, present, use_threads=False)
+            columns = [table.column(name) if name in present else pa.nulls(table.num_rows) for name in wanted.names]
+            yield pa.table([column.cast(kind) for column, kind in zip(columns, wanted.types, strict=True)], wanted)
 
 
 def check_version(schema: pa.Schema, uri: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,7 +13,7 @@ from manifests.tables import open_parquet, parquet_errors
 _MEND = "Move it away: a run writes it anew from the history"
 
 
-def refuse_another_manifest(files: Files, root: str, pair_ids: Collection[str]) -> None:
+def refuse_another_manifest(files: Files, root: str, pair_ids: pa.ChunkedArray) -> None:
     """Refuse a manifest that lacks more than half of the pairs in the newest snapshot.
 
     Pairs that a manifest no longer names stay in the history and leave `results.parquet`. A few do so now and then;
@@ -27,7 +25,7 @@ def refuse_another_manifest(files: Files, root: str, pair_ids: Collection[str]) 
         The file system.
     root : str
         The output root.
-    pair_ids : collection of str
+    pair_ids : pyarrow.ChunkedArray of str
         All pairs of the new manifest, those that need no work included.
 
     Raises
@@ -39,7 +37,7 @@ def refuse_another_manifest(files: Files, root: str, pair_ids: Collection[str]) 
     if not files.exists(uri):
         return
     present = _pair_ids(files, uri)
-    gone = len(present) - pc.sum(pc.is_in(present, value_set=pa.array(pair_ids, pa.string()))).as_py() if present else 0
+    gone = len(present) - (pc.sum(pc.is_in(present, value_set=pair_ids)).as_py() or 0)
     if 2 * gone > len(present):
         raise ManifestError(
             f"{uri}: {gone} of its {len(present)} pairs are not among the {len(pair_ids)} of this manifest, and would "

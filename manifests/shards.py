@@ -65,6 +65,9 @@ class ShardSlice(NamedTuple):
 WHOLE = ShardSlice(0, 1)
 """All shards."""
 
+STYLES_OF_STRIP = 32
+"""Styles that stay encoded while contents pass by: about 3 MB each, and a process has 64 MiB and more for encodings."""
+
 _SHORTEST_S = 0.2
 """What a pair counts for at least: a shard of unreadable sounds must end too."""
 
@@ -72,22 +75,26 @@ _AUTOMATIC_SHARDS = 16
 _AUTOMATIC_RANGE_S = (8.0, 60.0)
 
 
-def cut_shards(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None) -> pa.Table:
+def cut_shards(
+    pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None, effort: ArrayLike | None = None
+) -> pa.Table:
     """Order pairs and number their shards.
 
-    Pairs are sorted by (length bucket, style, content, pair_id), and fill shards one after the other; those whose
+    Pairs are sorted so that neighbours share sounds (`_order`), and fill shards one after the other. Those whose
     content cannot be read come last, and leave the shards of the others as they are. No batch size has a say: machines
     whose devices hold batches of different sizes share a corpus shard by shard.
 
     Parameters
     ----------
     pairs : pyarrow.Table
-        N rows with at least `pair_id`, `content` and `style`.
+        N rows with at least `pair_id`, `content` and `style`, the two sounds as text or as dictionaries of text.
     seconds : array_like
         Durations of the contents in s, `[N]`; 0 where a sound cannot be read.
     shard_audio_s : float or None
         Most audio in a shard, s; a single longer pair has a shard of its own. None: a sixteenth of all, but at least
         8 and at most 60.
+    effort : array_like, optional
+        How many times the usual work a second of each pair is, `[N]`; where it is more, a shard holds less audio.
 
     Returns
     -------
@@ -100,14 +107,13 @@ def cut_shards(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None)
         A duration is negative or not finite, there are not N of them, or a limit is not positive.
     """
     durations = _checked(pairs, seconds, shard_audio_s)
+    counted = np.maximum(durations, _SHORTEST_S) * np.maximum(1.0, 1.0 if effort is None else effort)
+    limit = shard_audio_s if shard_audio_s is not None else _automatic_limit(durations)
     order = _order(pairs, durations)
-    ordered = durations[order]
-    counted = np.maximum(ordered, _SHORTEST_S)
-    limit = shard_audio_s if shard_audio_s is not None else _automatic_limit(ordered)
     return (
         pairs.take(pa.array(order))
-        .append_column("duration_s", pa.array(ordered))
-        .append_column("shard", pa.array(_shards(counted, limit)))
+        .append_column("duration_s", pa.array(durations[order]))
+        .append_column("shard", pa.array(_shards(counted[order], limit)))
     )
 
 
@@ -166,20 +172,41 @@ def _checked(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None) -
 
 
 def _order(pairs: pa.Table, durations: NDArray[np.float64]) -> NDArray[np.int64]:
-    keys = {"bucket": pa.array(np.where(durations > 0, length_bucket(durations), len(_EDGES_S) + 1))}
-    keys.update({name: _ranks(pairs.column(name)) for name in ("style", "content")})
-    keys["pair_id"] = pairs.column("pair_id")
-    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
-    return order.to_numpy().astype(np.int64)
+    """Return the order in which pairs are computed, `[N]`: length buckets, and within each strips of a few styles.
+
+    A strip is walked content by content, so a cache that holds its styles and one content encodes a content once per
+    strip, where walking style by style would encode it once per pair. Every other content meets the styles backwards,
+    and every other strip the contents: so a smaller cache still finds what was used last.
+    """
+    bucket = np.where(durations > 0, length_bucket(durations), len(_EDGES_S) + 1)
+    content, contents = _places(pairs.column("content"), bucket)
+    style, styles = _places(pairs.column("style"))
+    strip = style // STYLES_OF_STRIP
+    walked = np.where(strip % 2 == 0, content, contents - 1 - content)
+    within = style % STYLES_OF_STRIP
+    within = np.where(content % 2 == 0, within, STYLES_OF_STRIP - 1 - within)
+    strips = -(-styles // STYLES_OF_STRIP)
+    # One number: the product stays far below 2^63 for every manifest that is read.
+    place = ((bucket * strips + strip) * contents + walked) * STYLES_OF_STRIP + within
+    keys = pa.table({"place": pa.array(place), "pair_id": pairs.column("pair_id")})
+    return pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names]).to_numpy()
 
 
-def _ranks(column: pa.ChunkedArray) -> pa.Array:
-    """Return each text's place among the distinct texts: a corpus names few sounds often, and numbers sort faster."""
-    encoded = column.combine_chunks().dictionary_encode()
-    by_text = pc.sort_indices(encoded.dictionary).to_numpy()
-    ranks = np.empty(len(by_text), dtype=np.int64)
-    ranks[by_text] = np.arange(len(by_text))
-    return pa.array(ranks[encoded.indices.to_numpy()])
+def _places(column: pa.ChunkedArray, first: NDArray[np.int64] | None = None) -> tuple[NDArray[np.int64], int]:
+    """Return each text's place among the distinct texts, sorted by `first` and themselves, `[N]`, and their number."""
+    encoded = column.combine_chunks()
+    if not pa.types.is_dictionary(encoded.type):
+        encoded = encoded.dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    keys = {"first": pa.array(np.zeros(len(encoded.dictionary), dtype=np.int64)), "text": encoded.dictionary}
+    if first is not None:
+        by_code = np.zeros(len(encoded.dictionary), dtype=np.int64)
+        by_code[codes] = first
+        keys["first"] = pa.array(by_code)
+    by_text = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys]).to_numpy()
+    places = np.empty(len(by_text), dtype=np.int64)
+    places[by_text] = np.arange(len(by_text))
+    return places[codes], len(by_text)
 
 
 def _automatic_limit(durations: NDArray[np.float64]) -> float:

@@ -1,57 +1,34 @@
-"""Plan a run: read the manifest, identify its sounds, cut shards, and leave out what the history already holds."""
+"""Plan a run: identify the manifest's sounds, cut shards, and leave out what the history already holds."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from manifests.files import Files, absolute, join
-from manifests.fingerprint import fingerprint, seed_for
-from manifests.history import read_history
-from manifests.reader import Manifest, read_whole
+from manifests.gathering import Manifest
+from manifests.outcomes import Outcomes, look_up
 from manifests.replacement import refuse_another_manifest
-from manifests.schema import PASSING_ERRORS, ROW_SETTINGS
-from manifests.shards import cut_batches, cut_shards
-from stylecore.network import weights_digest
-from stylecore.settings import CORE_VERSION, Settings
-from tasks.devices import choose_device, encoder_on, shards_at_a_time
+from manifests.shards import cut_shards
+from stylecore.settings import Settings
+from stylecore.weights import shipped_digest
+from tasks.actions import ACTIONS, PlanCounts, choose_actions, is_work
 from tasks.options import RunOptions
+from tasks.plan_table import plan_rows, plan_uri, user_columns_uri, with_fingerprints, write_plan
+from tasks.plan_table import read_shard as read_shard
 from tasks.preflight import refuse_small_disk
 from tasks.sounds import Sound, identify, read_memo, write_memo
 from tasks.storage import Storage
-from tasks.synthesis import PlannedPair, seconds_per_audio_second
 
-COMPUTED = ("new", "changed", "failed")
-"""Actions that mean work; the others leave a pair as it is."""
-
-
-@dataclass(frozen=True)
-class PlanCounts:
-    """Pairs of a manifest by what a run does with them: one field per action."""
-
-    new: int = 0
-    changed: int = 0
-    failed: int = 0
-    up_to_date: int = 0
-    failed_before: int = 0
-    same_as_another: int = 0
-    beyond_limit: int = 0
-    other_shards: int = 0
-
-    @property
-    def pending(self) -> int:
-        """Pairs that the run computes."""
-        return self.new + self.changed + self.failed
+USUAL_EVALUATIONS = 70
+"""Evaluations of the objective beyond which a second of audio counts for more, so that a shard holds less of it."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +45,45 @@ class Plan:
     seconds_per_second: float | None
 
 
-def plan_uri(root: str, run_id: str) -> str:
-    """Return where a run's plan lies."""
-    return join(root, "plans", f"{run_id}.parquet")
+@dataclass(frozen=True)
+class PlannedManifest:
+    """Every pair of a manifest with what a run does with it, in the order of the shards.
 
+    Attributes
+    ----------
+    pairs : pyarrow.Table
+        Compact, see `tasks.plan_table`.
+    sounds : mapping
+        The manifest's sounds by URI.
+    settings : Settings
+        Of the run.
+    """
 
-def user_columns_uri(root: str, run_id: str) -> str:
-    """Return where a run keeps the user's own columns as they were when it was planned, row by row of the manifest."""
-    return join(root, "plans", f"{run_id}.columns.parquet")
+    pairs: pa.Table
+    sounds: Mapping[str, Sound]
+    settings: Settings
+
+    def rows(self) -> Iterator[pa.Table]:
+        """Give the rows as they are written, some thousand at a time."""
+        return plan_rows(self.pairs, self.sounds, self.settings)
+
+    def summary(self, uri: str, outcomes: Outcomes) -> Plan:
+        """Return what travels of the plan, once it is written."""
+        actions = self.pairs.column("action").combine_chunks().indices.to_numpy()
+        working = is_work(actions)
+        counts = np.bincount(actions, minlength=len(ACTIONS)).tolist()
+        return Plan(
+            uri=uri,
+            shards=tuple(np.unique(self.pairs.column("shard").to_numpy()[working]).tolist()),
+            counts=PlanCounts(*counts),
+            pending_audio_s=float(self.pairs.column("duration_s").to_numpy()[working].sum()),
+            seconds_per_second=outcomes.seconds / outcomes.audio_s if outcomes.audio_s else None,
+        )
 
 
 def make_plan(
     manifest: Manifest, output: str, settings: Settings, options: RunOptions, files: Storage
-) -> tuple[pa.Table, Plan, dict[str, Sound]]:
+) -> tuple[PlannedManifest, Plan]:
     """Plan a run without writing anything.
 
     Parameters
@@ -96,13 +99,10 @@ def make_plan(
 
     Returns
     -------
-    pa.Table
-        One row per pair, sorted by shard: the manifest's columns, identities, settings, fingerprint,
-        shard and action.
+    PlannedManifest
+        Every pair.
     Plan
-        Its summary; `uri` is empty until the table is written.
-    dict
-        The manifest's sounds by URI.
+        Its summary, as if it were written.
 
     Raises
     ------
@@ -111,145 +111,50 @@ def make_plan(
     """
     pairs = manifest.pairs
     if not options.replace:
-        refuse_another_manifest(files, output, pairs["pair_id"].to_pylist())
-    uris = pc.unique(pa.chunked_array([*pairs["content"].chunks, *pairs["style"].chunks])).to_pylist()
-    sounds = identify(uris, read_memo(output, files), files)
-    durations = [sounds[uri].duration_s for uri in pairs["content"].to_pylist()]
-    planned = cut_shards(with_fingerprints(pairs, sounds, settings), durations, options.shard_audio_s)
-    history = read_history(files, output)
-    taken = actions(planned, history, options)
-    planned = planned.append_column("action", pa.array(taken, pa.string()))
-    pending = pending_rows(planned)
-    plan = Plan(
-        uri="",
-        shards=tuple(sorted(set(pending["shard"].to_pylist()))),
-        counts=PlanCounts(**Counter(taken)),
-        pending_audio_s=pc.sum(pending["duration_s"]).as_py() or 0.0,
-        seconds_per_second=_seconds_per_second(history),
-    )
-    return planned, plan, sounds
-
-
-def pending_rows(planned: pa.Table) -> pa.Table:
-    """Return the rows of a plan that mean work."""
-    return planned.filter(pc.is_in(planned["action"], pa.array(COMPUTED)))
-
-
-def with_fingerprints(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Settings) -> pa.Table:
-    """Add identities (null: not readable), settings as JSON (with the pair's own seed) and fingerprint to each pair."""
-    digest = weights_digest(encoder_on("cpu"))
-    resolved: dict[str, dict] = {}
-    names = ("content_identity", "style_identity", "settings", "fingerprint")
-    added: dict[str, list[str | None]] = {name: [] for name in names}
-    for row in pairs.to_pylist():
-        own = {name: row[name] for name in ROW_SETTINGS if row[name] is not None}
-        own.setdefault("seed", seed_for(settings.seed, row["pair_id"]))
-        seed = own.pop("seed")
-        key = repr(own)
-        if key not in resolved:  # a corpus has few different settings, and validation costs more than a look-up
-            resolved[key] = settings.resolve(own).model_dump(mode="json")
-        text = json.dumps({**resolved[key], "seed": seed}, sort_keys=True)
-        content, style = sounds[row["content"]], sounds[row["style"]]
-        identities = content.identity_for(row["pair_id"]), style.identity_for(row["pair_id"])
-        print_ = fingerprint(*identities, text, digest, CORE_VERSION)
-        for name, value in zip(added, (content.sha256, style.sha256, text, print_), strict=True):
-            added[name].append(value)
-    for name, values in added.items():
-        pairs = pairs.append_column(name, pa.array(values, pa.string()))
-    return pairs
-
-
-def actions(planned: pa.Table, history: pa.Table, options: RunOptions) -> list[str]:
-    """Say for each pair, in shard order, what this run does with it: a field of `PlanCounts`."""
-    rows = history.select(["fingerprint", "status", "error_type"]).to_pylist()
-    latest = {row["fingerprint"]: row for row in rows}
-    known_ids = set(history["pair_id"].to_pylist())
-    ours = options.slice.shards((pc.max(planned["shard"]).as_py() or 0) + 1)
-    taken: set[str] = set()
-    own = 0
-    result = []
-    columns = (planned[name].to_pylist() for name in ("fingerprint", "pair_id", "shard"))
-    for print_, pair_id, shard in zip(*columns, strict=True):
-        action = _action(latest.get(print_), pair_id in known_ids, options)
-        if action in COMPUTED:
-            if print_ in taken:
-                action = "same_as_another"
-            elif shard not in ours:
-                taken.add(print_)
-                action = "other_shards"
-            elif options.limit is not None and own >= options.limit:
-                action = "beyond_limit"
-            else:
-                taken.add(print_)
-                own += 1
-        result.append(action)
-    return result
-
-
-def _action(row: Mapping[str, str] | None, seen_before: bool, options: RunOptions) -> str:
-    if row is None:
-        return "changed" if seen_before else "new"
-    if row["status"] == "succeeded":
-        return "up_to_date"
-    return "failed" if options.retry_failed or row["error_type"] in PASSING_ERRORS else "failed_before"
-
-
-def _seconds_per_second(history: pa.Table) -> float | None:
-    done = history.filter(pc.equal(history["status"], "succeeded"))
-    audio_s = pc.sum(done["duration_s"]).as_py()
-    return pc.sum(done["seconds_total"]).as_py() / audio_s if audio_s else None
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What a run would do: pairs by action, seconds of audio to compute, the estimated time and what it rests on."""
-
-    counts: dict[str, int]
-    pending_audio_s: float
-    seconds: float
-    basis: str
-
-
-def preview_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> Preview:
-    """Plan a run, write nothing, and estimate its time from this output root's history or a short measurement."""
-    device = choose_device(options.device)
-    files = Storage()
-    read = read_whole(absolute(manifest), files, settings.resolve)
-    _, plan, _ = make_plan(read, absolute(output), settings, options, files)
-    cost, basis = plan.seconds_per_second, "from the results so far"
-    if cost is None:
-        cost, basis = (
-            seconds_per_audio_second(settings, device, options.threads),
-            "from ten evaluations on a second of noise",
-        )
-    seconds = cost * plan.pending_audio_s / shards_at_a_time(options)
-    return Preview(asdict(plan.counts), plan.pending_audio_s, seconds, basis)
+        refuse_another_manifest(files, output, pairs.column("pair_id"))
+    sounds = identify(_sound_uris(pairs), read_memo(output, files), files)
+    durations, effort = _durations(pairs, sounds), _effort(pairs, settings)
+    planned = cut_shards(pairs, durations, options.shard_audio_s, effort)
+    planned = with_fingerprints(planned, sounds, settings, shipped_digest())
+    outcomes = look_up(files, output, planned.column("fingerprint"), planned.column("pair_id"))
+    actions = pa.DictionaryArray.from_arrays(pa.array(choose_actions(planned, outcomes, options)), pa.array(ACTIONS))
+    whole = PlannedManifest(planned.append_column("action", actions), sounds, settings)
+    return whole, whole.summary("", outcomes)
 
 
 def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOptions, run_id: str) -> Plan:
     """Plan a run and write the plan beside the results, where its shards read it."""
     files = Storage()
-    planned, plan, sounds = make_plan(manifest, output, settings, options, files)
+    planned, plan = make_plan(manifest, output, settings, options, files)
     refuse_small_disk(output, plan.pending_audio_s * settings.sample_rate, len(plan.shards))
     uri = plan_uri(output, run_id)
-    with files.writing(uri) as sink:
-        pq.write_table(planned, sink, row_group_size=4096)
+    write_plan(uri, files, planned.rows())
     if manifest.user is not None:
         with files.writing(user_columns_uri(output, run_id)) as sink:
             pq.write_table(manifest.user, sink)
-    write_memo(output, sounds.values(), files)
+    write_memo(output, planned.sounds.values(), files)
     return replace(plan, uri=uri)
 
 
-def read_shard(plan_uri: str, shard: int, files: Files, batch_size: int) -> list[list[PlannedPair]]:
-    """Return the pairs of a shard that mean work, batch by batch.
+def _sound_uris(pairs: pa.Table) -> list[str]:
+    """Return every sound's URI once."""
+    named = [pairs.column(side).combine_chunks().dictionary for side in ("content", "style")]
+    uris: list[str] = pc.unique(pa.chunked_array(named)).to_pylist()
+    return uris
 
-    Batches are cut from the whole shard, so that what is done already does not change the companions of the rest.
-    """
-    with files.open(plan_uri) as source:
-        rows = pq.read_table(source, filters=pc.field("shard") == shard)
-    pending = pending_rows(cut_batches(rows, batch_size)).to_pylist()
-    return [list(batch) for _, batch in groupby(pending, key=itemgetter("batch"))]
+
+def _durations(pairs: pa.Table, sounds: Mapping[str, Sound]) -> NDArray[np.float64]:
+    contents = pairs.column("content").combine_chunks()
+    durations = np.array([sounds[uri].duration_s for uri in contents.dictionary.to_pylist()], dtype=np.float64)
+    return durations[contents.indices.to_numpy()]
+
+
+def _effort(pairs: pa.Table, settings: Settings) -> NDArray[np.float64]:
+    """Return how many times the usual evaluations each pair may take, `[N]`."""
+    iterations = np.full(pairs.num_rows, settings.iterations, dtype=np.float64)
+    if "iterations" in pairs.column_names:
+        iterations = pairs.column("iterations").fill_null(settings.iterations).to_numpy().astype(np.float64)
+    return (iterations + settings.sound_iterations) / USUAL_EVALUATIONS
 
 
 plan = task(name="plan", cache_policy=NO_CACHE)(plan_run)

@@ -20,7 +20,8 @@ from manifests.results import latest_uri, part_uri, record_uri, write_snapshot
 from manifests.schema import FAILED, SUCCEEDED
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.options import RunOptions
-from tasks.planning import Plan, user_columns_uri
+from tasks.plan_table import user_columns_uri
+from tasks.planning import Plan
 from tasks.storage import Storage
 
 FIGURES = (

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,12 +20,11 @@ from tasks.cache import ByteLimitedCache
 from tasks.computing import Batch, DeviceProcesses, compute_here
 from tasks.interruption import clear_stop, request_stop
 from tasks.measurement import Measured, RowContext
-from tasks.planning import make_plan
 from tasks.progress import PROGRESS
 from tasks.reading import read_pair
 from tasks.storage import Storage
 from tests.faults.report import recorded
-from tests.tasks.corpus import CPU, QUICK, read, write_cut, write_manifest
+from tests.tasks.corpus import planned, write_cut, write_manifest
 
 STYLES = ("violin_sustained", "glass_rub", "tuning_fork_440")
 FAULTY = "tests.faults.faulty_device"
@@ -49,8 +49,8 @@ def batch(request: pytest.FixtureRequest, tmp_path: Path) -> Batch:
         {"pair_id": name, "content": "harp.wav", "style": f"{style}.wav"}
         for name, style in zip(names, STYLES, strict=True)
     ]
-    table, _, _ = make_plan(read(write_manifest(tmp_path / "m.parquet", rows)), str(tmp_path), QUICK, CPU, Storage())
-    outcomes = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in table.sort_by("row").to_pylist()]
+    pairs, _ = planned(write_manifest(tmp_path / "m.parquet", rows), tmp_path)
+    outcomes = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in sorted(pairs, key=itemgetter("row"))]
     return Batch(outcomes, RowContext(str(tmp_path), "run", 0, "cpu", "digest"), 1, 1 << 28)
 
 

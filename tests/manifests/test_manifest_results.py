@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from manifests import history, results
+from manifests.compaction import compact
 from manifests.schema import RESULT_SCHEMA, VERSION_KEY, ManifestError
 from tasks.storage import Storage
 
@@ -112,17 +113,35 @@ def test_no_rows(root: str) -> None:
         results.write_part(FILES, root, "r1", 0, [])
 
 
+def read_history(root: str, *columns: str) -> list[dict[str, Any]]:
+    """Return the row that counts of each fingerprint."""
+    wanted = ("fingerprint", "status", "error_type", "finished_at", *columns)
+    rows: list[dict[str, Any]] = history.winners(history.read_rows(FILES, root, wanted, None)).to_pylist()
+    return rows
+
+
 def test_history_of_nothing(root: str) -> None:
-    read = history.read_history(FILES, root)
-    assert read.num_rows == 0
-    assert read.column_names == list(history.HISTORY_COLUMNS)
+    assert list(history.stream_rows(FILES, root, ["fingerprint"])) == []
+    assert history.read_rows(FILES, root, ["fingerprint", "evaluations"], None).column_names[1] == "evaluations"
+    assert read_history(root) == []
+
+
+def test_history_streams_in_the_order_of_the_names(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (3, 1, 2, 0):
+        results.write_part(FILES, root, "r1", number, [row(f"{number}{letter}") for letter in "ab"])
+    compact(FILES, root, "c", history.part_uris(FILES, root)[:3], [])
+    monkeypatch.setattr(history, "HISTORY_ROWS", 4)
+    tables = list(history.stream_rows(FILES, root, ["fingerprint"]))
+    read = [name for table in tables for name in table["fingerprint"].to_pylist()]
+    assert read == ["0a", "0b", "1a", "1b", "2a", "2b", "0a", "0b", "1a", "1b", "2a", "2b", "3a", "3b"]
+    assert [table.num_rows for table in tables] == [6, 4, 4]
 
 
 def test_succeeded_wins_then_the_newest(root: str) -> None:
     results.write_part(FILES, root, "r2", 0, [failed("a", 9, seconds_total=1.0), failed("b", 9, seconds_total=2.0)])
     results.write_part(FILES, root, "r1", 0, [row("a", 1, seconds_total=3.0), failed("b", 1, seconds_total=4.0)])
     results.write_part(FILES, root, "r1", 1, [row("c", finished_at=None)])
-    read = history.read_history(FILES, root).to_pylist()
+    read = read_history(root, "seconds_total")
     assert [(r["fingerprint"], r["status"], r["seconds_total"]) for r in read] == [
         ("a", "succeeded", 3.0),
         ("b", "failed", 2.0),
@@ -178,13 +197,13 @@ def _store(root: str, table: pa.Table) -> None:
 def test_a_part_of_a_newer_version(root: str) -> None:
     _store(root, pa.table({"fingerprint": ["a"]}).replace_schema_metadata({VERSION_KEY: b"2"}))
     with pytest.raises(ManifestError, match=r"part-00000.parquet: schema version 2 > 1.*Upgrade"):
-        history.read_history(FILES, root)
+        read_history(root)
 
 
 def test_a_part_without_the_newest_columns_is_read(root: str) -> None:
     older = {"fingerprint": ["a"], "pair_id": ["p"], "status": ["succeeded"], "finished_at": [START]}
     _store(root, pa.table(older).replace_schema_metadata({VERSION_KEY: b"1"}))
-    assert history.read_history(FILES, root)["evaluations"].to_pylist() == [None]
+    assert [found["evaluations"] for found in read_history(root, "evaluations")] == [None]
     assert results.write_snapshot(FILES, root, "r2", plan(["a"]), None)["status"].to_pylist() == ["succeeded"]
 
 
@@ -198,7 +217,7 @@ def test_what_is_no_part(root: str, data: bytes | None, message: str) -> None:
     if data is not None:
         Path(results.part_uri(root, "r1", 0)).write_bytes(data)
     with pytest.raises(ManifestError, match=message):
-        history.read_history(FILES, root)
+        read_history(root)
 
 
 def test_on_s3(s3: str) -> None:
@@ -206,7 +225,7 @@ def test_on_s3(s3: str) -> None:
     results.write_part(FILES, root, "r1", 0, [row("a")])
     with pytest.raises(FileExistsError):
         results.write_part(FILES, root, "r1", 0, [row("a")])
-    assert history.read_history(FILES, root)["fingerprint"].to_pylist() == ["a"]
+    assert [found["fingerprint"] for found in read_history(root)] == ["a"]
     results.write_snapshot(FILES, root, "r1", plan(["a"]), None)
     with FILES.open(results.latest_uri(root)) as handle:
         assert pq.read_table(handle)["output"].to_pylist() == [results.audio_uri(root, "a")]

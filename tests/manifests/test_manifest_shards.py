@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manifests.shards import cut_batches, cut_shards, length_bucket
+from tasks.cache import ByteLimitedCache
 
 
 def _pairs(count: int, contents: int = 7, styles: int = 5) -> pa.Table:
@@ -56,6 +59,59 @@ def test_a_cut_keeps_every_promise(count: int, seed: int, shard_audio_s: float |
             assert len(batch) <= batch_size
             assert len(np.unique(length_bucket(batch["duration_s"].to_numpy()))) == 1
             assert batch["duration_s"].max() <= 1.1 * batch["duration_s"].min()
+
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a cache knows of an encoded sound."""
+
+    n_bytes: int
+
+
+def encodings(pairs: pa.Table, cache_bytes: int) -> int:
+    """Return how many encodings one process computes for pairs in order, by the cache that it has."""
+    cache, computed = ByteLimitedCache(cache_bytes), 0
+
+    def compute(n_bytes: int) -> Encoding:
+        nonlocal computed
+        computed += 1
+        return Encoding(n_bytes)
+
+    for content, style in zip(pairs["content"].to_pylist(), pairs["style"].to_pylist(), strict=True):
+        cache.get(content, lambda: compute(8 * MEBIBYTE))
+        cache.get(style, lambda: compute(3 * MEBIBYTE))
+    return computed
+
+
+def test_neighbours_share_sounds() -> None:
+    """A sound is encoded a few times, where sorting by style and content has a content encoded for every pair."""
+    pairs = _pairs(100 * 96, contents=100, styles=96)
+    cut = cut_shards(pairs, np.full(len(pairs), 2.57), None)
+    by_style = pairs.sort_by([("style", "ascending"), ("content", "ascending")])
+    assert encodings(by_style, 128 * MEBIBYTE) == 100 * 96 + 96
+    assert encodings(cut, 128 * MEBIBYTE) <= 3 * 100 + 96
+    # Half the cache that the strips are made for: of each 32 styles, those met last are still there.
+    assert encodings(cut, 64 * MEBIBYTE) < 0.6 * 100 * 96
+
+
+def test_texts_and_dictionaries_are_cut_alike() -> None:
+    pairs = _pairs(300)
+    encoded = pairs.set_column(1, "content", pairs["content"].dictionary_encode())
+    encoded = encoded.set_column(2, "style", encoded["style"].dictionary_encode())
+    cut = cut_shards(encoded, _durations(pairs), None)
+    assert cut.to_pylist() == cut_shards(pairs, _durations(pairs), None).to_pylist()
+    assert pa.types.is_dictionary(cut.schema.field("content").type)
+
+
+def test_harder_pairs_make_smaller_shards() -> None:
+    usual, hard = (cut_shards(_pairs(60), np.ones(60), 10.0, effort) for effort in (None, np.full(60, 2.5)))
+    assert usual["shard"].to_pylist() == [row // 10 for row in range(60)]
+    assert hard["shard"].to_pylist() == [row // 4 for row in range(60)]
+    easy = cut_shards(_pairs(60), np.ones(60), 10.0, np.full(60, 0.1))
+    assert easy.equals(usual)  # the limit is of audio, too
 
 
 @given(st.randoms(use_true_random=False))

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from manifests.files import absolute, join
 from manifests.reader import Manifest, read_whole
 from stylecore.settings import Settings
-from tasks.computing import compute_here
+from tasks.here import Here
 from tasks.lease import holding, lease_uri
 from tasks.options import RunOptions
-from tasks.planning import Plan, plan_run
+from tasks.plan_table import PlannedPair, planned_pairs
+from tasks.planning import Plan, make_plan, plan_run
 from tasks.report import Run, RunSummary, close_run
 from tasks.shards import Committed, compute_shards, shard_groups
 from tasks.storage import Storage
@@ -30,6 +31,8 @@ from tasks.storage import Storage
 DEMO = Path(__file__).parents[2] / "assets" / "demo"
 QUICK = Settings(iterations=6, sound_iterations=3, griffin_lim_iterations=5)
 CPU = RunOptions(device="cpu")
+HERE = Here("cpu")
+"""Computes in this process; its caches last for all tests of it."""
 Row = Mapping[str, Any]
 
 _run_numbers = itertools.count()
@@ -84,6 +87,14 @@ def begin(manifest: str, output: str | Path, settings: Settings = QUICK, options
     return run, plan_run(read(manifest, settings), run.output, settings, options, run_id)
 
 
+def planned(
+    manifest: str, output: str | Path, settings: Settings = QUICK, options: RunOptions = CPU
+) -> tuple[list[PlannedPair], Plan]:
+    """Plan without writing anything; the pairs in the order of their shards."""
+    made, plan = make_plan(read(manifest, settings), absolute(str(output)), settings, options, Storage())
+    return [pair for rows in made.rows() for pair in planned_pairs(rows)], plan
+
+
 def take_lease(output: str | Path, owner: str) -> None:
     """Make a run the only holder of an output root, and leave it so."""
     files, root = Storage(), absolute(str(output))
@@ -98,7 +109,7 @@ def take_lease(output: str | Path, owner: str) -> None:
 def compute(run: Run, plan: Plan) -> list[Committed]:
     """Compute the shards of a plan as the flow does, one group after the other, but in this process."""
     return [
-        compute_shards(plan.uri, group, run.output, run.run_id, run.options, compute_here)
+        compute_shards(plan.uri, group, run.output, run.run_id, run.options, HERE)
         for group in (shard_groups(plan.shards) if plan.shards else [])
     ]
 

@@ -23,12 +23,11 @@ from stylecore.spectrogram import magnitude
 from tasks.audio import decode_flac, pcm_to_float, read_sound, samples_sha256
 from tasks.cache import ByteLimitedCache
 from tasks.measurement import PEAK_LIMIT_DB, Measured, RowContext, measure, output_gain
-from tasks.planning import make_plan
 from tasks.reading import read_pair
 from tasks.storage import Storage
 from tasks.synthesis import Outcome, synthesise_batch
 from tests.tasks.conftest import Corpus
-from tests.tasks.corpus import CPU, QUICK, cut, read, run_all, write_cut, write_manifest
+from tests.tasks.corpus import cut, planned, run_all, write_cut, write_manifest
 
 PEAK_LIMIT = 10 ** (PEAK_LIMIT_DB / 20)
 STEP = 2.0**-23
@@ -51,10 +50,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     write_cut(folder / "odd.wav", "singing_phrase", 0.3337)
     write_cut(folder / "style.wav", "harp_phrase", 0.3)
     rows = [{"pair_id": name, "content": file, "style": "style.wav"} for name, file in PAIRS.items()]
-    table, _, _ = make_plan(
-        read(write_manifest(folder / "pairs.parquet", rows)), str(folder / "out"), QUICK, CPU, Storage()
-    )
-    made = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in table.to_pylist()]
+    pairs, _ = planned(write_manifest(folder / "pairs.parquet", rows), folder / "out")
+    made = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in pairs]
     synthesise_batch(made, "cpu", ByteLimitedCache(1 << 28), lambda: None)
     return {str(outcome.planned["pair_id"]): outcome for outcome in made}
 

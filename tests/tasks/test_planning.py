@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,15 +16,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from manifests.fingerprint import fingerprint
 from manifests.results import write_part
 from manifests.schema import ManifestError
-from stylecore.settings import Settings
-from tasks import planning
+from stylecore.settings import CORE_VERSION, Settings
+from stylecore.weights import shipped_digest
+from tasks import plan_table, planning
 from tasks.devices import shards_at_a_time
 from tasks.options import RunOptions
-from tasks.planning import Plan, make_plan, plan_run, preview_run, read_shard
+from tasks.plan_table import PLAN_SCHEMA, read_shard
+from tasks.planning import Plan, make_plan, plan_run
+from tasks.preview import preview_run
 from tasks.sounds import memo_uri
 from tasks.storage import Storage
+from tests.tasks import corpus
 from tests.tasks.corpus import CPU, QUICK, Row, read, write_cut, write_manifest
 
 SOUNDS = {"harp": "harp_phrase", "cello": "cello_phrase", "drums": "drum_loop", "fork": "tuning_fork_440"}
@@ -61,8 +68,8 @@ def planned(
     manifest: str, root: str, settings: Settings = QUICK, options: RunOptions = CPU
 ) -> tuple[list[dict[str, Any]], Plan]:
     """Plan without writing; the rows in the order of the manifest."""
-    table, plan, _ = make_plan(read(manifest, settings), root, settings, options, Storage())
-    return table.sort_by("row").to_pylist(), plan
+    rows, plan = corpus.planned(manifest, root, settings, options)
+    return sorted(map(dict, rows), key=itemgetter("row")), plan
 
 
 def batches(manifest: str, root: str, batch_size: int = 2) -> list[list[str]]:
@@ -137,12 +144,13 @@ class TestActions:
         assert counted(plan) == {"changed": 3, "up_to_date": 2}
         assert {row["style"] for row in rows if row["action"] == "changed"} == {str(folder / "sounds" / "fork.wav")}
 
-    @pytest.mark.parametrize("part", ["weights_digest", "CORE_VERSION"])
+    @pytest.mark.parametrize("part", ["shipped_digest", "CORE_VERSION"])
     def test_another_network_or_core_changes_every_pair(
         self, manifest: str, root: str, monkeypatch: pytest.MonkeyPatch, part: str
     ) -> None:
         settle(root, planned(manifest, root)[0], "succeeded")
-        monkeypatch.setattr(planning, part, {"weights_digest": lambda _: "another", "CORE_VERSION": -1}[part])
+        module = planning if part == "shipped_digest" else plan_table
+        monkeypatch.setattr(module, part, {"shipped_digest": lambda: "another", "CORE_VERSION": -1}[part])
         assert counted(planned(manifest, root)[1]) == {"changed": 5}
 
     def test_options_change_nothing(self, manifest: str, root: str) -> None:
@@ -208,9 +216,9 @@ class TestIdentity:
         rows = [{"pair_id": str(seed), **pair, "seed": seed} for seed in range(5)]
         manifest = write_manifest(folder / "five.parquet", [*rows, {"pair_id": "twin", **pair, "seed": 0}])
         one_each = CPU.model_copy(update={"batch_size": 1, "shard_audio_s": 1.0})
-        whole = make_plan(read(manifest), root, QUICK, one_each, Storage())[1]
+        whole = planned(manifest, root, QUICK, one_each)[1]
         plans = [
-            make_plan(read(manifest), root, QUICK, one_each.model_copy(update={"shards": name}), Storage())[1]
+            planned(manifest, root, QUICK, one_each.model_copy(update={"shards": name}))[1]
             for name in ("0/3", "1/3", "2/3")
         ]
         assert [shard for plan in plans for shard in plan.shards] == list(whole.shards)
@@ -221,7 +229,7 @@ class TestIdentity:
 
     def test_a_limit_is_that_of_the_slice(self, manifest: str, root: str) -> None:
         options = CPU.model_copy(update={"batch_size": 1, "shard_audio_s": 1.0, "shards": "1/2", "limit": 1})
-        counts = make_plan(read(manifest), root, QUICK, options, Storage())[1].counts
+        counts = planned(manifest, root, QUICK, options)[1].counts
         assert counts.new == 1
         assert counts.other_shards > 0
 
@@ -305,8 +313,8 @@ class TestWriting:
         plan = plan_run(read(manifest), root, QUICK, CPU, "run-a")
         with files.open(plan.uri) as source:
             written = pq.read_table(source)
-        table, made, _ = make_plan(read(manifest), root, QUICK, CPU, files)
-        assert written.drop_columns("action").equals(table.drop_columns("action"))
+        table, made = make_plan(read(manifest), root, QUICK, CPU, files)
+        assert written.equals(pa.concat_tables(table.rows()))
         assert plan == Plan(plan.uri, made.shards, made.counts, made.pending_audio_s, made.seconds_per_second)
         assert files.find(root) == sorted([plan.uri, memo_uri(root)])
 
@@ -378,10 +386,19 @@ class TestPreview:
 
 
 def test_a_plan_holds_what_a_shard_needs(manifest: str, root: str) -> None:
-    table, _, sounds = make_plan(read(manifest), root, QUICK, CPU, Storage())
-    needed = {"row", "pair_id", "content", "style", "content_identity", "style_identity", "settings", "fingerprint"}
-    assert needed | {"duration_s", "shard", "action"} <= set(table.column_names)
-    assert isinstance(table, pa.Table)
-    for row in table.to_pylist():
-        assert row["content_identity"] == sounds[row["content"]].identity
-        assert Settings.model_validate_json(row["settings"]).iterations == QUICK.iterations
+    made, _ = make_plan(read(manifest), root, QUICK, CPU, Storage())
+    rows, plan = planned(manifest, root)
+    assert set(rows[0]) == set(PLAN_SCHEMA.names)
+    for row in rows:
+        for side in ("content", "style"):
+            assert row[f"{side}_identity"] == made.sounds[row[side]].identity
+        settings = Settings.model_validate_json(row["settings"])
+        assert settings == QUICK.resolve({"seed": row["seed"]})
+        assert row["settings"] == settings.canonical_json()
+        identities = row["content_identity"], row["style_identity"]
+        assert row["fingerprint"] == fingerprint(*identities, row["settings"], shipped_digest(), CORE_VERSION)
+    written = plan_run(read(manifest), root, QUICK, CPU, "run")
+    pairs = [pair for shard in plan.shards for batch in read_shard(written.uri, shard, Storage(), 4) for pair in batch]
+    assert sorted(({**pair, "batch": 0} for pair in pairs), key=itemgetter("row")) == [
+        {**row, "batch": 0} for row in rows
+    ]

@@ -16,15 +16,15 @@ from stylecore.settings import Settings
 from stylecore.synthesis import Pair
 from tasks import synthesis
 from tasks.cache import ByteLimitedCache
-from tasks.computing import count_step
+from tasks.here import count_step
 from tasks.interruption import request_stop
-from tasks.planning import make_plan
 from tasks.progress import PROGRESS
 from tasks.reading import read_pair
 from tasks.storage import Storage
-from tasks.synthesis import Outcome, PlannedPair, seconds_per_audio_second, synthesise_batch
+from tasks.synthesis import pairs_that_fit, seconds_per_audio_second, synthesise_batch
+from tests.tasks import corpus
 from tests.tasks.conftest import Corpus
-from tests.tasks.corpus import CPU, QUICK, begin, compute, read, read_table, run_all, write_cut, write_manifest
+from tests.tasks.corpus import QUICK, begin, compute, read_table, run_all, write_cut, write_manifest
 
 STYLES = ("violin_sustained", "glass_rub", "tuning_fork_440")
 
@@ -43,9 +43,8 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def planned(manifest: str, tmp_path_factory: pytest.TempPathFactory) -> list[PlannedPair]:
-    table, _, _ = make_plan(read(manifest), str(tmp_path_factory.mktemp("none")), QUICK, CPU, Storage())
-    assert table["shard"].to_pylist() == [0] * 4
-    rows: list[PlannedPair] = table.to_pylist()
+    rows, _ = corpus.planned(manifest, tmp_path_factory.mktemp("none"))
+    assert [row["shard"] for row in rows] == [0] * 4
     return rows
 
 
@@ -103,12 +102,12 @@ def test_the_companions_of_a_fault_sound_as_without_it(planned: list[PlannedPair
     for one, other in zip(whole, split, strict=True):
         assert one.planned == other.planned
         if other.planned["pair_id"] == "marked":
-            assert other.synthesis is None
+            assert other.rendered is None
             continue
-        assert one.synthesis is not None
-        assert other.synthesis is not None
+        assert one.rendered is not None
+        assert other.rendered is not None
         # Other batches, other order of sums: close after a few evaluations, and the very same start.
-        np.testing.assert_allclose(one.synthesis.loss_curve, other.synthesis.loss_curve, rtol=1e-3)
+        np.testing.assert_allclose(one.rendered.loss_curve, other.rendered.loss_curve, rtol=1e-3)
 
 
 def test_a_pair_without_memory_is_tried_again_by_the_next_run(
@@ -145,7 +144,7 @@ def test_a_fault_in_encoding_fails_that_pair_alone(planned: list[PlannedPair], m
     monkeypatch.setattr(synthesis, "encode_style", failing)
     outcomes = synthesised(planned)
     assert [outcome.error_type for outcome in outcomes].count("out_of_memory") == 1
-    assert sum(outcome.synthesis is not None for outcome in outcomes) == 3
+    assert sum(outcome.rendered is not None for outcome in outcomes) == 3
 
 
 def test_a_pair_that_diverges_says_so(manifest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,10 +179,10 @@ def test_equal_batches_give_equal_samples(planned: list[PlannedPair]) -> None:
     torch.manual_seed(99)
     np.random.seed(99)  # noqa: NPY002
     for one, other in zip(first, synthesised(planned), strict=True):
-        assert one.synthesis is not None
-        assert other.synthesis is not None
-        assert torch.equal(one.synthesis.waveform, other.synthesis.waveform)
-        assert one.synthesis.loss_curve == other.synthesis.loss_curve
+        assert one.rendered is not None
+        assert other.rendered is not None
+        assert np.array_equal(one.rendered.samples, other.rendered.samples)
+        assert one.rendered.loss_curve == other.rendered.loss_curve
 
 
 def test_a_batch_of_bad_pairs_computes_nothing(planned: list[PlannedPair], faulty: dict[str, Any]) -> None:

@@ -1,0 +1,117 @@
+"""What the history says of pairs, against the rule in plain Python, whatever the history is cut into."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from manifests import history
+from manifests.compaction import compact
+from manifests.history import part_uris
+from manifests.outcomes import DONE, FAILED_FOR_GOOD, FAILED_IN_PASSING, UNKNOWN, Outcomes, look_up
+from manifests.results import write_part
+from tasks.storage import Storage
+
+FILES = Storage()
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NAMES = [f"{letter}{number}" for letter in "ab" for number in range(4)]
+"""Of fingerprints; the plans below lack some, and the histories others."""
+
+ROWS = st.fixed_dictionaries(
+    {
+        "fingerprint": st.sampled_from(NAMES),
+        "pair_id": st.sampled_from(["p", "q", "r"]),
+        "told": st.sampled_from([("succeeded", None), ("failed", "silent"), ("failed", "storage")]),
+        "finished_at": st.none() | st.integers(0, 3).map(lambda minute: START + timedelta(minutes=minute)),
+    }
+)
+
+
+def commit(root: str, run_id: str, shard: int, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows that took 3 s each for 2 s of audio."""
+    whole = []
+    for row in rows:
+        rest = {name: value for name, value in row.items() if name != "told"}
+        status, error_type = row["told"]
+        cost = {"seconds_total": 3.0, "duration_s": 2.0, "content": "/c", "style": "/s"}
+        whole.append({**rest, **cost, "status": status, "error_type": error_type})
+    write_part(FILES, root, run_id, shard, whole)
+
+
+def looked_up(root: str, fingerprints: Sequence[str], pair_ids: Sequence[str]) -> Outcomes:
+    columns = [pa.chunked_array([pa.array(names, pa.string())]) for names in (fingerprints, pair_ids)]
+    return look_up(FILES, root, *columns)
+
+
+def expected_state(rows: Sequence[dict[str, Any]], fingerprint: str) -> int:
+    mine = [row for row in rows if row["fingerprint"] == fingerprint]
+    if not mine:
+        return UNKNOWN
+    first = START - timedelta(days=1)
+    best = max(enumerate(mine), key=lambda each: (each[1]["told"][1] is None, each[1]["finished_at"] or first, each[0]))
+    return {None: DONE, "silent": FAILED_FOR_GOOD, "storage": FAILED_IN_PASSING}[best[1]["told"][1]]
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    parts=st.lists(st.lists(ROWS, min_size=1, max_size=4), max_size=4),
+    plan=st.lists(st.tuples(st.sampled_from([*NAMES[2:], "new"]), st.sampled_from(["q", "r", "x"])), max_size=6),
+    history_rows=st.sampled_from([1, 3, 100]),
+)
+def test_it_says_what_plain_python_says(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    compacted: bool,
+    parts: list[list[dict[str, Any]]],
+    plan: list[tuple[str, str]],
+    history_rows: int,
+) -> None:
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    root = str(tmp_path / "out")
+    for number, rows in enumerate(parts):
+        commit(root, "r1", number, rows)
+    if compacted and parts:
+        # What a collection that was killed leaves: the first parts are there twice.
+        compact(FILES, root, "c", part_uris(FILES, root)[:2], [])
+    monkeypatch.setattr(history, "HISTORY_ROWS", history_rows)
+    found = looked_up(root, [name for name, _ in plan], [pair_id for _, pair_id in plan])
+    rows = [row for part in parts for row in part]
+    assert found.states.tolist() == [expected_state(rows, name) for name, _ in plan]
+    assert found.named.tolist() == [pair_id in {row["pair_id"] for row in rows} for _, pair_id in plan]
+
+
+def test_costs_are_those_of_what_succeeded(tmp_path: Path) -> None:
+    rows = [{"fingerprint": name, "pair_id": name, "told": ("succeeded", None)} for name in NAMES[:3]]
+    commit(str(tmp_path), "r1", 0, [*rows, {**rows[0], "fingerprint": "bad", "told": ("failed", "silent")}])
+    found = looked_up(str(tmp_path), ["a0"], ["a0"])
+    assert (found.seconds, found.audio_s) == (9.0, 6.0)
+
+
+def test_memory_follows_the_plan_and_not_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "HISTORY_ROWS", 1_000)
+    monkeypatch.setattr(history, "_WINDOW", 2)
+    high_water = []
+    for number in range(8):
+        for part in range(2):
+            names = [f"{number}-{part}-{row}" for row in range(500)]
+            rows = [{"fingerprint": name, "pair_id": name, "told": ("succeeded", None)} for name in names]
+            commit(str(tmp_path), "r1", 2 * number + part, rows)
+        if number in (0, 7):
+            pool = pa.proxy_memory_pool(pa.default_memory_pool())
+            before = pa.default_memory_pool()
+            pa.set_memory_pool(pool)
+            try:
+                looked_up(str(tmp_path), ["none"], ["none"])
+            finally:
+                pa.set_memory_pool(before)
+            high_water.append(pool.max_memory())
+    assert high_water[1] < 2 * high_water[0]
