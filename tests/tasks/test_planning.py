@@ -25,7 +25,7 @@ from tasks import plan_table, planning
 from tasks.devices import shards_at_a_time
 from tasks.options import RunOptions
 from tasks.plan_table import PLAN_SCHEMA, read_shard
-from tasks.planning import Plan, make_plan, plan_run
+from tasks.planning import USUAL_EVALUATIONS, Plan, make_plan, plan_run
 from tasks.preview import preview_run
 from tasks.sounds import memo_uri
 from tasks.storage import Storage
@@ -398,7 +398,25 @@ def test_a_plan_holds_what_a_shard_needs(manifest: str, root: str) -> None:
         identities = row["content_identity"], row["style_identity"]
         assert row["fingerprint"] == fingerprint(*identities, row["settings"], shipped_digest(), CORE_VERSION)
     written = plan_run(read(manifest), root, QUICK, CPU, "run")
-    pairs = [pair for shard in plan.shards for batch in read_shard(written.uri, shard, Storage(), 4) for pair in batch]
-    assert sorted(({**pair, "batch": 0} for pair in pairs), key=itemgetter("row")) == [
-        {**row, "batch": 0} for row in rows
-    ]
+    shards = [read_shard(written.uri, shard, Storage(), 4) for shard in plan.shards]
+    pairs = [{name: pair[name] for name in PLAN_SCHEMA.names} for parts in shards for pair in chain(*parts)]
+    assert sorted(pairs, key=itemgetter("row")) == rows
+
+
+def test_settings_that_ask_for_more_work_make_smaller_shards(root: str, folder: Path) -> None:
+    rows: list[Row] = [{**ROWS[0], "pair_id": f"p{number}"} for number in range(40)]
+    hard: list[Row] = [{**row, "iterations": 10 * USUAL_EVALUATIONS} for row in rows]
+    usual, harder = (
+        len(planned(write_manifest(folder / "m.parquet", given), root)[1].shards) for given in (rows, hard)
+    )
+    assert (usual, harder) == (2, 20)
+
+
+def test_a_manifest_whose_pairs_all_have_settings_of_their_own(root: str, folder: Path) -> None:
+    rows: list[Row] = [{**ROWS[number % 5], "alpha": 1 + number / 8, "seed": number} for number in range(30)]
+    pairs, _ = planned(write_manifest(folder / "m.parquet", rows), root)
+    for pair, row in zip(pairs, rows, strict=True):
+        expected = QUICK.resolve({"alpha": row["alpha"], "seed": row["seed"]}).canonical_json()
+        assert pair["settings"] == expected
+        identities = pair["content_identity"], pair["style_identity"]
+        assert pair["fingerprint"] == fingerprint(*identities, expected, shipped_digest(), CORE_VERSION)
