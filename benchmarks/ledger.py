@@ -13,7 +13,7 @@ from benchmarks.pairs import JudgedPair
 from benchmarks.systems import System
 
 ROOT = Path(__file__).resolve().parent.parent
-DECISIVE = ("stylecore/*.py", "tasks/audio.py", "tasks/measurement.py", *(f"benchmarks/{n}.py" for n in (
+DECISIVE = ("stylecore/*.py", "tasks/audio.py", "tasks/rendering.py", *(f"benchmarks/{n}.py" for n in (
     "baselines", "measuring", "pairs", "systems")))  # fmt: skip
 """The code that decides a result or its figures."""
 

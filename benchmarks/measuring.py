@@ -13,7 +13,7 @@ from benchmarks.systems import Diverged, Rendered, System
 from stylecore import metrics
 from stylecore.spectrogram import stft
 from tasks.audio import SAMPLE_RATE, decode_flac, encode_flac, pcm_to_float
-from tasks.measurement import output_gain
+from tasks.rendering import output_gain
 
 FIGURES = (
     "timbre_transfer",

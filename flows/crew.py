@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from prefect.futures import PrefectFuture
 
-from tasks.devices import shards_at_a_time
 from tasks.interruption import request_stop
 from tasks.planning import Plan
 from tasks.report import Run
-from tasks.shards import Committed, shard_groups, synthesise_shards
+from tasks.shards import Committed, groups_at_a_time, shard_groups, synthesise_shards
 
 Shards = Sequence[int]
 
@@ -52,9 +51,10 @@ def crew_of(run: Run, planned: Plan) -> AbstractContextManager[Crew]:
 
 
 def _threads(run: Run, planned: Plan) -> Crew:
+    groups = shard_groups(planned.shards)
     return Crew(
-        shards_at_a_time(run.options),
-        shard_groups(planned.shards),
+        groups_at_a_time(run.options, groups),
+        groups,
         lambda shards: synthesise_shards.submit(planned.uri, shards, run.output, run.run_id, run.options),
         lambda _: None,  # they count pair by pair
         request_stop,

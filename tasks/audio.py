@@ -35,6 +35,7 @@ __all__ = [
     "pcm_to_float",
     "probe",
     "probe_identified",
+    "quantised",
     "read_identified",
     "read_sound",
     "samples_sha256",
@@ -120,6 +121,17 @@ def read_identified(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> t
         return DECODERS.decode(data, uri, sample_rate), hashlib.sha256(data).hexdigest()
 
 
+def quantised(samples: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return samples `[N]` in the steps of a 24-bit file: what `encode_flac` writes of them, and is read again.
+
+    Raises
+    ------
+    ValueError
+        If a sample is not finite or exceeds full scale: clipping would be silent damage.
+    """
+    return pcm_to_float(_pcm(samples))
+
+
 def encode_flac(samples: NDArray[np.floating], sample_rate: int) -> bytes:
     """Return a mono sound as a 24-bit FLAC file; equal samples give equal bytes with the same libsndfile.
 
@@ -133,17 +145,21 @@ def encode_flac(samples: NDArray[np.floating], sample_rate: int) -> bytes:
     Raises
     ------
     ValueError
-        If a sample is not finite or exceeds full scale: clipping would be silent damage.
+        As `quantised`.
     """
+    file = io.BytesIO()
+    soundfile.write(file, _pcm(samples), sample_rate, format="FLAC", subtype="PCM_24")
+    return file.getvalue()
+
+
+def _pcm(samples: NDArray[np.floating]) -> NDArray[np.int32]:
+    """Return samples in steps of 24 bits, full scale 2^31; rounded here, so that every libsndfile writes the same."""
     peak = float(np.abs(samples).max(initial=0))
     if not peak <= 1:
         raise ValueError(f"peak={peak} is not within full scale, 1")
-    # Rounded here and not by libsndfile, so that every version of it writes the same samples.
     steps = np.rint(np.asarray(samples, dtype=np.float64) * _PCM_24)
-    pcm = np.clip(steps, -_PCM_24, _PCM_24 - 1).astype(np.int32) * np.int32(_PCM_24_IN_32)
-    file = io.BytesIO()
-    soundfile.write(file, pcm, sample_rate, format="FLAC", subtype="PCM_24")
-    return file.getvalue()
+    pcm: NDArray[np.int32] = np.clip(steps, -_PCM_24, _PCM_24 - 1).astype(np.int32) * np.int32(_PCM_24_IN_32)
+    return pcm
 
 
 def decode_flac(data: bytes) -> NDArray[np.int32]:

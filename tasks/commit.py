@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from manifests.files import Files
 from manifests.results import audio_uri, write_part
 from tasks.lease import check_lease
-from tasks.measurement import Measured
+from tasks.rows import Measured
 
 
 def commit_shard(results: Sequence[Measured], root: str, run_id: str, shard: int, files: Files) -> None:

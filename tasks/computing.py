@@ -1,41 +1,33 @@
-"""Compute batches: synthesise and measure, here or in a device process of their own.
+"""Compute batches in processes of their own: devices synthesise, meters write and measure.
 
-A device process is killed when it makes no progress, and may die of what it computes; nothing is lost with it. Its
-batch is tried once more, then each pair alone, and the pair that is the cause fails as a row.
+This process needs neither torch nor librosa for it. What dies or stands still there is replaced, and costs at most the
+pair that is the cause.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from typing import Protocol
 
-import torch
-
-from stylecore.errors import Interrupted
-from tasks.cache import ByteLimitedCache
-from tasks.children import Child, ChildError
-from tasks.interruption import STOP_REQUESTED, raise_if_stopping
-from tasks.logs import get_logger
-from tasks.measurement import Measured, RowContext, measure
+from tasks.measuring import Meters
+from tasks.outcomes import Outcome
 from tasks.progress import PROGRESS
-from tasks.synthesis import Outcome, synthesise_batch
-
-PROGRAM = "tasks.device_process"
+from tasks.rows import Measured, RowContext, failed, succeeded
+from tasks.slots import DeviceSlots, Slot
+from tasks.supervision import answered
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a device is asked to compute, and how.
+    """What a device is asked to synthesise, and how.
 
     Attributes
     ----------
     outcomes : sequence of Outcome
         Pairs with their sounds, or failed already.
-    context : RowContext
-        What their rows share, the device among it.
+    device : str
+        As torch names it.
     threads : int
         Of the processor.
     cache_bytes : int
@@ -43,124 +35,76 @@ class Batch:
     """
 
     outcomes: Sequence[Outcome]
-    context: RowContext
+    device: str
     threads: int
     cache_bytes: int
 
 
-Compute = Callable[[Batch], list[Measured]]
+@dataclass(frozen=True)
+class Look:
+    """Asks a device process which devices there are."""
 
 
-def compute_batch(batch: Batch, on_step: Callable[[], None]) -> list[Measured]:
-    """Synthesise and measure a batch in this process; `on_step` is called between any two steps.
+class Compute(Protocol):
+    """How the two stages of a shard are computed. Any thread may call both; a slot serves one of them at a time."""
 
-    Returns
-    -------
-    list of Measured
-        One per pair, in order; failures are rows too.
+    @property
+    def slots(self) -> DeviceSlots:
+        """The devices."""
 
-    Raises
-    ------
-    Interrupted
-        From `on_step`.
-    """
-    torch.set_num_threads(batch.threads)  # per thread: equal batches then give identical samples
-    cache = _cache(batch.cache_bytes)
-    synthesise_batch(batch.outcomes, batch.context.device, cache, on_step)
-    measured = []
-    for outcome in batch.outcomes:
-        on_step()
-        measured.append(measure(outcome, batch.context, cache))
-    return measured
+    def synthesise(self, batch: Batch, slot: Slot) -> None:
+        """Give each outcome of a batch its `rendered`, or the reason why it has none."""
 
-
-def compute_here(batch: Batch) -> list[Measured]:
-    """Compute a batch in this process, counting its steps; what it does to the process it does to the run."""
-    return compute_batch(batch, count_step)
+    def measure(self, outcomes: Sequence[Outcome], run: RowContext) -> list[Measured]:
+        """Return a row for each outcome, in order, with its file if it succeeded."""
 
 
 @dataclass(frozen=True)
-class DeviceProcesses:
-    """Computes batches in processes of their own, as many as there are callers at a time.
+class Apart:
+    """Computes in processes of their own.
 
     Attributes
     ----------
+    slots : DeviceSlots
+        Devices with their processes.
+    meters : Meters
+        Processes that write and measure.
     stall_s : float
         Seconds without a step after which a process is killed.
     """
 
+    slots: DeviceSlots
+    meters: Meters
     stall_s: float
 
-    def __call__(self, batch: Batch) -> list[Measured]:
-        """Compute a batch; see `compute_batch`."""
-        if all(outcome.error_type is not None for outcome in batch.outcomes):
-            return compute_here(batch)  # rows of sounds that could not be read need no device
-        return self._compute(batch, attempts=2)
+    def synthesise(self, batch: Batch, slot: Slot) -> None:
+        """Synthesise a batch in the slot's process; see `Compute`."""
+        ready = [outcome for outcome in batch.outcomes if not outcome.failed]
+        if not ready:
+            return  # rows of sounds that could not be read need no device
 
-    def _compute(self, batch: Batch, attempts: int) -> list[Measured]:
-        for _ in range(attempts):
-            try:
-                return self._request(batch)
-            except ChildError as error:
-                raise_if_stopping()
-                reason = str(error)
-                get_logger("timbreflow.device").warning("%s", reason)
-        if len(batch.outcomes) == 1:
-            batch.outcomes[0].fail("device_process", reason)
-            return compute_here(batch)
-        return [
-            measured
-            for outcome in batch.outcomes
-            for measured in self._compute(replace(batch, outcomes=[outcome]), attempts=1)
-        ]
+        def ask(some: Sequence[Outcome]) -> list[Outcome]:
+            made: list[Outcome] = slot.worker.request(replace(batch, outcomes=some), self.stall_s, _count_step)
+            return made
 
-    def _request(self, batch: Batch) -> list[Measured]:
-        with _borrowed() as child:
+        for outcome, answer in zip(ready, answered(ask, ready, _gave_up), strict=True):
+            outcome.take(answer)
 
-            def on_step(_: object) -> None:
-                PROGRESS.count_step()
-                if STOP_REQUESTED.is_set():
-                    child.notify("stop")
-
-            measured: list[Measured] = child.request(batch, self.stall_s, on_step)
-            return measured
+    def measure(self, outcomes: Sequence[Outcome], run: RowContext) -> list[Measured]:
+        """Write and measure what was rendered, in a meter; see `Compute`."""
+        self.meters.measure([outcome for outcome in outcomes if not outcome.failed], self.stall_s)
+        return rows_of(outcomes, run)
 
 
-def count_step() -> None:
-    """Count one step of this process; raise `Interrupted` once the run is asked to stop."""
-    raise_if_stopping()
+def rows_of(outcomes: Sequence[Outcome], run: RowContext) -> list[Measured]:
+    """Return the row of each outcome, in order: of those that were measured, and of those that have failed."""
+    return [failed(outcome, run) if outcome.failed else succeeded(outcome, run) for outcome in outcomes]
+
+
+def _gave_up(outcome: Outcome, reason: str) -> Outcome:
+    outcome.fail("device_process", reason)
+    return outcome
+
+
+def _count_step(_: object) -> None:
     PROGRESS.count_step()
-
-
-_idle: list[Child] = []
-"""Device processes without work. They stay: starting one takes seconds, and it keeps its encoded sounds."""
-
-_lock = threading.Lock()
-
-
-@contextmanager
-def _borrowed() -> Iterator[Child]:
-    """Yield an idle device process, or a new one; take it back if it is well."""
-    with _lock:
-        child = _idle.pop() if _idle else None
-    child = child or Child(PROGRAM)
-    try:
-        yield child
-    except Interrupted:
-        _give_back(child)
-        raise
-    except BaseException:
-        child.close()
-        raise
-    _give_back(child)
-
-
-def _give_back(child: Child) -> None:
-    with _lock:
-        _idle.append(child)
-
-
-@lru_cache(maxsize=1)
-def _cache(limit_bytes: int) -> ByteLimitedCache:
-    """Return the one cache of this process."""
-    return ByteLimitedCache(limit_bytes)

@@ -1,29 +1,47 @@
-"""The program of a device process: it computes the batches that it is sent, and says that it lives at every step."""
+"""The program of a device process: it synthesises the batches that it is sent, and says at every step that it lives."""
 
 from __future__ import annotations
 
-from tasks.computing import Batch, compute_batch
+from dataclasses import replace
+from functools import lru_cache
+
+import torch
+
+from tasks.cache import ByteLimitedCache
+from tasks.computing import Batch, Look
+from tasks.hardware import present_devices
 from tasks.interruption import clear_stop, raise_if_stopping, request_stop
-from tasks.measurement import Measured
+from tasks.outcomes import Outcome
 from tasks.serving import Tell, serve
+from tasks.synthesis import synthesise_batch
 
 
-def compute(batch: Batch, tell: Tell) -> list[Measured]:
-    """Compute a batch.
+def answer(message: Batch | Look, tell: Tell) -> list[Outcome] | list[str]:
+    """Synthesise a batch, or say which devices there are.
 
     Raises
     ------
     Interrupted
         If the parent asked for it.
     """
+    if isinstance(message, Look):
+        return present_devices()
     clear_stop()
 
     def on_step() -> None:
         tell("step")
         raise_if_stopping()
 
-    return compute_batch(batch, on_step)
+    torch.set_num_threads(message.threads)  # equal batches then give identical samples
+    synthesise_batch(message.outcomes, message.device, encodings(message.cache_bytes), on_step)
+    return [replace(outcome, content=None, style=None) for outcome in message.outcomes]
+
+
+@lru_cache(maxsize=1)
+def encodings(limit_bytes: int) -> ByteLimitedCache:
+    """Return the one cache of encoded sounds in this process."""
+    return ByteLimitedCache(limit_bytes)
 
 
 if __name__ == "__main__":
-    serve(compute, on_notice=lambda _: request_stop())
+    serve(answer, on_notice=lambda _: request_stop())

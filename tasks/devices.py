@@ -1,43 +1,87 @@
-"""Which device computes, and the frozen network on it."""
+"""Which devices compute, and how many shards at a time. Importing this module does not import torch."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-import torch
-
-from stylecore.network import Encoder, load_encoder
+from tasks.computing import Apart, Look
+from tasks.device_limits import alone_on
+from tasks.measuring import Meters
 from tasks.options import DeviceError, RunOptions
+from tasks.processes import cores
+from tasks.slots import PROGRAM, DeviceSlots
+from tasks.supervision import Worker
+
+START_PATIENCE_S = 300.0
+
+CPU_BATCH = 4
+"""Pairs in one tensor on a processor, where larger batches are no faster (docs/performance.md)."""
+
+ACCELERATOR_BATCH = 256
+"""On an accelerator a batch is what fits into its free memory, at most this; a shard has seldom as many."""
+
+METERS_PER_ACCELERATOR = 4
+CPU_SLOTS_PER_METER = 16
+"""Measuring a pair costs a hundredth of synthesising it on a processor (docs/performance.md)."""
 
 
-def choose_device(name: str) -> str:
-    """Return a device name that is there: for `auto` cuda, then mps, then cpu.
+def choose_devices(name: str) -> tuple[str, ...]:
+    """Return the devices to compute on: for `auto` every GPU, else mps, else the processor; for `cuda` every GPU.
 
     Raises
     ------
     DeviceError
         If a device is named that this machine does not have.
     """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda:0"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    present = {"cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))}
-    if torch.cuda.is_available():
-        present.add("cuda")
-    if torch.backends.mps.is_available():
-        present.add("mps")
-    if name not in present:
+    if name == "cpu":
+        return ("cpu",)  # without asking
+    present = _present_devices()
+    gpus = tuple(device for device in present if device.startswith("cuda"))
+    chosen = {"auto": gpus or present[:1], "cuda": gpus}.get(name, (name,))
+    if not chosen or not set(chosen) <= set(present):
         raise DeviceError(f"device={name!r}: not on this machine, which has {', '.join(sorted(present))}")
-    return name
+    return chosen
+
+
+def choose_device(name: str) -> str:
+    """Return the first of `choose_devices`; raises as it."""
+    return choose_devices(name)[0]
 
 
 def shards_at_a_time(options: RunOptions) -> int:
-    """Return how many shards are computed at a time: one on an accelerator, on a processor one per `threads` cores."""
-    return options.cpu_workers if choose_device(options.device) == "cpu" else (options.workers or 1)
+    """Return how many shards are computed at a time: one per accelerator, on a processor one per `threads` cores."""
+    return len(slots_for(options))
+
+
+def slots_for(options: RunOptions) -> tuple[str, ...]:
+    """Return the device of each slot; `workers` limits how many of several accelerators are used."""
+    devices = choose_devices(options.device)
+    return devices * options.cpu_workers if devices == ("cpu",) else devices[: options.workers]
+
+
+def batch_size_for(options: RunOptions) -> int:
+    """Return the most pairs in a batch."""
+    return options.batch_size or (CPU_BATCH if slots_for(options)[0] == "cpu" else ACCELERATOR_BATCH)
+
+
+def apart(options: RunOptions) -> Apart:
+    """Return this process's device processes and meters; those of equal options are the same, and stay."""
+    return _apart(slots_for(options), options.stall_s)
 
 
 @lru_cache(maxsize=4)
-def encoder_on(device: str) -> Encoder:
-    """Return the shipped network's filters on a device, loaded once per process."""
-    return load_encoder().to(device)
+def _apart(devices: tuple[str, ...], stall_s: float) -> Apart:
+    if devices[0] == "cpu":
+        return Apart(DeviceSlots(devices), Meters(1 + len(devices) // CPU_SLOTS_PER_METER), stall_s)
+    meters = max(1, min(METERS_PER_ACCELERATOR * len(devices), cores() - len(devices)))
+    return Apart(DeviceSlots(devices, alone_on), Meters(meters), stall_s)
+
+
+@lru_cache(maxsize=1)
+def _present_devices() -> tuple[str, ...]:
+    """Ask a process that has torch; the first slot goes on with it."""
+    worker = Worker(PROGRAM)
+    try:
+        return tuple(worker.request(Look(), START_PATIENCE_S))
+    finally:
+        worker.close()

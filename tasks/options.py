@@ -30,7 +30,12 @@ class RunOptions(BaseModel):
     )
     shards: str = Field("0/1", description="slice of the shards to work on: 0/2 and 1/2 on two machines at a time")
     replace: bool = Field(False, description="accept a manifest that lacks most pairs of the results so far")
-    batch_size: int = Field(4, ge=1, le=1024, description="pairs in one tensor")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="pairs in one tensor; by default 4, on a GPU what it has room for",
+    )
     threads: int = Field(1, ge=1, le=256, description="processor threads per shard")
     workers: int | None = Field(
         None, ge=1, le=256, description="shards computed at a time; by default one per `threads` cores, or per GPU"

@@ -1,9 +1,61 @@
-"""How far a run is: counters that shards raise and the terminal reads."""
+"""How far a run is: counters that shards raise and the terminal reads; and how busy its devices were."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class DeviceTime:
+    """When a device worked: from its first request to its last answer, of which it was busy for `busy_s` seconds.
+
+    Times are of the host's monotonic clock; `name` is of one device of one host.
+    """
+
+    name: str
+    began: float
+    ended: float
+    busy_s: float
+
+    def with_more(self, other: DeviceTime) -> DeviceTime:
+        """Return the time of both."""
+        began, ended = min(self.began, other.began), max(self.ended, other.ended)
+        return DeviceTime(self.name, began, ended, self.busy_s + other.busy_s)
+
+
+class DeviceTimes:
+    """Times of several devices; any thread may add to them."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, DeviceTime] = {}
+        self._lock = threading.Lock()
+
+    def add(self, times: Iterable[DeviceTime]) -> None:
+        """Add times of devices, known or new."""
+        with self._lock:
+            for time in times:
+                known = self._times.get(time.name)
+                self._times[time.name] = time if known is None else known.with_more(time)
+
+    def all(self) -> tuple[DeviceTime, ...]:
+        """Return the time of each device."""
+        with self._lock:
+            return tuple(self._times.values())
+
+    @property
+    def waited(self) -> float | None:
+        """Share of their time in which the devices had nothing to do, 0 to 1; None where none has worked.
+
+        >>> times = DeviceTimes()
+        >>> times.add([DeviceTime("a", 0, 4, 4), DeviceTime("a", 5, 10, 5), DeviceTime("b", 0, 10, 10)])
+        >>> times.waited
+        0.05
+        """
+        times = self.all()
+        span = sum(time.ended - time.began for time in times)
+        return max(0.0, 1.0 - sum(time.busy_s for time in times) / span) if span > 0 else None
 
 
 @dataclass
@@ -13,12 +65,14 @@ class RunProgress:
     succeeded: int = 0
     failed: int = 0
     steps: int = 0
+    devices: DeviceTimes = field(default_factory=DeviceTimes)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def reset(self) -> None:
         """Begin a run at zero."""
         with self._lock:
             self.succeeded = self.failed = self.steps = 0
+            self.devices = DeviceTimes()
 
     def count_pair(self, status: str) -> None:
         """Count one pair by its status."""

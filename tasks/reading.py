@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tasks.audio import AudioError, read_identified
 from tasks.cache import ByteLimitedCache
+from tasks.outcomes import Outcome, PlannedPair, error_type_of
 from tasks.storage import Storage, StorageError, StorageUnreachable
-from tasks.synthesis import Outcome, PlannedPair, error_type_of
 
 
 @dataclass(frozen=True)

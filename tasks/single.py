@@ -6,13 +6,14 @@ import torch
 
 from manifests.files import absolute, parent
 from manifests.fingerprint import fingerprint
-from stylecore.network import weights_digest
 from stylecore.settings import CORE_VERSION, Settings
+from stylecore.weights import shipped_digest
 from tasks.cache import ByteLimitedCache
-from tasks.computing import Batch, compute_here
-from tasks.devices import choose_device, encoder_on
-from tasks.measurement import RowContext
+from tasks.computing import Batch
+from tasks.devices import choose_device
+from tasks.here import Here
 from tasks.reading import read_pair
+from tasks.rows import RowContext
 from tasks.sounds import identify
 from tasks.storage import Storage, StorageError
 
@@ -46,7 +47,7 @@ def synthesise_single(content: str, style: str, out: str, settings: Settings, de
         raise StorageError(f"{out}: is one of the two sounds; name another file for the result")
     sounds = identify([absolute(content), absolute(style)], {}, files)
     chosen = sounds[absolute(content)], sounds[absolute(style)]
-    digest, text = weights_digest(encoder_on(device)), settings.canonical_json()
+    digest, text = shipped_digest(), settings.canonical_json()
     planned = {
         "pair_id": "single",
         "content": chosen[0].uri,
@@ -58,7 +59,9 @@ def synthesise_single(content: str, style: str, out: str, settings: Settings, de
     }
     outcome = read_pair(planned, files, ByteLimitedCache(0))
     context = RowContext(parent(target), "single", 0, device, digest)
-    (measured,) = compute_here(Batch([outcome], context, torch.get_num_threads(), 0))
+    compute = Here(device)
+    compute.synthesise(Batch([outcome], device, torch.get_num_threads(), 0), compute.slots.all[0])
+    (measured,) = compute.measure([outcome], context)
     if measured.flac is not None:
         with files.writing(target) as sink:
             sink.write(measured.flac)

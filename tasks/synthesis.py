@@ -3,55 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from stylecore.errors import Interrupted
 from stylecore.losses import encode_content, encode_style
 from stylecore.settings import Settings
-from stylecore.synthesis import OWN_SETTINGS, Pair, Synthesis, sound_picture, synthesise
+from stylecore.synthesis import OWN_SETTINGS, Pair, sound_picture, synthesise
 from tasks.cache import ByteLimitedCache
-from tasks.devices import encoder_on
+from tasks.hardware import encoder_on, free_bytes, on_device
+from tasks.outcomes import Outcome, error_type_of
+from tasks.rendering import Made, Samples, render
 
-PlannedPair = Mapping[str, object]
-"""One row of a plan."""
+BYTES_PER_SAMPLE = 3_000
+"""Of memory that optimising a pair takes, per sample of its content (docs/performance.md)."""
 
+FILLED = 0.8
+"""Share of the free memory that a batch may take: libraries want some of their own."""
 
-@dataclass
-class Outcome:
-    """What has become of one planned pair so far: its sounds, its synthesis, or the reason why there is none."""
-
-    planned: PlannedPair
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    content: NDArray[np.float32] | None = None
-    style: NDArray[np.float32] | None = None
-    pair: Pair | None = None
-    synthesis: Synthesis | None = None
-    error_type: str | None = None
-    error_message: str | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @cached_property
-    def settings(self) -> Settings:
-        """The pair's own settings."""
-        return Settings.model_validate_json(str(self.planned["settings"]))
-
-    def fail(self, error_type: str, message: str) -> None:
-        """Record why there is no result; the first reason stays."""
-        if self.error_type is None:
-            self.error_type, self.error_message = error_type, message
+Ready = tuple[Outcome, Pair]
 
 
 def synthesise_batch(
     outcomes: Sequence[Outcome], device: str, cache: ByteLimitedCache, on_step: Callable[[], None]
 ) -> None:
-    """Synthesise one batch on a device: each outcome gets its synthesis, or the reason why it has none.
+    """Synthesise one batch on a device: each outcome is rendered, or gets the reason why it is not.
 
     Parameters
     ----------
@@ -72,7 +49,27 @@ def synthesise_batch(
     on_step()
     waiting = [outcome for outcome in outcomes if outcome.error_type is None]
     ready = [(outcome, pair) for outcome in waiting if (pair := _encoded(outcome, device, cache)) is not None]
-    _synthesise_or_split(ready, device, on_step)
+    for part in _parts_that_fit(ready, free_bytes(device)):
+        _synthesise_or_split(part, device, on_step)
+
+
+def pairs_that_fit(n_samples: int, free: int | None) -> int | None:
+    """Return how many pairs of contents so long a device with so many free bytes holds; None for no limit.
+
+    >>> pairs_that_fit(41_120, 80 << 30), pairs_that_fit(480_000, 1 << 30), pairs_that_fit(41_120, None)
+    (557, 1, None)
+    """
+    return None if free is None else max(1, int(FILLED * free) // (BYTES_PER_SAMPLE * n_samples))
+
+
+def _parts_that_fit(ready: Sequence[Ready], free: int | None) -> Iterator[Sequence[Ready]]:
+    """Cut a batch into equal parts that fit on the device; a processor's memory is not looked at."""
+    if not ready:
+        return
+    room = pairs_that_fit(max(pair.n_samples for _, pair in ready), free) or len(ready)
+    parts = -(-len(ready) // room)
+    for part in range(parts):
+        yield ready[part * len(ready) // parts : (part + 1) * len(ready) // parts]
 
 
 def _encoded(outcome: Outcome, device: str, cache: ByteLimitedCache) -> Pair | None:
@@ -99,26 +96,27 @@ def _encoded(outcome: Outcome, device: str, cache: ByteLimitedCache) -> Pair | N
     except Exception as error:  # whatever one pair does, its companions go on
         outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
     finally:
-        outcome.seconds["read"] = outcome.seconds.get("read", 0.0) + time.perf_counter() - began
+        outcome.take_time("read", time.perf_counter() - began)
     return None
 
 
-def _picture(samples: NDArray[np.float32], settings: Settings, device: str) -> torch.Tensor:
-    return sound_picture(torch.from_numpy(samples).to(device), settings.sample_rate)
+def _picture(samples: Samples, settings: Settings, device: str) -> torch.Tensor:
+    return sound_picture(on_device(samples, device), settings.sample_rate)
 
 
-def _synthesise_or_split(ready: Sequence[tuple[Outcome, Pair]], device: str, on_step: Callable[[], None]) -> None:
+def _synthesise_or_split(ready: Sequence[Ready], device: str, on_step: Callable[[], None]) -> None:
     """Synthesise a batch; if that raises, each half on its own, down to the pair that is the cause."""
     if not ready:
         return
     try:
-        results = synthesise([pair for _, pair in ready], encoder_on(device), on_step)
+        encoder = encoder_on(device)
+        results = synthesise([pair for _, pair in ready], encoder, on_step)
+        _take_results([(*one, result) for one, result in zip(ready, results, strict=True)], device)
     except Interrupted:
         raise
     except Exception as error:
         reason = error_type_of(error), f"{type(error).__name__}: {error}"
     else:
-        _take_results(ready, results)
         return
     # Out of the handler: the exception held the memory of the attempt that failed.
     if len(ready) == 1:
@@ -129,18 +127,14 @@ def _synthesise_or_split(ready: Sequence[tuple[Outcome, Pair]], device: str, on_
     _synthesise_or_split(ready[middle:], device, on_step)
 
 
-def _take_results(ready: Sequence[tuple[Outcome, Pair]], results: Sequence[Synthesis]) -> None:
-    for (outcome, pair), result in zip(ready, results, strict=True):
-        outcome.pair, outcome.synthesis = pair, result
-        outcome.seconds["optimise"] = result.seconds_optimise
-        outcome.seconds["phase"] = result.seconds_phase
+def _take_results(made: Sequence[Made], device: str) -> None:
+    whole = [one for one in made if not one[2].diverged]
+    render(whole, encoder_on(device), device)
+    for outcome, _, result in made:
+        outcome.take_time("optimise", result.seconds_optimise)
+        outcome.take_time("phase", result.seconds_phase)
         if result.diverged:
             outcome.fail("diverged", f"the optimisation of {outcome.planned['pair_id']} left the finite numbers")
-
-
-def error_type_of(error: Exception) -> str:
-    """Return what an unexpected exception of one pair counts as: `out_of_memory` or `internal`."""
-    return "out_of_memory" if isinstance(error, MemoryError | torch.OutOfMemoryError) else "internal"
 
 
 def seconds_per_audio_second(settings: Settings, device: str, threads: int) -> float:

@@ -7,7 +7,7 @@ import pytest
 from manifests.results import audio_uri
 from tasks.commit import commit_shard
 from tasks.lease import LeaseLost
-from tasks.measurement import Measured
+from tasks.rows import Measured
 from tasks.storage import Storage, StorageConflict
 from tests.manifests.result_rows import succeeded
 from tests.tasks.corpus import parts, take_lease

@@ -21,17 +21,19 @@ import soundfile
 from manifests.files import join
 from manifests.results import audio_uri
 from manifests.schema import ERROR_TYPES, RESULT_COLUMNS, ManifestError
-from tasks import computing, report, shards, synthesis
+from tasks import report, shards, synthesis
 from tasks.audio import decode_flac, samples_sha256
-from tasks.computing import compute_here
+from tasks.here import Here
 from tasks.interruption import request_stop
 from tasks.options import RunOptions
 from tasks.report import close_run
 from tasks.shards import compute_shards
 from tasks.storage import Storage
+from tests.tasks import corpus as corpus_of_tests
 from tests.tasks.conftest import PAIRS, Corpus, write_corpus
 from tests.tasks.corpus import (
     CPU,
+    HERE,
     QUICK,
     Finished,
     Row,
@@ -162,7 +164,7 @@ class TestFirstRun:
                 return real(*arguments)
 
             monkeypatch.setattr(synthesis, f"encode_{side}", counted)
-        computing._cache.cache_clear()
+        monkeypatch.setattr(corpus_of_tests, "HERE", Here("cpu"))
         run_all(finished.manifest, tmp_path / "out")
         assert calls == {"content": 3, "style": 2}
 
@@ -278,7 +280,7 @@ class TestInterrupted:
         monkeypatch.setattr(shards, "commit_shard", commit_and_stop)
         run, plan = begin(finished.manifest, tmp_path, options=IN_SHARDS)
         assert len(plan.shards) > 2
-        committed = [compute_shards(plan.uri, plan.shards, run.output, run.run_id, IN_SHARDS, compute_here)]
+        committed = [compute_shards(plan.uri, plan.shards, run.output, run.run_id, IN_SHARDS, HERE)]
         assert committed[0].interrupted
         assert committed[0].shards == 1
         summary = close_run(run, plan, "interrupted")
@@ -290,7 +292,7 @@ class TestInterrupted:
         self, finished: Corpus, in_shards: Finished, tmp_path: Path, batches: list[int]
     ) -> None:
         run, plan = begin(finished.manifest, tmp_path, options=IN_SHARDS)
-        first = compute_shards(plan.uri, plan.shards[:1], run.output, run.run_id, IN_SHARDS, compute_here)
+        first = compute_shards(plan.uri, plan.shards[:1], run.output, run.run_id, IN_SHARDS, HERE)
         assert 0 < first.succeeded < 5
         second = run_all(finished.manifest, tmp_path, options=IN_SHARDS)  # the first run was never closed
         assert second.summary.counts["up_to_date"] == first.succeeded

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.devices import DeviceError, choose_device, encoder_on, shards_at_a_time
-from tasks.options import RunOptions
+from tasks.devices import choose_device, shards_at_a_time
+from tasks.hardware import encoder_on
+from tasks.options import DeviceError, RunOptions
 from tasks.shards import MAX_GROUPS, shard_groups
 
 

@@ -18,6 +18,7 @@ from tasks import synthesis
 from tasks.cache import ByteLimitedCache
 from tasks.here import count_step
 from tasks.interruption import request_stop
+from tasks.outcomes import Outcome, PlannedPair
 from tasks.progress import PROGRESS
 from tasks.reading import read_pair
 from tasks.storage import Storage

@@ -1,0 +1,58 @@
+"""Keep two runs off one accelerator: a limit of one at Prefect's server, by the names of host and device."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+TRY_S = 5.0
+"""Asked for in bits of this length, between which a run notices that it is to stop."""
+
+
+def limit_name(device: str) -> str:
+    """Return the name of a device's limit, for all runs that share a Prefect server.
+
+    >>> limit_name("cuda:1").endswith(":cuda:1")
+    True
+    """
+    return f"timbreflow:{platform.node()}:{device}"
+
+
+@contextmanager
+def alone_on(device: str) -> Iterator[None]:
+    """Hold a device's limit, made if it is missing; outside of a Prefect run there is nobody to share with.
+
+    Prefect ends the hold by itself five minutes after its holder died.
+
+    Raises
+    ------
+    TimeoutError
+        If another run holds it for longer than `TRY_S`.
+    ConcurrencySlotAcquisitionError
+        If somebody has removed the limit meanwhile: without one, `concurrency` would hold nothing, and say nothing.
+    """
+    from prefect.concurrency.sync import concurrency
+    from prefect.context import FlowRunContext, TaskRunContext
+
+    if FlowRunContext.get() is None and TaskRunContext.get() is None:
+        yield
+        return
+    ensure_limit(limit_name(device))
+    # A server that goes away during the run ends no run: what is committed, and by whom, the lease decides.
+    with concurrency(limit_name(device), timeout_seconds=TRY_S, strict=True, raise_on_lease_renewal_failure=False):
+        yield
+
+
+def ensure_limit(name: str) -> None:
+    """Create a limit of one, unless there is a limit of that name: what somebody has set stays."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(name)
+        except ObjectNotFound:
+            with suppress(ObjectAlreadyExists):  # another run was faster
+                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))

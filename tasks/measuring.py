@@ -1,0 +1,86 @@
+"""The meters of a process: children that write and measure sounds, so that no device waits for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from queue import LifoQueue
+
+from stylecore.errors import Interrupted
+from tasks.children import ChildError
+from tasks.outcomes import Fault, Measurement, Order, Outcome
+from tasks.supervision import Worker, answered
+
+PROGRAM = "tasks.meter_process"
+
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""A meter has one core: a second thread makes nothing faster here, and costs twice the processor's time."""
+
+START_PATIENCE_S = 300.0
+"""librosa compiles its functions when they are called for the first time on a machine."""
+
+
+class Meters:
+    """Some meters, started when they are needed; any thread may use them.
+
+    Parameters
+    ----------
+    count : int
+        Meters at most.
+    program : str
+        What they run.
+    """
+
+    def __init__(self, count: int, program: str = PROGRAM) -> None:
+        self.all = tuple(Worker(program, ENVIRONMENT) for _ in range(count))
+        self._idle: LifoQueue[Worker] = LifoQueue()  # the last one used is warm
+        for worker in self.all:
+            self._idle.put(worker)
+        self._starting = threading.Lock()
+
+    def measure(self, outcomes: Sequence[Outcome], stall_s: float) -> None:
+        """Give each rendered outcome its measurement, or the reason why it has none.
+
+        Raises
+        ------
+        Interrupted
+            If the run is asked to stop.
+        """
+        if not outcomes:
+            return
+        orders = [Order.of(outcome) for outcome in outcomes]
+        found = answered(lambda some: self._ask(some, stall_s), orders, _gave_up)
+        for outcome, measured in zip(outcomes, found, strict=True):
+            if isinstance(measured, Fault):
+                outcome.fail(measured.error_type, measured.message)
+            else:
+                outcome.measurement = measured
+
+    def warm_up(self) -> None:
+        """Start one in the background, while there is nothing to measure yet."""
+        threading.Thread(target=self._warm_up, name="meter", daemon=True).start()
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self.all:
+            worker.close()
+
+    def _warm_up(self) -> None:
+        with suppress(ChildError, Interrupted):  # the first one who measures will be told
+            self._ask([], START_PATIENCE_S)
+
+    def _ask(self, orders: Sequence[Order], stall_s: float) -> list[Measurement | Fault]:
+        worker = self._idle.get()
+        try:
+            if worker.pid is None:
+                with self._starting:  # what librosa compiles, and keeps on disk, is not to be written by two at once
+                    worker.request([], START_PATIENCE_S)
+            found: list[Measurement | Fault] = worker.request(orders, stall_s) if orders else []
+            return found
+        finally:
+            self._idle.put(worker)
+
+
+def _gave_up(_: Order, reason: str) -> Fault:
+    return Fault("device_process", reason)

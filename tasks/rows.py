@@ -1,0 +1,104 @@
+"""Rows of the results: what a pair is, what became of it, and what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+
+import numpy as np
+
+from manifests.results import audio_uri
+from stylecore.settings import CORE_VERSION
+from tasks.outcomes import Outcome, Rendered
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row of the results and, if the pair succeeded, the file that belongs to it."""
+
+    row: dict[str, object]
+    flac: bytes | None
+
+
+@dataclass(frozen=True)
+class RowContext:
+    """What all rows of a shard share."""
+
+    root: str
+    run_id: str
+    shard: int
+    device: str
+    weights_digest: str
+
+
+def failed(outcome: Outcome, run: RowContext) -> Measured:
+    """Return the row of a pair that has no result."""
+    return Measured(_common_row(outcome, run), None)
+
+
+def succeeded(outcome: Outcome, run: RowContext) -> Measured:
+    """Return the row of a pair that was rendered and measured, and its file."""
+    rendered, found, rate = outcome.rendered, outcome.measurement, outcome.settings.sample_rate
+    assert rendered is not None
+    assert found is not None
+    for stage, seconds in found.seconds.items():
+        outcome.take_time(stage, seconds)
+    row = {
+        **_common_row(outcome, run),
+        **_loss_columns(outcome, rendered),
+        "output": audio_uri(run.root, str(outcome.planned["fingerprint"])),
+        "status": "succeeded",
+        "file_sha256": found.file_sha256,
+        "samples_sha256": found.samples_sha256,
+        "n_samples": len(rendered.samples),
+        "duration_s": len(rendered.samples) / rate,
+        "sample_rate": rate,
+        "gain_db": 20.0 * float(np.log10(rendered.gain)),
+        **found.figures,
+        "spectral_convergence_db": rendered.convergence_db,
+    }
+    return Measured(row, found.flac)
+
+
+def _common_row(outcome: Outcome, run: RowContext) -> dict[str, object]:
+    planned, settings = outcome.planned, outcome.settings
+    own = ("pair_id", "content", "style", "fingerprint", "content_identity", "style_identity", "settings")
+    names = ("alpha", "beta", "gamma", "delta", "iterations", "seed")
+    return {
+        **{name: planned[name] for name in own},
+        **{name: getattr(settings, name) for name in names},
+        "status": "failed",
+        "error_type": outcome.error_type,
+        "error_message": outcome.error_message,
+        **{f"seconds_{stage}": seconds for stage, seconds in outcome.seconds.items()},
+        "seconds_total": sum(outcome.seconds.values()),
+        "device": run.device,
+        "version": _version("timbreflow"),
+        "core_version": CORE_VERSION,
+        "torch_version": _version("torch"),
+        "weights_digest": run.weights_digest,
+        "run_id": run.run_id,
+        "shard": run.shard,
+        "started_at": outcome.started_at,
+        "finished_at": datetime.now(UTC),
+    }
+
+
+def _loss_columns(outcome: Outcome, rendered: Rendered) -> dict[str, object]:
+    """Return the columns of the losses; the last ones are those heard in the audio as written."""
+    settings, heard = outcome.settings, rendered.heard_terms
+    weights = (settings.alpha, settings.beta, settings.gamma, settings.delta)
+    return {
+        **{f"loss_first_{name}": value for name, value in rendered.first_terms.items()},
+        **{f"loss_last_{name}": value for name, value in heard.items()},
+        "loss_first_total": rendered.loss_curve[0],
+        "loss_last_total": sum(weight * value for weight, value in zip(weights, heard.values(), strict=True)),
+        "loss_curve": rendered.loss_curve,
+        "evaluations": rendered.evaluations,
+        "stop_reason": rendered.stop_reason,
+    }
+
+
+_version = lru_cache(maxsize=4)(version)
