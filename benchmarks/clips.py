@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import soundfile
 
 from benchmarks.pairs import JudgedPair, JudgedSound, read_pairs
@@ -17,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "manifests" / "examples" / "demo.csv"
 CLIP_S = 2.57
 """The paper's excerpt: 41,120 samples, 258 frames."""
+PAIRS = 56
+"""Pairs of two different sounds, of eight."""
 
 
 def demo_pairs(limit: int, seconds: float = CLIP_S) -> list[JudgedPair]:
@@ -34,16 +38,37 @@ def demo_pairs(limit: int, seconds: float = CLIP_S) -> list[JudgedPair]:
     return pairs
 
 
-def write_clips(folder: Path, seconds: float = CLIP_S) -> list[Path]:
-    """Write the first part of every demo sound as FLAC at its own sampling rate; return the files, by name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for path in sorted({sound.path.resolve() for pair in _listed() for sound in (pair.content, pair.style)}):
-        rate = soundfile.info(path).samplerate
-        samples, _ = soundfile.read(path, frames=round(seconds * rate))
-        soundfile.write(folder / path.name, samples, rate)
-        written.append(folder / path.name)
-    return written
+def write_corpus(folder: Path, limit: int, seconds: float = CLIP_S) -> Path:
+    """Write the pairs of `demo_pairs` as a corpus: clips as FLAC at their own sampling rate, and a manifest of them.
+
+    Returns
+    -------
+    Path
+        The manifest. Beyond the pairs that there are, they come again with seeds of their own.
+
+    Raises
+    ------
+    ValueError
+        As `demo_pairs`.
+    """
+    known = demo_pairs(min(limit, PAIRS), seconds)
+    for sound in {sound.path: sound for pair in known for sound in (pair.content, pair.style)}.values():
+        rate = soundfile.info(sound.path).samplerate
+        samples, _ = soundfile.read(sound.path, frames=round(seconds * rate))
+        folder.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / sound.path.name, samples, rate)
+    rows = [
+        {
+            "pair_id": f"{pair.pair_id}-{turn}",
+            "content": pair.content.path.name,
+            "style": pair.style.path.name,
+            "seed": turn,
+        }
+        for turn in range(-(-limit // len(known)))
+        for pair in known
+    ]
+    pq.write_table(pa.Table.from_pylist(rows[:limit]), folder / "pairs.parquet")
+    return folder / "pairs.parquet"
 
 
 @lru_cache(maxsize=1)
