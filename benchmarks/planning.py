@@ -1,0 +1,135 @@
+"""What planning a corpus costs, and closing it: `python -m benchmarks.planning --rows 1000000 [--document]`.
+
+A manifest of contents x styles, as many real sounds as it names, and a history of as many rows as it has pairs are
+made; then the functions of the flow plan and close a run, in a fresh process each, through the same calls as the flow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.document import DOCS, rewrite
+from benchmarks.machine import machine, made_by
+from benchmarks.planning_data import make_corpus, make_history
+
+OUTPUT = Path("output/performance/planning.json")
+SHARES = (100, 10, 1)
+"""The asked-for rows are divided by these: planned are a hundredth, a tenth, and all."""
+
+PART_ROWS = 2_500
+STEPS = {
+    "import": "importing",
+    "read": "reading and checking the manifest",
+    "refuse": "comparing it with the newest results",
+    "identify": "identifying its sounds",
+    "cut": "cutting shards",
+    "fingerprint": "fingerprints",
+    "look up": "looking them up in the history",
+    "choose": "choosing what to do",
+    "write": "writing the plan",
+    "rest": "the rest",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and write what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000, help="pairs of the largest manifest")
+    parser.add_argument("--document", action="store_true", help="rewrite the block in docs/performance.md")
+    asked = parser.parse_args(arguments)
+    measured = [figures for share in SHARES for figures in measure(asked.rows // share)]
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    OUTPUT.write_text(json.dumps({"machine": machine(), "runs": measured}, indent=2))
+    text = report(measured, f"python -m benchmarks.planning --rows {asked.rows}")
+    print(text)
+    if asked.document:
+        rewrite(DOCS / "performance.md", {"planning": text})
+
+
+def measure(rows: int) -> list[dict[str, Any]]:
+    """Plan a manifest of `rows` pairs over two histories, one in many parts and one compacted, and close a run."""
+    with tempfile.TemporaryDirectory(prefix="timbreflow-planning-") as folder:
+        manifest = make_corpus(Path(folder), rows)
+        first = in_fresh_process("plan", manifest, str(Path(folder) / "first"))
+        figures = []
+        for layout, part_rows in (("parts", PART_ROWS), ("one file", None)):
+            root = Path(folder) / layout.replace(" ", "-")
+            make_history(root, first["plan"], part_rows)
+            for _ in range(2):  # the first leaves what a later run finds: sounds that were met, and the newest results
+                planned = in_fresh_process("plan", manifest, str(root))
+                closed = in_fresh_process("close", manifest, str(root))
+            figures.append({"rows": rows, "history": layout, "first": first, "planned": planned, "closed": closed})
+    return figures
+
+
+def in_fresh_process(what: str, manifest: str, root: str) -> dict[str, Any]:
+    """Return what `benchmarks.planning_steps` says of one step of a run."""
+    command = [sys.executable, "-m", "benchmarks.planning_steps", what, manifest, root]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def report(measured: Sequence[dict[str, Any]], command: str) -> str:
+    """Return the tables, in Markdown."""
+    return "\n\n".join([made_by(command), _planning(measured), _steps(measured[-2:]), _order(measured[-1])])
+
+
+def _planning(measured: Sequence[dict[str, Any]]) -> str:
+    head = [
+        "| pairs | sounds | history | plan, s | CPU, s | peak memory, MiB | of which imports | per pair, bytes | "
+        "shards | snapshot, s | its peak, MiB |",
+        "| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines = []
+    for run in measured:
+        plan, closed = run["planned"], run["closed"]
+        own = (plan["peak_mib"] - plan["imports_mib"]) * 2**20 / run["rows"]
+        lines.append(
+            f"| {run['rows']:,} | {plan['sounds']:,} | {run['rows']:,} rows in {plan['parts']:,} "
+            f"file{'s' if plan['parts'] > 1 else ''} | {plan['seconds']:.1f} | {plan['cpu_s']:.1f} | "
+            f"{plan['peak_mib']:.0f} | {plan['imports_mib']:.0f} | {own:.0f} | {plan['shards']:,} | "
+            f"{closed['seconds']:.1f} | {closed['peak_mib']:.0f} |"
+        )
+    note = (
+        "From the start of the process to the written plan; the sounds were met before. Memory is the planning process "
+        "and its decoders together, at their highest each. The snapshot is `results.parquet`, written at a run's end."
+    )
+    return "\n".join([note, "", *head, *lines])
+
+
+def _steps(runs: Sequence[dict[str, Any]]) -> str:
+    names = [f"history in {run['planned']['parts']:,} file{'s' * (run['planned']['parts'] > 1)}" for run in runs]
+    head = f"| seconds, {runs[0]['rows']:,} pairs | {' | '.join(names)} |\n| --- |{' ---: |' * len(runs)}"
+    rows = [
+        f"| {meaning} | {' | '.join(format(run['planned']['steps'].get(step, 0.0), '.2f') for run in runs)} |"
+        for step, meaning in STEPS.items()
+    ]
+    return "\n".join([head, *rows])
+
+
+def _order(run: dict[str, Any]) -> str:
+    counted = run["planned"]["encodings"]
+    head = "| encodings computed, by cache of a process | " + " | ".join(f"{size} MiB" for size in counted) + " |"
+    line = f"| --- |{' ---: |' * len(counted)}"
+    names = {"strips": "in the order of the plan", "by style": "sorted by style, then content"}
+    rows = [
+        f"| {meaning} | " + " | ".join(f"{counts[name]:,}" for counts in counted.values()) + " |"
+        for name, meaning in names.items()
+    ]
+    note = (
+        f"How often one process that computes all {run['rows']:,} pairs would encode a sound, with 8 MiB per content "
+        f"and 3 MiB per style; there are {run['planned']['sounds']:,} sounds."
+    )
+    return "\n".join([note, "", head, line, *rows])
+
+
+if __name__ == "__main__":
+    main()
