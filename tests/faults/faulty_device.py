@@ -11,14 +11,14 @@ from typing import Any
 
 from tasks import synthesis
 from tasks.computing import Batch
-from tasks.device_process import compute
+from tasks.device_process import answer
 from tasks.interruption import request_stop
-from tasks.measurement import Measured
+from tasks.outcomes import Outcome
 from tasks.serving import Tell, serve
 
 
-def suffer(batch: Batch, tell: Tell) -> list[Measured]:
-    """Compute a batch, unless a pair's name asks for something else."""
+def suffer(batch: Batch, tell: Tell) -> list[Outcome]:
+    """Synthesise a batch, unless a pair's name asks for something else."""
     for outcome in batch.outcomes:
         name = str(outcome.planned["pair_id"])
         if name == "crash":
@@ -29,12 +29,13 @@ def suffer(batch: Batch, tell: Tell) -> list[Measured]:
             time.sleep(3_600)
         elif name == "exit":
             os._exit(3)
-        elif name == "crash_once" and not (mark := Path(batch.context.root) / "crashed").exists():
+        elif name == "crash_once" and not (mark := Path(str(outcome.planned["content"])).parent / "crashed").exists():
             mark.touch()
             os.abort()
     if any(outcome.planned["pair_id"] == "memory" for outcome in batch.outcomes):
         synthesis.synthesise = _without_memory_for(batch)  # type: ignore[assignment]
-    return compute(batch, tell)
+    made: list[Outcome] = answer(batch, tell)
+    return made
 
 
 def _without_memory_for(batch: Batch) -> Any:

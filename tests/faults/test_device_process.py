@@ -1,4 +1,4 @@
-"""Device processes: what kills one, or makes it stand still, costs one pair, and no run."""
+"""Device processes and meters: what kills one, or makes it stand still, costs one pair, and no run."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
 
 from stylecore.errors import Interrupted
-from tasks import computing
+from tasks import measuring
 from tasks.cache import ByteLimitedCache
-from tasks.computing import Batch, DeviceProcesses, compute_here
+from tasks.computing import Apart, Batch, Compute
+from tasks.here import Here
 from tasks.interruption import clear_stop, request_stop
-from tasks.measurement import Measured, RowContext
+from tasks.measuring import Meters
 from tasks.progress import PROGRESS
 from tasks.reading import read_pair
+from tasks.rows import Measured, RowContext
+from tasks.slots import PROGRAM, DeviceSlots
 from tasks.storage import Storage
+from tests.faults import faulty_meter
 from tests.faults.report import recorded
 from tests.tasks.corpus import planned, write_cut, write_manifest
 
@@ -38,77 +44,123 @@ def _not_stopping() -> Iterator[None]:
     clear_stop()
 
 
-@pytest.fixture
-def batch(request: pytest.FixtureRequest, tmp_path: Path) -> Batch:
-    """Return a batch of three pairs; the test may name the middle one."""
-    names = [STYLES[0], getattr(request, "param", STYLES[1]), STYLES[2]]
-    write_cut(tmp_path / "harp.wav", "harp_phrase")
+def read_batch(folder: Path, names: Sequence[str], content_s: float = 0.4) -> Batch:
+    """Return a batch of pairs of these names, with their sounds."""
+    write_cut(folder / "harp.wav", "harp_phrase", content_s)
     for style in STYLES:
-        write_cut(tmp_path / f"{style}.wav", style, 0.3)
+        write_cut(folder / f"{style}.wav", style, 0.3)
     rows = [
         {"pair_id": name, "content": "harp.wav", "style": f"{style}.wav"}
         for name, style in zip(names, STYLES, strict=True)
     ]
-    pairs, _ = planned(write_manifest(tmp_path / "m.parquet", rows), tmp_path)
+    pairs, _ = planned(write_manifest(folder / "m.parquet", rows), folder)
     outcomes = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in sorted(pairs, key=itemgetter("row"))]
-    return Batch(outcomes, RowContext(str(tmp_path), "run", 0, "cpu", "digest"), 1, 1 << 28)
+    return Batch(outcomes, "cpu", 1, 1 << 28)
 
 
 @pytest.fixture
-def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Start the faulty program, in new processes, and leave none behind."""
-    monkeypatch.setattr(computing, "PROGRAM", FAULTY)
-    monkeypatch.setattr(computing, "_idle", [])
-    yield
-    for child in computing._idle:
-        child.close()
+def batch(request: pytest.FixtureRequest, tmp_path: Path) -> Batch:
+    """Return a batch of three pairs; the test may name the middle one."""
+    return read_batch(tmp_path, [STYLES[0], getattr(request, "param", STYLES[1]), STYLES[2]])
+
+
+@contextmanager
+def apart(device: str = PROGRAM, meter: str = measuring.PROGRAM, stall_s: float = 300) -> Iterator[Apart]:
+    """Yield one slot and one meter that run these programs, and leave no process behind."""
+    compute = Apart(DeviceSlots(["cpu"], program=device), Meters(1, meter), stall_s)
+    try:
+        yield compute
+    finally:
+        compute.slots.close()
+        compute.meters.close()
+
+
+@pytest.fixture(scope="module")
+def sound() -> Iterator[Apart]:
+    """Return what computes as it should."""
+    with apart() as compute:
+        yield compute
+
+
+@pytest.fixture
+def faulty() -> Iterator[Apart]:
+    """Return what has a faulty device process."""
+    with apart(FAULTY) as compute:
+        yield compute
+
+
+def computed(compute: Compute, batch: Batch) -> list[Measured]:
+    """Take a batch through both stages."""
+    compute.synthesise(batch, compute.slots.all[0])
+    return compute.measure(batch.outcomes, RowContext("/out", "run", 0, "cpu", "digest"))
+
+
+def pid(compute: Apart) -> int:
+    found = compute.slots.all[0].worker.pid
+    assert found is not None
+    return found
 
 
 def statuses(measured: list[Measured]) -> list[object]:
     return [result.row["error_type"] or result.row["status"] for result in measured]
 
 
-def test_a_process_of_its_own_computes_the_same_samples(batch: Batch) -> None:
-    apart, here = DeviceProcesses(300)(batch), compute_here(batch)
-    assert statuses(apart) == ["succeeded"] * 3
-    assert [one.row["samples_sha256"] for one in apart] == [one.row["samples_sha256"] for one in here]
-    assert [one.flac for one in apart] == [one.flac for one in here]
-    assert {one.row["pair_id"] for one in apart} == {*STYLES}
+def test_processes_of_their_own_compute_the_same(batch: Batch, sound: Apart) -> None:
+    again = replace(batch, outcomes=[replace(outcome) for outcome in batch.outcomes])
+    there, here = computed(sound, batch), computed(Here("cpu"), again)
+    assert statuses(there) == ["succeeded"] * 3
+    assert [one.flac for one in there] == [one.flac for one in here]
+    assert {one.row["pair_id"] for one in there} == {*STYLES}
+    for one, other in zip(there, here, strict=True):
+        assert one.row.keys() == other.row.keys()
+        for name in one.row.keys() - {"finished_at"}:
+            if isinstance(one.row[name], float):
+                assert name.startswith("seconds") or one.row[name] == pytest.approx(other.row[name]), name
+            else:
+                assert one.row[name] == other.row[name], name
 
 
-def test_its_steps_are_counted_here(batch: Batch) -> None:
-    measured = DeviceProcesses(300)(batch)
-    assert PROGRESS.steps >= max(int(str(one.row["evaluations"])) for one in measured)
+def test_its_steps_are_counted_here(batch: Batch, sound: Apart) -> None:
+    before = PROGRESS.steps
+    measured = computed(sound, batch)
+    assert PROGRESS.steps - before >= max(int(str(one.row["evaluations"])) for one in measured)
 
 
-def test_a_request_to_stop_reaches_it_and_leaves_it_usable(batch: Batch) -> None:
-    DeviceProcesses(300)(batch)  # so that one is idle
-    (child, *_) = computing._idle
+def test_what_could_not_be_read_needs_no_process(batch: Batch) -> None:
+    for outcome in batch.outcomes:
+        outcome.fail("missing", "not there")
+    with apart() as compute:
+        assert statuses(computed(compute, batch)) == ["missing"] * 3
+        assert compute.slots.all[0].worker.pid is compute.meters.all[0].pid is None
+
+
+def test_a_request_to_stop_reaches_it_and_leaves_it_usable(batch: Batch, sound: Apart) -> None:
+    sound.synthesise(batch, sound.slots.all[0])  # so that there is one
+    before = pid(sound)
     threading.Timer(0.2, request_stop).start()
     with pytest.raises(Interrupted):
-        compute_for_ever(batch)
-    assert not child.ended
-    assert child in computing._idle
+        synthesise_for_ever(sound, batch)
+    clear_stop()
+    sound.synthesise(batch, sound.slots.all[0])
+    assert pid(sound) == before
 
 
-def compute_for_ever(batch: Batch) -> NoReturn:
+def synthesise_for_ever(compute: Apart, batch: Batch) -> NoReturn:
     while True:
-        DeviceProcesses(300)(batch)
+        compute.synthesise(batch, compute.slots.all[0])
 
 
-@pytest.mark.usefixtures("faulty")
 @pytest.mark.parametrize(("batch", "told"), [("crash", "SIGSEGV"), ("kill", "SIGKILL")], indirect=["batch"])
-def test_a_pair_that_ends_its_process_fails_alone(batch: Batch, told: str) -> None:
+def test_a_pair_that_ends_its_process_fails_alone(batch: Batch, told: str, faulty: Apart) -> None:
     with recorded(f"a device process dies of one pair, {told}"):
-        assert_fails_alone(DeviceProcesses(300)(batch), told)
+        assert_fails_alone(computed(faulty, batch), told)
 
 
 @pytest.mark.soak  # it must wait for longer than any process takes to start, three times
-@pytest.mark.usefixtures("faulty")
 @pytest.mark.parametrize("batch", ["hang"], indirect=True)
-def test_a_pair_that_stands_still_fails_alone(batch: Batch) -> None:
+def test_a_pair_that_stands_still_fails_alone(batch: Batch, faulty: Apart) -> None:
     with recorded("a device process stands still"):
-        assert_fails_alone(DeviceProcesses(30)(batch), "no sign of life")
+        assert_fails_alone(computed(replace(faulty, stall_s=30), batch), "no sign of life")
 
 
 def assert_fails_alone(measured: list[Measured], told: str) -> None:
@@ -117,33 +169,43 @@ def assert_fails_alone(measured: list[Measured], told: str) -> None:
     assert measured[1].flac is None
 
 
-@pytest.mark.usefixtures("faulty")
 @pytest.mark.parametrize("batch", ["hang"], indirect=True)
-def test_what_stands_still_is_killed_tried_again_and_failed(batch: Batch) -> None:
-    (measured,) = DeviceProcesses(8)(replace(batch, outcomes=batch.outcomes[1:2]))
+def test_what_stands_still_is_killed_tried_again_and_failed(batch: Batch, faulty: Apart) -> None:
+    one = replace(batch, outcomes=batch.outcomes[1:2])
+    (measured,) = computed(replace(faulty, stall_s=8), one)
     assert statuses([measured]) == ["device_process"]
     assert "no sign of life" in str(measured.row["error_message"])
-    assert computing._idle == []
+    assert faulty.slots.all[0].worker.pid is None
 
 
-@pytest.mark.usefixtures("faulty")
 @pytest.mark.parametrize("batch", ["crash_once"], indirect=True)
-def test_what_happens_once_costs_nothing(batch: Batch) -> None:
+def test_what_happens_once_costs_nothing(batch: Batch, faulty: Apart) -> None:
     with recorded("a device process dies once"):
-        assert statuses(DeviceProcesses(300)(batch)) == ["succeeded"] * 3
+        assert statuses(computed(faulty, batch)) == ["succeeded"] * 3
 
 
-@pytest.mark.usefixtures("faulty")
 @pytest.mark.parametrize("batch", ["memory"], indirect=True)
-def test_a_batch_without_memory_is_halved_in_its_process(batch: Batch) -> None:
+def test_a_batch_without_memory_is_halved_in_its_process(batch: Batch, faulty: Apart) -> None:
     with recorded("out of memory on the device"):
-        measured = DeviceProcesses(300)(batch)
-        assert statuses(measured) == ["succeeded", "out_of_memory", "succeeded"]
+        assert statuses(computed(faulty, batch)) == ["succeeded", "out_of_memory", "succeeded"]
 
 
-def test_a_process_killed_from_outside_is_replaced(batch: Batch) -> None:
-    DeviceProcesses(300)(batch)
-    for child in computing._idle:
-        os.kill(child.pid, signal.SIGKILL)
+def test_a_process_killed_from_outside_is_replaced(batch: Batch, sound: Apart) -> None:
+    computed(sound, batch)
+    for worker in (sound.slots.all[0].worker, sound.meters.all[0]):
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGKILL)
     time.sleep(0.1)
-    assert statuses(DeviceProcesses(300)(batch)) == ["succeeded"] * 3
+    again = replace(batch, outcomes=[replace(outcome, rendered=None, measurement=None) for outcome in batch.outcomes])
+    assert statuses(computed(sound, again)) == ["succeeded"] * 3
+
+
+@pytest.mark.parametrize(("n_samples", "told"), [(faulty_meter.DEADLY, "SIGKILL"), (faulty_meter.ENDLESS, "no sign")])
+def test_a_result_that_ends_its_meter_fails_alone(batch: Batch, n_samples: int, told: str) -> None:
+    with recorded(f"a meter dies or stands still, {told}"), apart(meter="tests.faults.faulty_meter") as compute:
+        compute.synthesise(batch, compute.slots.all[0])
+        bad = batch.outcomes[1]
+        assert bad.rendered is not None
+        bad.rendered = replace(bad.rendered, samples=np.resize(bad.rendered.samples, n_samples))
+        context = RowContext("/out", "run", 0, "cpu", "digest")
+        assert_fails_alone(replace(compute, stall_s=10).measure(batch.outcomes, context), told)

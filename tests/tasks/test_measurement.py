@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import librosa
 import numpy as np
@@ -20,12 +20,20 @@ from numpy.typing import NDArray
 from manifests.schema import RESULT_COLUMNS
 from stylecore import metrics
 from stylecore.spectrogram import magnitude
+from stylecore.synthesis import Pair, Synthesis, losses_of
+from tasks import measurement
+from tasks import synthesis as synthesising
 from tasks.audio import decode_flac, pcm_to_float, read_sound, samples_sha256
 from tasks.cache import ByteLimitedCache
-from tasks.measurement import PEAK_LIMIT_DB, Measured, RowContext, measure, output_gain
+from tasks.hardware import encoder_on
+from tasks.here import Here
+from tasks.measurement import measure_all
+from tasks.outcomes import Order, Outcome
 from tasks.reading import read_pair
+from tasks.rendering import PEAK_LIMIT_DB, Made, output_gain, render
+from tasks.rows import Measured, RowContext
 from tasks.storage import Storage
-from tasks.synthesis import Outcome, synthesise_batch
+from tasks.synthesis import synthesise_batch
 from tests.tasks.conftest import Corpus
 from tests.tasks.corpus import cut, planned, run_all, write_cut, write_manifest
 
@@ -39,8 +47,16 @@ def rms(samples: NDArray[np.floating]) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
+class Case(NamedTuple):
+    """A rendered outcome, and what it was rendered from."""
+
+    outcome: Outcome
+    pair: Pair
+    synthesis: Synthesis
+
+
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     """Return syntheses with a quiet content, one so dense and loud that the peak decides, and one of odd length."""
     folder = tmp_path_factory.mktemp("measured")
     torch.set_num_threads(1)
@@ -51,14 +67,28 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     write_cut(folder / "style.wav", "harp_phrase", 0.3)
     rows = [{"pair_id": name, "content": file, "style": "style.wav"} for name, file in PAIRS.items()]
     pairs, _ = planned(write_manifest(folder / "pairs.parquet", rows), folder / "out")
-    made = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in pairs]
-    synthesise_batch(made, "cpu", ByteLimitedCache(1 << 28), lambda: None)
-    return {str(outcome.planned["pair_id"]): outcome for outcome in made}
+    outcomes = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in pairs]
+    found: dict[str, Case] = {}
+
+    def rendered(made: Sequence[Made], *rest: Any) -> None:
+        render(made, *rest)
+        found.update({str(one[0].planned["pair_id"]): Case(*one) for one in made})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthesising, "render", rendered)
+        synthesise_batch(outcomes, "cpu", ByteLimitedCache(1 << 28), lambda: None)
+    return found
+
+
+@pytest.fixture(scope="module")
+def outcomes(cases: dict[str, Case]) -> dict[str, Outcome]:
+    return {name: case.outcome for name, case in cases.items()}
 
 
 def measured(outcome: Outcome) -> Measured:
     """Measure without leaving a trace in the outcome."""
-    return measure(replace(outcome, seconds=dict(outcome.seconds)), CONTEXT, ByteLimitedCache(1 << 28))
+    (found,) = Here("cpu").measure([replace(outcome, seconds=dict(outcome.seconds))], CONTEXT)
+    return found
 
 
 def written(found: Measured) -> NDArray[np.float32]:
@@ -66,9 +96,8 @@ def written(found: Measured) -> NDArray[np.float32]:
     return pcm_to_float(decode_flac(found.flac))
 
 
-def waveform(outcome: Outcome) -> NDArray[np.float64]:
-    assert outcome.synthesis is not None
-    samples: NDArray[np.float64] = outcome.synthesis.waveform.numpy().astype(np.float64)
+def waveform(case: Case) -> NDArray[np.float64]:
+    samples: NDArray[np.float64] = case.synthesis.waveform.numpy().astype(np.float64)
     return samples
 
 
@@ -89,17 +118,27 @@ class TestGain:
         assert rms(found) < 0.9 * rms(content(outcomes["loud"]))
 
     @pytest.mark.parametrize("name", PAIRS)
-    def test_it_is_one_constant_for_all_samples(self, outcomes: dict[str, Outcome], name: str) -> None:
-        found = measured(outcomes[name])
+    def test_it_is_one_constant_for_all_samples(self, cases: dict[str, Case], name: str) -> None:
+        found = measured(cases[name].outcome)
         assert isinstance(found.row["gain_db"], float)
         gain = 10 ** (found.row["gain_db"] / 20)
-        expected = gain * waveform(outcomes[name])
+        expected = gain * waveform(cases[name])
         np.testing.assert_allclose(written(found), expected, atol=0.5 * STEP + 1e-6 * np.abs(expected).max())
         # Without the row's word for it: the quotient is the same in every sample but the faintest.
-        heard = np.abs(waveform(outcomes[name])) > 0.1 * np.abs(waveform(outcomes[name])).max()
-        quotients = (written(found) / waveform(outcomes[name]))[heard]
+        heard = np.abs(waveform(cases[name])) > 0.1 * np.abs(waveform(cases[name])).max()
+        quotients = (written(found) / waveform(cases[name]))[heard]
         assert heard.sum() > 500
         assert np.ptp(quotients) / np.median(quotients) < 1e-3
+
+    @pytest.mark.parametrize("name", PAIRS)
+    def test_the_last_losses_are_those_of_the_file(self, cases: dict[str, Case], name: str) -> None:
+        """In a batch with others, and alone."""
+        case, found = cases[name], measured(cases[name].outcome)
+        level = np.float32(10 ** (float(str(found.row["gain_db"])) / 20))
+        alone = losses_of(case.pair, encoder_on("cpu"), torch.from_numpy(written(found) / level))
+        assert {f"loss_last_{term}": value for term, value in alone.items()} == pytest.approx(
+            {f"loss_last_{term}": found.row[f"loss_last_{term}"] for term in alone}, rel=1e-4
+        )
 
     @pytest.mark.parametrize("name", PAIRS)
     def test_the_length_is_the_contents(self, outcomes: dict[str, Outcome], name: str) -> None:
@@ -135,13 +174,10 @@ class TestRow:
                 assert found.row[f"{whose}_{key}"] == pytest.approx(value, rel=1e-5)
 
     @pytest.mark.parametrize("name", PAIRS)
-    def test_the_convergence_is_that_of_the_picture_before_any_phase(
-        self, outcomes: dict[str, Outcome], name: str
-    ) -> None:
+    def test_the_convergence_is_that_of_the_picture_before_any_phase(self, cases: dict[str, Case], name: str) -> None:
         """Measured with librosa's STFT."""
-        outcome, found = outcomes[name], measured(outcomes[name])
-        assert outcome.synthesis is not None
-        picture = magnitude(outcome.synthesis.picture).numpy()
+        found = measured(cases[name].outcome)
+        picture = magnitude(cases[name].synthesis.picture).numpy()
         n_fft = 2 * (len(picture) - 1)
         estimate = np.abs(
             librosa.stft(
@@ -180,8 +216,7 @@ class TestRow:
 
         monkeypatch.setattr(metrics, "features", counted)
         cache = ByteLimitedCache(1 << 28)
-        for outcome in outcomes.values():
-            assert measure(replace(outcome, seconds=dict(outcome.seconds)), CONTEXT, cache).flac is not None
+        measure_all([Order.of(outcome) for outcome in outcomes.values()], cache, lambda: None)
         assert calls == 3 + 3 + 1  # outputs, contents, and one style
         assert cache.n_bytes > 1_000_000  # its Gram matrices count
 
@@ -206,21 +241,35 @@ class TestFailure:
 
     @pytest.mark.filterwarnings("ignore:invalid value")
     @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_a_waveform_that_is_not_finite_is_never_written(self, outcomes: dict[str, Outcome], value: float) -> None:
-        made = outcomes["quiet"].synthesis
-        assert made is not None
-        spoilt = made.waveform.clone()
+    def test_a_waveform_that_is_not_finite_is_never_written(self, cases: dict[str, Case], value: float) -> None:
+        """Its companion in the batch is."""
+        spoilt = cases["quiet"].synthesis.waveform.clone()
         spoilt[100] = value
-        found = measured(replace(outcomes["quiet"], synthesis=replace(made, waveform=spoilt)))
+        bad, good = (replace(cases[name].outcome, rendered=None, seconds={}) for name in ("quiet", "odd"))
+        made = [
+            (bad, cases["quiet"].pair, replace(cases["quiet"].synthesis, waveform=spoilt)),
+            (good, cases["odd"].pair, cases["odd"].synthesis),
+        ]
+        render(made, encoder_on("cpu"), "cpu")
+        found = measured(bad)
         assert found.flac is None
-        assert found.row["status"] == "failed"
-        assert found.row["error_type"] == "internal"
+        assert (found.row["status"], found.row["error_type"]) == ("failed", "internal")
+        assert measured(good).row["samples_sha256"] == measured(cases["odd"].outcome).row["samples_sha256"]
+
+    def test_a_file_that_gives_back_other_samples_is_never_kept(
+        self, outcomes: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its losses would be those of another sound."""
+        monkeypatch.setattr(measurement, "decode_flac", lambda data: decode_flac(data) + 256)
+        found = measured(outcomes["quiet"])
+        assert found.flac is None
+        assert "other samples" in str(found.row["error_message"])
 
     def test_the_first_reason_stays(self, outcomes: dict[str, Outcome]) -> None:
         failed = replace(outcomes["quiet"], seconds={})
         failed.fail("silent", "'a.wav' is silent")
         failed.fail("internal", "later")
-        found = measure(failed, CONTEXT, ByteLimitedCache(0))
+        found = measured(failed)
         assert (found.row["error_type"], found.row["error_message"]) == ("silent", "'a.wav' is silent")
 
 

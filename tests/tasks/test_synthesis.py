@@ -22,7 +22,7 @@ from tasks.outcomes import Outcome, PlannedPair
 from tasks.progress import PROGRESS
 from tasks.reading import read_pair
 from tasks.storage import Storage
-from tasks.synthesis import pairs_that_fit, seconds_per_audio_second, synthesise_batch
+from tasks.synthesis import seconds_per_audio_second, synthesise_batch
 from tests.tasks import corpus
 from tests.tasks.conftest import Corpus
 from tests.tasks.corpus import QUICK, begin, compute, read_table, run_all, write_cut, write_manifest

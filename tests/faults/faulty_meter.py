@@ -1,0 +1,30 @@
+"""A meter that dies of results of certain lengths, as of a file that a library cannot bear."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+from tasks.interruption import request_stop
+from tasks.meter_process import answer
+from tasks.outcomes import Fault, Measurement, Order
+from tasks.serving import Tell, serve
+
+DEADLY, ENDLESS = 8_001, 8_002
+"""Lengths in samples of a result that kills the meter, and of one that it never gets done with."""
+
+
+def suffer(orders: Sequence[Order], tell: Tell) -> list[Measurement | Fault]:
+    """Measure, unless a result's length asks for something else."""
+    for order in orders:
+        if len(order.samples) == DEADLY:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if len(order.samples) == ENDLESS:
+            time.sleep(3_600)
+    return answer(orders, tell)
+
+
+if __name__ == "__main__":
+    serve(suffer, on_notice=lambda _: request_stop())
