@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -88,3 +90,21 @@ def test_many_threads_keep_the_count_of_bytes() -> None:
     assert [blob.name for blob in found] == names
     held = sum(blob.n_bytes for blob in store.cache._values.values())
     assert store.cache.n_bytes == held <= 50
+
+
+def test_threads_that_miss_at_once_compute_once() -> None:
+    cache, together, computed = ByteLimitedCache(100), threading.Barrier(8), []
+
+    def compute() -> Blob:
+        computed.append(threading.get_ident())
+        time.sleep(0.05)
+        return Blob("a", 1)
+
+    def get(_: int) -> Blob:
+        together.wait()
+        return cache.get("a", compute)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(get, range(8))) == {Blob("a", 1)}
+    assert len(computed) == 1
+    assert cache._turns == {}

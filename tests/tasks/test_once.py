@@ -1,0 +1,80 @@
+"""Each sound is read, resampled and encoded once per run and process, not once per pair."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from tasks import synthesis
+from tasks.here import Here
+from tasks.options import RunOptions
+from tasks.shards import compute_shards, shard_groups
+from tasks.storage import Storage
+from tests.tasks.corpus import QUICK, begin, cut, write_manifest
+
+SIDE = 20
+BRIEF = QUICK.resolve({"iterations": 1, "sound_iterations": 0, "griffin_lim_iterations": 1})
+OPTIONS = RunOptions(device="cpu", shard_audio_s=8)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> str:
+    """Return a manifest of 20 contents x 20 styles, 0.2 s each, no two alike."""
+    for side, name in (("content", "harp_phrase"), ("style", "violin_sustained")):
+        samples, rate = cut(name, 2.0)
+        (tmp_path / side).mkdir()
+        for number in range(SIDE):
+            start = number * rate // 16
+            soundfile.write(tmp_path / side / f"{number}.wav", samples[start : start + rate // 5], rate)
+    rows = [{"content": f"content/{c}.wav", "style": f"style/{s}.wav"} for c in range(SIDE) for s in range(SIDE)]
+    return write_manifest(tmp_path / "m.parquet", rows)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Return how often each sound has been opened, by its path; it is opened all the same."""
+    counts: Counter[str] = Counter()
+    real = Storage.open
+
+    def counted(self: Storage, uri: str) -> Any:
+        if uri.endswith(".wav"):
+            counts[uri] += 1
+        return real(self, uri)
+
+    monkeypatch.setattr(Storage, "open", counted)
+    return counts
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Return how many contents and styles have been encoded; they are all the same."""
+    counts: Counter[str] = Counter()
+    for side in ("content", "style"):
+        real = getattr(synthesis, f"encode_{side}")
+
+        def counted(*arguments: Any, side: str = side, real: Any = real) -> Any:
+            counts[side] += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(synthesis, f"encode_{side}", counted)
+    return counts
+
+
+def test_of_400_pairs_40_sounds_are_read_and_encoded(
+    manifest: str, tmp_path: Path, opened: Counter[str], encoded: Counter[str]
+) -> None:
+    run, plan = begin(manifest, tmp_path / "out", BRIEF, OPTIONS)
+    assert len(plan.shards) > 5
+    assert (len(opened), opened.total()) == (2 * SIDE, 2 * SIDE)  # to know their identities
+    opened.clear()
+    compute = Here("cpu")
+    for group in shard_groups(plan.shards):
+        committed = compute_shards(plan.uri, group, run.output, run.run_id, OPTIONS, compute)
+        assert committed.failed == 0
+    assert (len(opened), opened.total()) == (2 * SIDE, 2 * SIDE)
+    assert encoded == {"content": SIDE, "style": SIDE}
+    assert compute.encodings.n_bytes < compute.encodings.limit_bytes
