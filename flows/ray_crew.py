@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,14 +47,14 @@ def ray_crew(run: Run, planned: Plan) -> Iterator[Crew]:
     RunnerError
         If no worker of the cluster has what a shard needs.
     """
-    with _known_server(), _connected(cluster_address(run.options)) as runner:
+    with _known_server(), connected(cluster_address(run.options)) as runner:
         import ray
 
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         needs, width = share(run.options, nodes)
-        # A worker computes one group at a time, on what Ray gave it.
+        # A worker computes one shard at a time, on what Ray gave it.
         device = "cuda" if "num_gpus" in needs else "cpu"
-        options = run.options.model_copy(update={"device": device, "workers": None})
+        options = run.options.model_copy(update={"device": device, "workers": 1})
         futures: list[PrefectRayFuture[Committed]] = []
 
         def submit(shards: Shards) -> PrefectRayFuture[Committed]:
@@ -128,6 +129,8 @@ def _count(committed: Committed) -> None:
     for status, pairs in (("succeeded", committed.succeeded), ("failed", committed.failed)):
         for _ in range(pairs):
             PROGRESS.count_pair(status)
+    PROGRESS.devices.add(committed.devices)
+    PROGRESS.devices.add(committed.devices)
 
 
 @contextmanager
@@ -139,17 +142,22 @@ def _known_server() -> Iterator[None]:
 
 
 @contextmanager
-def _connected(address: str | None) -> Iterator[RayTaskRunner[Any]]:
-    """Connect to a cluster, or start a Ray of this run's own; signals stay with whoever had them."""
+def connected(address: str | None, workers: int | None = None) -> Iterator[RayTaskRunner[Any]]:
+    """Connect to a cluster, or start a Ray of this run's own; signals stay with whoever had them.
+
+    A Ray that this process is connected to already is used, and left as it is. `workers` are those of this machine's
+    own, by default one per core.
+    """
     for name, value in LOCAL_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if address is None and not any(name.startswith("RAY_AUTH_") for name in os.environ):
-        # Else Ray would leave a key of its own in the user's home.
+    unread = "ray" not in sys.modules  # Ray reads its environment once
+    if address is None and unread and not any(name.startswith("RAY_AUTH_") for name in os.environ):
+        # A key for this run; else Ray would leave one in the user's home.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    from prefect_ray import RayTaskRunner  # after the environment, which Ray reads once
+    from prefect_ray import RayTaskRunner
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    own = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    own = {"num_cpus": workers or cores(), "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     runner: RayTaskRunner[Any] = RayTaskRunner(address or "local", quiet if address else quiet | own)
     handler = signal.getsignal(signal.SIGTERM)
     with runner:

@@ -58,8 +58,8 @@ def stoppable(work: Callable[[], Result]) -> Result:
         except BaseException as error:
             outcome.set_exception(error)
 
-    threading.Thread(target=run, name="shards", daemon=True).start()
     try:
+        threading.Thread(target=run, name="shards", daemon=True).start()
         while not wait([outcome], WAKE_S).done:
             pass
     except KeyboardInterrupt:

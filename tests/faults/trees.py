@@ -45,6 +45,16 @@ def living(pids: set[int]) -> set[int]:
     return {pid for pid in pids if pid in _processes()}
 
 
+def marked(mark: str) -> dict[int, str]:
+    """Return the programs, by number, that inherited a variable of this content, whatever session they are in."""
+    found = {}
+    for pid in _processes():
+        with suppress(OSError):
+            if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    return found
+
+
 def _tree(leader: int) -> set[int]:
     """Return what descends from a process, or is in its session or group: orphans keep these."""
     processes = _processes()

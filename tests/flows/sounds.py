@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
@@ -13,6 +14,8 @@ DEMO = Path(__file__).parents[2] / "assets" / "demo"
 QUICK = {"iterations": 5, "sound_iterations": 3, "griffin_lim_iterations": 5}
 CONTENTS = ("harp_phrase", "flute_phrase")
 STYLES = ("violin_sustained", "glass_rub")
+SHARD_S = 7.9
+"""A shard holds 8 s of audio here: each content of this length has one of its own."""
 
 
 def cut_sounds(folder: Path, duration_s: float = 0.4) -> None:
@@ -38,3 +41,13 @@ def write_manifest(path: Path, rows: Sequence[Mapping[str, object]]) -> str:
     """Write a manifest and return its path as a user types it."""
     pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), path)
     return str(path)
+
+
+def write_quick_and_slow(folder: Path, iterations: int = 80) -> str:
+    """Write a manifest of a pair that is soon committed, and of one that takes so many iterations, beside `style/`."""
+    counts = {"quick": 1, "slow": iterations}
+    for name in counts:
+        samples, rate = soundfile.read(DEMO / "drum_loop.flac")
+        soundfile.write(folder / "content" / f"{name}.wav", np.resize(samples, int(SHARD_S * rate)), rate)
+    rows = [pair(name, pair_id=name, iterations=count) for name, count in counts.items()]
+    return write_manifest(folder / "m.parquet", rows)

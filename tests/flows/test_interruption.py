@@ -9,10 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
-import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Cancelling
 
@@ -21,24 +19,16 @@ from stylecore.settings import checked_settings
 from tasks.options import RunOptions
 from tests.deployment import Server
 from tests.flows.processes import end, environment, group_lives, start, wait_for
-from tests.flows.sounds import DEMO, pair, write_manifest
+from tests.flows.sounds import write_quick_and_slow
 
 GONE_WITHIN_S = 30.0
-CONTENT_S = 7.9
-"""A shard holds 8 s of audio here: each pair has one of its own."""
 SETTINGS = {"griffin_lim_iterations": 5, "sound_iterations": 2, "tolerance": 0.0}
-ITERATIONS = {"quick": 1, "slow": 80}
 
 
 @pytest.fixture
 def manifest(sounds: Path) -> str:
-    """Return a manifest of a pair that is soon committed, and of one that takes long enough to be interrupted in."""
-    for name in ITERATIONS:
-        samples, rate = soundfile.read(DEMO / "drum_loop.flac")
-        looped = np.resize(samples, int(CONTENT_S * rate))
-        soundfile.write(sounds / "content" / f"{name}.wav", looped, rate)
-    rows = [pair(name, pair_id=name, iterations=count) for name, count in ITERATIONS.items()]
-    return write_manifest(sounds / "m.parquet", rows)
+    """Return a manifest of two shards, in the second of which there is time to interrupt."""
+    return write_quick_and_slow(sounds)
 
 
 def quick_is_committed(output: Path) -> bool:
