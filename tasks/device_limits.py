@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+from tasks.device_names import name_on_host
 
 TRY_S = 5.0
 """Asked for in bits of this length, between which a run notices that it is to stop."""
@@ -16,7 +17,7 @@ def limit_name(device: str) -> str:
     >>> limit_name("cuda:1").endswith(":cuda:1")
     True
     """
-    return f"timbreflow:{platform.node()}:{device}"
+    return f"timbreflow:{name_on_host(device)}"
 
 
 @contextmanager

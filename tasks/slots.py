@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from queue import Empty, LifoQueue
 
+from tasks.device_names import name_on_host
 from tasks.interruption import raise_if_stopping
 from tasks.supervision import Worker
 
@@ -122,7 +122,7 @@ class DeviceSlots:
 
 def _name(device: str, number: int) -> str:
     """Return a name that no other slot of a run has: an accelerator is one for all processes of a host."""
-    return f"{platform.node()}:{device}" + (f":{os.getpid()}:{number}" if device == "cpu" else "")
+    return name_on_host(device) + (f":{os.getpid()}:{number}" if device == "cpu" else "")
 
 
 def _hold(slot: Slot, exclusive: Exclusive, free: LifoQueue[Slot | Exception], closing: threading.Event) -> None:
