@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -37,6 +38,15 @@ def processor_seconds() -> float:
     ended = os.times()
     own = time.process_time() + ended.children_user + ended.children_system
     return own + sum(_descendants(os.getpid())) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has had at a time."""
+    try:
+        lines = (_PROC / "self/status").read_text().splitlines()
+    except OSError:  # not Linux, whose own `getrusage` tells of the parent's memory too
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def _descendants(root: int) -> Iterator[int]:
