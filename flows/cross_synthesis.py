@@ -26,6 +26,7 @@ from tasks.lease import Lease, LeaseLost, holding
 from tasks.options import RunOptions
 from tasks.planning import Plan, plan
 from tasks.preflight import refuse_links
+from tasks.progress import PROGRESS
 from tasks.report import Run, RunSummary, close_run, summary_markdown, write_run_snapshot
 from tasks.storage import Storage, StorageUnreachable
 
@@ -109,6 +110,7 @@ def _close_early(run: Run, planned: Plan, lease: Lease, state: str, error: str |
 def begin_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> Run:
     """Return a new run; its id sorts by time."""
     clear_stop()
+    PROGRESS.reset()
     now = datetime.now(UTC)
     run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     return Run(run_id, absolute(manifest), absolute(output), settings, options, now)

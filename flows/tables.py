@@ -70,6 +70,8 @@ def run_report(summary: RunSummary) -> Text:
         if summary.failed:
             text.append(f", {summary.failed} FAILED", style="bold red")
         text.append(f" in {summary.seconds:.0f} s. ")
+        if summary.devices_waited is not None:
+            text.append(f"The devices waited for {summary.devices_waited:.1%} of their time. ")
     else:
         left = any(summary.counts[name] for name in ("failed_before", "beyond_limit", "other_shards"))
         text.append("" if left else "All pairs are up to date; ", style="green")

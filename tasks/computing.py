@@ -82,6 +82,7 @@ class Apart:
         ready = [outcome for outcome in batch.outcomes if not outcome.failed]
         if not ready:
             return  # rows of sounds that could not be read need no device
+        self.meters.warm_up()
 
         def ask(some: Sequence[Outcome]) -> list[Outcome]:
             made: list[Outcome] = slot.worker.request(replace(batch, outcomes=some), self.stall_s, _count_step)

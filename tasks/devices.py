@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from tasks.computing import Apart, Look
@@ -71,17 +72,25 @@ def apart(options: RunOptions) -> Apart:
 
 @lru_cache(maxsize=4)
 def _apart(devices: tuple[str, ...], stall_s: float) -> Apart:
+    on_processor = devices[0] == "cpu"
+    slots = DeviceSlots(devices, None if on_processor else alone_on)
+    if _asked:
+        slots.all[0].worker.take_over(_asked.pop())
+    return Apart(slots, Meters(_meters(devices)), stall_s)
+
+
+def _meters(devices: Sequence[str]) -> int:
     if devices[0] == "cpu":
-        return Apart(DeviceSlots(devices), Meters(1 + len(devices) // CPU_SLOTS_PER_METER), stall_s)
-    meters = max(1, min(METERS_PER_ACCELERATOR * len(devices), cores() - len(devices)))
-    return Apart(DeviceSlots(devices, alone_on), Meters(meters), stall_s)
+        return 1 + len(devices) // CPU_SLOTS_PER_METER
+    return max(1, min(METERS_PER_ACCELERATOR * len(devices), cores() - len(devices)))
+
+
+_asked: list[Worker] = []
+"""The process that was asked for the devices; a slot goes on with it, since starting one takes seconds."""
 
 
 @lru_cache(maxsize=1)
 def _present_devices() -> tuple[str, ...]:
-    """Ask a process that has torch; the first slot goes on with it."""
-    worker = Worker(PROGRAM)
-    try:
-        return tuple(worker.request(Look(), START_PATIENCE_S))
-    finally:
-        worker.close()
+    """Ask a process that has torch."""
+    _asked.append(Worker(PROGRAM))
+    return tuple(_asked[0].request(Look(), START_PATIENCE_S))

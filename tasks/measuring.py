@@ -37,7 +37,7 @@ class Meters:
         self._idle: LifoQueue[Worker] = LifoQueue()  # the last one used is warm
         for worker in self.all:
             self._idle.put(worker)
-        self._starting = threading.Lock()
+        self._starting, self._warm = threading.Lock(), threading.Event()
 
     def measure(self, outcomes: Sequence[Outcome], stall_s: float) -> None:
         """Give each rendered outcome its measurement, or the reason why it has none.
@@ -58,8 +58,10 @@ class Meters:
                 outcome.measurement = measured
 
     def warm_up(self) -> None:
-        """Start one in the background, while there is nothing to measure yet."""
-        threading.Thread(target=self._warm_up, name="meter", daemon=True).start()
+        """Start the first in the background, while there is nothing to measure yet; later calls do nothing."""
+        if not self._warm.is_set():
+            self._warm.set()
+            threading.Thread(target=self._warm_up, name="meter", daemon=True).start()
 
     def close(self) -> None:
         """End the processes."""

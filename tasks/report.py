@@ -22,6 +22,7 @@ from stylecore.settings import CORE_VERSION, Settings
 from tasks.options import RunOptions
 from tasks.plan_table import user_columns_uri
 from tasks.planning import Plan
+from tasks.progress import PROGRESS
 from tasks.storage import Storage
 
 FIGURES = (
@@ -49,7 +50,11 @@ class Run:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """How a run ended: `state` is completed, interrupted or failed; counts of pairs; where the table lies."""
+    """How a run ended: `state` is completed, interrupted or failed; counts of pairs; where the table lies.
+
+    `devices_waited` is the share of their time in which the devices had nothing to do, from the first request to the
+    last answer of each; None where none was used.
+    """
 
     run_id: str
     state: str
@@ -59,6 +64,7 @@ class RunSummary:
     failures: dict[str, int]
     seconds: float
     results: str
+    devices_waited: float | None = None
 
 
 def write_run_snapshot(run: Run, plan: Plan) -> pa.Table:
@@ -104,6 +110,7 @@ def close_run(run: Run, plan: Plan, state: str, error: str | None = None, last: 
         failures=dict(Counter(row["error_type"] for row in own if row["status"] == FAILED)),
         seconds=(finished_at - run.started_at).total_seconds(),
         results=latest_uri(run.output),
+        devices_waited=PROGRESS.devices.waited,
     )
     _write_record(run, summary, finished_at, error)
     return summary

@@ -64,6 +64,10 @@ class Worker:
         """Number of the process; None if there is none now."""
         return self._child.pid if self._child is not None else None
 
+    def take_over(self, other: Worker) -> None:
+        """Go on with the child of another worker of the same program."""
+        self._child, other._child = other._child, None
+
     def close(self) -> None:
         """Kill the child, if there is one."""
         child, self._child = self._child, None
