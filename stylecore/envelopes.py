@@ -34,7 +34,9 @@ def level(energy: Tensor) -> Tensor:
 def band_energies(picture: Tensor, bands: int) -> Tensor:
     """Return the energy of pictures `[B, F, T]` in frequency bands of equal width, `[B, bands, T]`, without 0 Hz."""
     power = magnitude(picture[:, 1:]).square()
-    return torch.stack([band.sum(1) for band in power.chunk(bands, dim=1)], dim=1)
+    height = -(-power.shape[1] // bands)
+    power = torch.nn.functional.pad(power, (0, 0, 0, -power.shape[1] % height)) if power.shape[1] % height else power
+    return power.unflatten(1, (-1, height)).sum(2)
 
 
 def temporal_envelope(picture: Tensor, scale: Scale) -> Tensor:

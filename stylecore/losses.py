@@ -15,6 +15,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stylecore.encoded import (
+    ContentLayer,
+    LayerTargets,
+    StyleLayer,
+    encoded_distances,
+    gram,
+    padded,
+    relative_distance,
+    salience,
+)
 from stylecore.envelopes import (
     Scale,
     frame_weights,
@@ -23,11 +33,8 @@ from stylecore.envelopes import (
     spectral_envelope,
     temporal_envelope,
 )
-from stylecore.network import POOL_AFTER, Encoder, encoding_frames, frame_mask
+from stylecore.network import Encoder, encoding_frames, frame_mask
 from stylecore.settings import Settings
-from stylecore.spectrogram import magnitude
-
-EPSILON = 1e-8
 
 
 class LossTerms(NamedTuple):
@@ -114,58 +121,6 @@ def encode_style(encoder: Encoder, picture: Tensor, settings: Settings) -> Style
     )
 
 
-def salience(picture: Tensor, layer: int, exponent: float) -> Tensor:
-    """Return how much each position of a layer's encoding counts as content, `[F', T']`, from a picture `[F, T]`.
-
-    The magnitude to a power, relative to its frame's mean: a melody is in the partials that stand out, and what lies
-    between them is free to become the style's. With an exponent of 0 (paper) all positions count alike.
-    """
-    weights = magnitude(picture) ** exponent
-    weights = weights / weights.mean(0, keepdim=True).clamp_min(EPSILON)
-    for _ in range(sum(pooled < layer for pooled in POOL_AFTER)):
-        weights = torch.nn.functional.avg_pool2d(weights[None], 2)[0]
-    return weights
-
-
-def gram(encoding: Tensor, frames: Tensor | None, bands: int) -> Tensor:
-    """Return Gram matrices per frequency band, means over the positions that are an item's own.
-
-    `G[b, i, j] = mean over (f in band b, t) of F[i, f, t] F[j, f, t]`. Opposed to the paper, whose single matrix
-    (`bands=1`) forgets where on the frequency axis a pattern was: a 2-D convolution is blind to that.
-
-    Parameters
-    ----------
-    encoding : Tensor
-        `[B, C, F', T']`, zero where padded.
-    frames : Tensor or None
-        Own columns of each item, `[B]`; None when all are.
-    bands : int
-        At most so many, of equally many rows each (the last of fewer): 64 are 52 of 257 rows, 64 of 128 and of 64.
-
-    Returns
-    -------
-    Tensor
-        `[B, bands, C, C]`.
-    """
-    batch, channels, rows, columns = encoding.shape
-    rows_per_band = -(-rows // min(bands, rows))
-    n_bands = -(-rows // rows_per_band)
-    by_row = encoding.permute(0, 2, 3, 1)  # contiguous as it is: the encoder computes channels last
-    if rows % rows_per_band:
-        by_row = torch.nn.functional.pad(by_row, (0, 0, 0, 0, 0, n_bands * rows_per_band - rows))
-    positions = by_row.reshape(batch * n_bands, rows_per_band * columns, channels)
-    products = (positions.transpose(1, 2) @ positions).reshape(batch, n_bands, channels, channels)
-    own_rows = torch.full((n_bands,), rows_per_band, device=encoding.device)
-    own_rows[-1] = rows - (n_bands - 1) * rows_per_band
-    own_columns = encoding.new_full((batch,), columns) if frames is None else frames.clamp_min(1)
-    return products / (own_rows[None, :] * own_columns[:, None])[:, :, None, None]
-
-
-def relative_distance(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Return `|estimate - reference|^2 / |reference|^2` per item, `[B]`; gradients stay finite at silence."""
-    return (estimate - reference).square().flatten(1).sum(1) / (reference.square().flatten(1).sum(1) + EPSILON)
-
-
 @dataclass(frozen=True)
 class Problem:
     """Equation 1 for a batch: the terms, each pair's weights `[B, 4]`, and the settings that all pairs share."""
@@ -203,15 +158,7 @@ class Objective:
         self.frames = torch.tensor(lengths, device=device)
         self.padded_frames = None if min(lengths) == self.longest else self.frames
         self.mask = None if self.padded_frames is None else frame_mask(self.frames, self.longest)[:, 0]
-        self.depth = max(*settings.content_layers, *settings.style_layers)
-        self.encodings = {
-            layer: padded([content.encodings[layer] for content in contents]) for layer in settings.content_layers
-        }
-        self.saliences = {
-            layer: padded([content.saliences[layer] for content in contents])[:, None]
-            for layer in settings.content_layers
-        }
-        self.grams = {layer: torch.stack([style.grams[layer] for style in styles]) for layer in settings.style_layers}
+        self.layers = self._layer_targets(contents, styles)
         self.spectral = [torch.stack(envelopes) for envelopes in zip(*(s.spectral for s in styles), strict=True)]
         self.frame_weights = padded([content.frame_weights for content in contents])
         references: Sequence[ContentTarget | StyleTarget] = (
@@ -220,33 +167,27 @@ class Objective:
         self.temporal = padded([_fitted(r.temporal, n) for r, n in zip(references, lengths, strict=True)])
         self.rhythm = padded([_fitted(r.rhythm, n) for r, n in zip(references, lengths, strict=True)])
 
+    def _layer_targets(self, contents: Sequence[ContentTarget], styles: Sequence[StyleTarget]) -> LayerTargets:
+        return LayerTargets(
+            content={
+                layer: ContentLayer([c.encodings[layer] for c in contents], [c.saliences[layer] for c in contents])
+                for layer in self.settings.content_layers
+            },
+            style={
+                layer: StyleLayer([s.grams[layer] for s in styles], self._own_columns(layer))
+                for layer in self.settings.style_layers
+            },
+        )
+
+    def _own_columns(self, layer: int) -> Tensor | None:
+        return None if self.padded_frames is None else encoding_frames(self.padded_frames, layer)
+
     def __call__(self, picture: Tensor) -> LossTerms:
         """Return the terms of pictures `[B, F, T]`; frames beyond an item's own do not count and get no gradient."""
         if self.mask is not None:
             picture = picture * self.mask
-        encodings = self.encoder(picture, self.padded_frames, self.depth)
-        return LossTerms(
-            content=self._content(encodings),
-            style=self._style(encodings),
-            temporal=self._temporal(picture),
-            spectral=self._spectral(picture),
-        )
-
-    def _content(self, encodings: list[Tensor]) -> Tensor:
-        """L_c: relative squared distance of the encodings by salience, mean over the content layers."""
-        distances = []
-        for layer, target in self.encodings.items():
-            weights = self.saliences[layer].sqrt()
-            distances.append(relative_distance(encodings[layer - 1] * weights, target * weights))
-        return torch.stack(distances).mean(0)
-
-    def _style(self, encodings: list[Tensor]) -> Tensor:
-        """L_s: relative squared distance of the Gram matrices, mean over the style layers."""
-        distances = []
-        for layer, target in self.grams.items():
-            own = None if self.padded_frames is None else encoding_frames(self.padded_frames, layer)
-            distances.append(relative_distance(gram(encodings[layer - 1], own, self.settings.style_bands), target))
-        return torch.stack(distances).mean(0)
+        content, style = encoded_distances(picture, self.encoder, self.padded_frames, self.layers)
+        return LossTerms(content, style, self._temporal(picture), self._spectral(picture))
 
     def _temporal(self, picture: Tensor) -> Tensor:
         """L_e: distance of the temporal energy envelopes over an item's own frames, whole and by band."""
@@ -286,9 +227,3 @@ def _fitted(envelope: Tensor, n_frames: int) -> Tensor:
     if envelope.shape[-1] == n_frames:
         return envelope
     return resampled(envelope[None], n_frames)[0] if len(envelope) else envelope.new_zeros(0, n_frames)
-
-
-def padded(tensors: Sequence[Tensor]) -> Tensor:
-    """Stack tensors that differ in their last axis, padded with zeros to the longest."""
-    longest = max(t.shape[-1] for t in tensors)
-    return torch.stack([torch.nn.functional.pad(t, (0, longest - t.shape[-1])) for t in tensors])

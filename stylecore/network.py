@@ -11,7 +11,7 @@ folded into the convolutions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +27,14 @@ POOL_AFTER = (1, 2)
 CLASSES = 80
 ARCHITECTURE = "alexnet-3x3-stride1-quarter"
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "instruments80.safetensors"
+
+
+def encoded_bins(n_bins: int) -> int:
+    """Return how many of a picture's bins are encoded: an even number, without the last, at half the sampling rate.
+
+    Pooling would leave that one out at the next layer, and rows that halve make bands of equal height at each.
+    """
+    return n_bins - n_bins % 2
 
 
 def frame_mask(frames: Tensor, n_frames: int) -> Tensor:
@@ -102,7 +110,7 @@ class Encoder(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, picture: Tensor, frames: Tensor | None = None, depth: int = len(CHANNELS)) -> list[Tensor]:
-        """Return the encodings of layers 1 to `depth`: activations after ReLU, before pooling.
+        """Return the encodings of layers 1 to `depth`: activations after ReLU, before pooling, of `encoded_bins`.
 
         Parameters
         ----------
@@ -120,7 +128,9 @@ class Encoder(nn.Module):
         list of Tensor
             `[B, C, F', T']` per layer; both axes are halved, rounded down, after layers 1 and 2.
         """
-        x = _masked(((picture - self.input_mean) * self.input_scale)[:, None], frames)
+        x = _masked(
+            ((picture[:, : encoded_bins(picture.shape[1])] - self.input_mean) * self.input_scale)[:, None], frames
+        )
         encodings = []
         for layer in range(1, depth + 1):
             x = nn.functional.conv2d(x, self.filters[layer - 1], self.shifts[layer - 1], padding=1)
@@ -130,6 +140,64 @@ class Encoder(nn.Module):
                 frames = None if frames is None else frames // 2
                 x = _masked(nn.functional.avg_pool2d(x, 2), frames)
         return encodings
+
+    def back_propagated(
+        self, encodings: Sequence[Tensor], pulls: Mapping[int, Tensor], frames: Tensor | None, n_bins: int
+    ) -> Tensor:
+        """Return the gradient `[B, F, T]` of `sum over layers <pull, encoding>` with respect to the picture.
+
+        The chain rule through ReLU, pooling and the transposed convolutions, from the deepest layer up. By hand, since
+        it takes half of what autograd does: the filters are frozen, and gradients are added where they lie.
+
+        Parameters
+        ----------
+        encodings : sequence of Tensor
+            What `forward` returned.
+        pulls : mapping
+            Gradients with respect to the encodings of some layers, `[B, C, F', T']`; they are written over.
+        frames : Tensor or None
+            As for `forward`.
+        n_bins : int
+            F of the picture.
+        """
+        from_below = None
+        for layer in range(max(pulls), 0, -1):
+            encoding, gradient = encodings[layer - 1], pulls.get(layer)
+            if gradient is None:
+                gradient = torch.zeros_like(encoding)
+            if from_below is not None and layer in POOL_AFTER:
+                own = None if frames is None else encoding_frames(frames, layer + 1)
+                _spread_onto(gradient, _masked(from_below, own))
+            elif from_below is not None:
+                gradient += from_below
+            torch.ops.aten.threshold_backward.grad_input(gradient, encoding, 0.0, grad_input=gradient)
+            from_below = _transposed_convolution(gradient, self.filters[layer - 1])
+        picture = _masked(from_below, frames)[:, 0] * self.input_scale
+        return nn.functional.pad(picture, (0, 0, 0, n_bins - picture.shape[1]))
+
+
+def _spread_onto(gradient: Tensor, pooled: Tensor) -> None:
+    """Add the gradient of an average pooling: a quarter to each of the four cells; an odd edge gets none."""
+    rows, columns = pooled.shape[2:]
+    quarter = pooled / 4
+    for i in range(2):
+        for j in range(2):
+            gradient[:, :, i : 2 * rows : 2, j : 2 * columns : 2] += quarter
+
+
+def _transposed_convolution(gradient: Tensor, filters: Tensor) -> Tensor:
+    """Return the gradient `[B, I, F, T]` of a 3 x 3 convolution with respect to its input."""
+    if filters.shape[1] > 1:
+        return nn.functional.conv_transpose2d(gradient, filters, padding=1)
+    # One input channel: a product for all nine taps and nine shifted sums take a quarter of what a convolution does.
+    batch, channels, rows, columns = gradient.shape
+    taps = filters.reshape(channels, 9).T @ gradient.permute(0, 2, 3, 1).reshape(-1, channels).T
+    taps = taps.reshape(3, 3, batch, rows, columns)
+    edged = gradient.new_zeros(batch, rows + 2, columns + 2)
+    for i in range(3):
+        for j in range(3):
+            edged[:, i : i + rows, j : j + columns] += taps[i, j]
+    return edged[:, None, 1:-1, 1:-1]
 
 
 def _masked(x: Tensor, frames: Tensor | None) -> Tensor:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from stylecore.encoded import EPSILON, padded
 from stylecore.lbfgs import Evaluation, Minimum, minimise_lbfgs
-from stylecore.losses import EPSILON, Problem, padded
+from stylecore.losses import Problem
 from stylecore.spectrogram import istft, log_magnitude, magnitude, stft
 
 SMOOTHING = 1e-5

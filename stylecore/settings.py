@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from stylecore.errors import StylecoreError
 
-CORE_VERSION = 2
+CORE_VERSION = 3
 """Raised when the core's goldens change: part of every fingerprint, so old results are recomputed."""
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stylecore.encoded import padded
 from stylecore.lbfgs import DIVERGED, STOP_REASONS, Evaluation, Minimum, minimise_adam, minimise_lbfgs
-from stylecore.losses import ContentTarget, LossTerms, Objective, Problem, StyleTarget, padded
+from stylecore.losses import ContentTarget, LossTerms, Objective, Problem, StyleTarget
 from stylecore.network import Encoder
 from stylecore.phase import griffin_lim, random_phase
 from stylecore.refinement import refine

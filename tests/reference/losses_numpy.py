@@ -51,9 +51,14 @@ def pooled(x: Array) -> Array:
     return out
 
 
+def encoded_part(picture: Array) -> Array:
+    """Return an even number of bins: without the last one, at half the sampling rate."""
+    return picture[: 2 * (len(picture) // 2)]
+
+
 def encodings(picture: Array, arrays: dict[str, Array], depth: int) -> list[Array]:
     """Return the activations after ReLU of layers 1 to `depth`, `[C, F', T']` each, of a picture `[F, T]`."""
-    x = (picture[None] - arrays["input_mean"]) * arrays["input_scale"]
+    x = (encoded_part(picture)[None] - arrays["input_mean"]) * arrays["input_scale"]
     found = []
     for layer in range(1, depth + 1):
         x = np.maximum(normalised(convolved(x, arrays[f"convolutions.{layer - 1}.weight"]), arrays, layer - 1), 0.0)
@@ -123,7 +128,7 @@ def spectral_envelope(picture: Array, weights: Array, scale: str, bands: int) ->
 
 def salience(picture: Array, layer: int, exponent: float) -> Array:
     """Return the weight of each position of a layer: magnitude to a power over its frame's mean, pooled as it is."""
-    amplitude = np.sqrt(power(picture)) ** exponent
+    amplitude = np.sqrt(power(encoded_part(picture))) ** exponent
     weights = np.stack([column / max(column.mean(), EPSILON) for column in amplitude.T], axis=1)
     for pooling in POOLED_LAYERS:
         if pooling < layer:

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylecore.encoded import gram, relative_distance
 from stylecore.envelopes import frame_weights, resampled, spectral_envelope, temporal_envelope
-from stylecore.losses import LossTerms, Objective, encode_content, encode_style, gram, relative_distance
+from stylecore.losses import LossTerms, Objective, encode_content, encode_style
 from stylecore.network import AlexNet3x3, Encoder
 from stylecore.settings import PRESETS, Settings
 from tests.reference import losses_numpy as reference
