@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 from tasks.device_names import name_on_host
 
-TRY_S = 5.0
+TRY_S = 60.0
 """Asked for in bits of this length, between which a run notices that it is to stop."""
 
 
