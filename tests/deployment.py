@@ -15,6 +15,7 @@ import httpx
 from tests.flows.processes import end, environment, run, start, wait_for
 
 ROOT = Path(__file__).parents[1]
+LOOPBACK = "127.0.0.1"
 SOURCES = ("flows", "tasks", "stylecore", "manifests", "prefect.yaml")
 
 
@@ -29,11 +30,11 @@ class Server:
     @property
     def url(self) -> str:
         """Where its API is."""
-        return _url(self.port)
+        return self.env["PREFECT_API_URL"]
 
 
-def _url(port: int) -> str:
-    return f"http://127.0.0.1:{port}/api"
+def _url(port: int, host: str = LOOPBACK) -> str:
+    return f"http://{host}:{port}/api"
 
 
 def free_port() -> int:
@@ -44,13 +45,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def prefect_server(home: Path, port: int | None = None) -> Iterator[Server]:
+def prefect_server(home: Path, port: int | None = None, host: str = LOOPBACK) -> Iterator[Server]:
     """Run `prefect server start`, with a Prefect home of its own; with a port, where it may have run before."""
     port = port or free_port()
-    env = environment(home, PREFECT_API_URL=_url(port), PREFECT_WORKER_QUERY_SECONDS="1")
-    process = start("prefect", "server", "start", "--port", str(port), "--no-ui", env=env, log=home / "server.log")
+    env = environment(home, PREFECT_API_URL=_url(port, host), PREFECT_WORKER_QUERY_SECONDS="1")
+    command = ("prefect", "server", "start", "--host", host, "--port", str(port), "--no-ui")
+    process = start(*command, env=env, log=home / "server.log")
     try:
-        wait_for(lambda: process.poll() is not None or _answers(_url(port)), "the server")
+        wait_for(lambda: process.poll() is not None or _answers(_url(port, host)), "the server")
         assert process.poll() is None, (home / "server.log").read_text()
         yield Server(port, env, process)
     finally:

@@ -15,6 +15,8 @@ from uuid import uuid4
 
 import pandas as pd
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.states import Cancelling
 
 from flows.cross_synthesis import cross_synthesis
 from flows.ray_cluster import RunnerError, refuse_runner
@@ -23,6 +25,7 @@ from tasks.interruption import STOP_REQUESTED
 from tasks.options import RunOptions
 from tasks.ray_worker import stoppable
 from tasks.report import FIGURES
+from tests.deployment import Server
 from tests.faults.trees import marked
 from tests.flows.processes import end, environment, run, start, wait_for
 from tests.flows.sounds import CONTENTS, QUICK, STYLES, pair, write_manifest, write_quick_and_slow
@@ -102,9 +105,14 @@ def test_a_stop_closes_the_run_and_leaves_no_process_behind(
     assert code == 130, said
     assert "What is committed stays" in said
     assert "Traceback" not in said
-    (record,) = [json.loads(path.read_text()) for path in (sounds / "out" / "runs").iterdir()]
+    assert_interrupted(sounds / "out")
+
+
+def assert_interrupted(output: Path) -> None:
+    """Assert that the run was closed after its first shard, whose pair is in the table."""
+    (record,) = [json.loads(path.read_text()) for path in (output / "runs").iterdir()]
     assert (record["state"], record["computed"]) == ("interrupted", 1)
-    assert list(pd.read_parquet(sounds / "out" / "results.parquet")["pair_id"]) == ["quick"]
+    assert list(pd.read_parquet(output / "results.parquet")["pair_id"]) == ["quick"]
 
 
 def disturbed_run(
@@ -130,6 +138,34 @@ def disturbed_run(
         end(process)
         for pid in marked(mark):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_a_cancel_of_the_deployment_closes_the_run_and_ends_its_ray(
+    worker: Server, client: SyncPrefectClient, sounds: Path
+) -> None:
+    output = sounds / "out"
+    parameters = {
+        "manifest": write_quick_and_slow(sounds, iterations=400),
+        "output": str(output),
+        "settings": {"griffin_lim_iterations": 5, "sound_iterations": 2, "tolerance": 0.0},
+        "options": {"device": "cpu"},
+    }
+    deployment = client.read_deployment_by_name("cross-synthesis/ray")
+    flow_run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+    wait_for(lambda: list(output.glob("results/*/part-*")), "the first shard")
+    assert _of_ray(worker)
+
+    client.set_flow_run_state(flow_run.id, Cancelling())
+    wait_for(lambda: client.read_flow_run(flow_run.id).state.is_cancelled(), "the cancelled run", GONE_WITHIN_S)
+    wait_for(lambda: not _of_ray(worker), "Ray to go", GONE_WITHIN_S)
+    assert_interrupted(output)
+
+
+def _of_ray(worker: Server) -> list[str]:
+    """Return the programs of Ray that a worker's runs have started."""
+    return [
+        name for name in marked(worker.env["PREFECT_HOME"]).values() if "raylet" in name or name.startswith("ray::")
+    ]
 
 
 @pytest.mark.parametrize(
