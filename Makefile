@@ -10,7 +10,7 @@ FAULTS := $(CURDIR)/output/faults.jsonl
 export PREFECT_HOME := $(CURDIR)/.prefect
 unexport PREFECT_API_URL PREFECT_PROFILE
 
-.PHONY: demo test soak lint quality phase lock clean
+.PHONY: demo test soak lint quality phase performance bench peer planning orchestration overlap scaling lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/timbreflow run manifests/examples/demo.parquet $(DEMO_OUTPUT)
@@ -40,6 +40,29 @@ quality: $(VENV)/installed
 phase: $(VENV)/installed
 	$(BIN)/python -m benchmarks.evaluation_set
 	$(BIN)/python -m benchmarks.phase --jobs 2
+
+# Every table of docs/performance.md, one after the other: about an hour, in which the machine should have nothing else
+# to do. `peer` goes on where it was stopped.
+performance: $(VENV)/installed
+	for one in bench peer planning orchestration overlap scaling; do $(MAKE) $$one || exit; done
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.core --document
+
+peer: $(VENV)/installed
+	$(BIN)/python -m benchmarks.peer_random_cnn --document
+
+planning: $(VENV)/installed
+	$(BIN)/python -m benchmarks.planning --document
+
+orchestration: $(VENV)/installed
+	$(BIN)/python -m benchmarks.orchestration --document
+
+overlap: $(VENV)/installed
+	$(BIN)/python -m benchmarks.overlap --document
+
+scaling: $(VENV)/installed
+	$(BIN)/python -m benchmarks.scaling --document
 
 # The last step lets librosa compile its functions once, alone: processes that do so at the same time harm each other.
 $(VENV)/installed: requirements.lock pyproject.toml
