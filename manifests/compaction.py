@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.files import Files, absolute, join
-from manifests.history import PART_SCHEMA, is_compacted, part_groups
+from manifests.history import PART_SCHEMA, is_compacted, part_pieces
 from manifests.schema import RESULT_SCHEMA
 from manifests.tables import BATCH_ROWS, write_parquet
 
@@ -52,7 +52,7 @@ def compact(files: Files, root: str, name: str, parts: Sequence[str], dropped: C
 
 def _kept_rows(files: Files, parts: Sequence[str], gone: pa.Array) -> Iterator[pa.Table]:
     seen: set[tuple[str, str]] = set()
-    for group in chain.from_iterable(part_groups(files, uri, RESULT_SCHEMA) for uri in parts):
+    for group in chain.from_iterable(part_pieces(files, uri, RESULT_SCHEMA, BATCH_ROWS) for uri in parts):
         rows = group.filter(pc.invert(pc.is_in(group.column("fingerprint"), value_set=gone)))
         attempts = list(zip(*(rows.column(name).to_pylist() for name in ("run_id", "fingerprint")), strict=True))
         yield rows.filter(pa.array([attempt not in seen for attempt in attempts], pa.bool_()))

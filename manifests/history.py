@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, islice
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from manifests.files import Files, absolute, join
 from manifests.schema import RESULT_SCHEMA, SCHEMA_VERSION, SUCCEEDED, VERSION_KEY, ManifestError
-from manifests.tables import open_parquet, parquet_errors
+from manifests.tables import BATCH_ROWS, open_parquet, parquet_errors
 
 PART_SCHEMA = RESULT_SCHEMA.set(
     RESULT_SCHEMA.get_field_index("run_id"), pa.field("run_id", pa.dictionary(pa.int32(), pa.string()))
@@ -23,11 +24,8 @@ _MEND = "Delete this file: what it held is computed again by the next run"
 _READERS = 16
 """Parts read at a time: they are small, and on S3 each waits for the network."""
 
-_WINDOW = 512
+_AHEAD = 32
 """Parts whose rows wait in memory at most."""
-
-HISTORY_ROWS = 1 << 18
-"""Rows that are looked up in one go: each time costs a pass over the pairs that are looked for."""
 
 
 def part_uris(files: Files, root: str) -> list[str]:
@@ -35,8 +33,8 @@ def part_uris(files: Files, root: str) -> list[str]:
     return [uri for uri in files.find(join(absolute(root), "results")) if uri.endswith(".parquet")]
 
 
-def stream_rows(files: Files, root: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Stream columns of all parts, sorted by their names, in tables of about `HISTORY_ROWS` rows.
+def stream_rows(files: Files, parts: Sequence[str], columns: Sequence[str], most_rows: int) -> Iterator[pa.Table]:
+    """Stream columns of some parts, in their order, in tables of about `most_rows` rows.
 
     Raises
     ------
@@ -46,37 +44,35 @@ def stream_rows(files: Files, root: str, columns: Sequence[str]) -> Iterator[pa.
     schema = pa.schema([RESULT_SCHEMA.field(name) for name in columns])
     gathered: list[pa.Table] = []
     rows = 0
-    for table in _tables(files, part_uris(files, root), schema):
+    for table in _tables(files, parts, schema, most_rows):
         gathered.append(table)
         rows += table.num_rows
-        if rows >= HISTORY_ROWS:
+        if rows >= most_rows:
             yield pa.concat_tables(gathered).combine_chunks()
             gathered, rows = [], 0
     if rows:
         yield pa.concat_tables(gathered).combine_chunks()
 
 
-def read_rows(files: Files, root: str, columns: Sequence[str], wanted: pa.ChunkedArray | None) -> pa.Table:
-    """Read columns of all parts, sorted by their names; only `wanted` fingerprints, if given."""
-    value_set = None if wanted is None else wanted.combine_chunks().unique()
+def read_rows(files: Files, root: str, columns: Sequence[str]) -> pa.Table:
+    """Read columns of all parts, sorted by their names; raises as `stream_rows`."""
     schema = pa.schema([RESULT_SCHEMA.field(name) for name in columns])
-    tables = [schema.empty_table()]
-    for table in stream_rows(files, root, columns):
-        keep = None if value_set is None else pc.is_in(table.column("fingerprint"), value_set)
-        tables.append(table if keep is None else table.filter(keep))
-    return pa.concat_tables(tables).combine_chunks()
+    tables = stream_rows(files, part_uris(files, root), columns, BATCH_ROWS)
+    return pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
 
 
-def _tables(files: Files, uris: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Read parts in order, small ones many at a time; of a compacted one a row group at a time."""
+def _tables(files: Files, uris: Sequence[str], schema: pa.Schema, most_rows: int) -> Iterator[pa.Table]:
+    """Read parts in order, small ones some ahead of their turn; compacted ones a piece at a time."""
     with ThreadPoolExecutor(_READERS) as pool:
         for large, run in groupby(uris, key=is_compacted):
             if large:
                 for uri in run:
-                    yield from part_groups(files, uri, schema)
+                    yield from part_pieces(files, uri, schema, most_rows)
                 continue
-            while window := list(islice(run, _WINDOW)):
-                yield from pool.map(lambda uri: read_part(files, uri, schema), window)
+            ahead = deque(pool.submit(read_part, files, uri, schema) for uri in islice(run, _AHEAD))
+            while ahead:
+                yield ahead.popleft().result()
+                ahead.extend(pool.submit(read_part, files, uri, schema) for uri in islice(run, 1))
 
 
 def is_compacted(uri: str) -> bool:
@@ -86,20 +82,23 @@ def is_compacted(uri: str) -> bool:
 
 def read_part(files: Files, uri: str, wanted: pa.Schema) -> pa.Table:
     """Read columns of a part in their current types; what an older version did not have is null."""
-    return pa.concat_tables([wanted.empty_table(), *part_groups(files, uri, wanted)])
+    return pa.concat_tables([wanted.empty_table(), *part_pieces(files, uri, wanted, BATCH_ROWS)])
 
 
-def part_groups(files: Files, uri: str, wanted: pa.Schema) -> Iterator[pa.Table]:
-    """Read a part as `read_part`, a row group at a time."""
+def part_pieces(files: Files, uri: str, wanted: pa.Schema, most_rows: int) -> Iterator[pa.Table]:
+    """Read a part as `read_part`, in tables of at most so many rows."""
     with open_parquet(uri, files, _MEND) as parquet:
         # Built anew at each access, and with a hundred columns that is what reading a small part costs.
         stored = parquet.schema_arrow
         check_version(stored, uri)
         present = sorted(set(wanted.names) & set(stored.names))
-        for group in range(parquet.num_row_groups):
+        batches = parquet.iter_batches(most_rows, columns=present, use_threads=False)
+        while True:
             with parquet_errors(uri, _MEND):
-                table = parquet.read_row_group(group, present, use_threads=False)
-            columns = [table.column(name) if name in present else pa.nulls(table.num_rows) for name in wanted.names]
+                batch = next(batches, None)
+            if batch is None:
+                return
+            columns = [batch.column(name) if name in present else pa.nulls(batch.num_rows) for name in wanted.names]
             yield pa.table([column.cast(kind) for column, kind in zip(columns, wanted.types, strict=True)], wanted)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +11,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manifests.files import Files
-from manifests.history import stream_rows, winners
+from manifests.history import part_uris, stream_rows, winners
 from manifests.schema import PASSING_ERRORS, SUCCEEDED
 
 UNKNOWN, FAILED_FOR_GOOD, FAILED_IN_PASSING, DONE = range(4)
 
 _NEVER = np.iinfo(np.int64).min
-_COLUMNS = ("fingerprint", "pair_id", "status", "error_type", "seconds_total", "duration_s", "finished_at")
+_COUNTING = ("fingerprint", "status", "error_type", "finished_at")
+"""Columns that say which row of a fingerprint counts, and what it says."""
+
+_COSTS = ("pair_id", "seconds_total", "duration_s")
+
+HISTORY_ROWS = 1 << 16
+"""Rows that are looked at in one go: each time costs a pass over the pairs that are looked for."""
 
 
 class Outcomes(NamedTuple):
@@ -39,6 +46,31 @@ class Outcomes(NamedTuple):
     audio_s: float
 
 
+class _Best:
+    """The row that counts of each of N fingerprints, among those seen so far: its state, time and place."""
+
+    def __init__(self, fingerprints: pa.ChunkedArray) -> None:
+        self._fingerprints, self._seen = fingerprints, 0
+        self.states = np.full(len(fingerprints), UNKNOWN, dtype=np.int8)
+        self.places = np.full(len(fingerprints), -1, dtype=np.int64)
+        self._newest = np.full(len(fingerprints), _NEVER, dtype=np.int64)
+
+    def see(self, rows: pa.Table) -> None:
+        """Look at more rows, `_COUNTING` among their columns."""
+        placed = rows.append_column("place", pa.array(np.arange(self._seen, self._seen + rows.num_rows)))
+        self._seen += rows.num_rows
+        placed = _one_each(placed)
+        found = pc.index_in(self._fingerprints, value_set=placed.column("fingerprint").combine_chunks())
+        pairs = np.flatnonzero(_mask(found.is_valid()))
+        chosen = placed.select([*_COUNTING, "place"]).take(found.drop_null())
+        states, finished = _states(chosen), chosen.column("finished_at").cast(pa.int64()).fill_null(_NEVER).to_numpy()
+        done, was_done = states == DONE, self.states[pairs] == DONE
+        better = (done & ~was_done) | ((done == was_done) & (finished >= self._newest[pairs]))
+        pairs = pairs[better]
+        self.states[pairs], self._newest[pairs] = states[better], finished[better]
+        self.places[pairs] = chosen.column("place").to_numpy()[better]
+
+
 def look_up(files: Files, root: str, fingerprints: pa.ChunkedArray, pair_ids: pa.ChunkedArray) -> Outcomes:
     """Look N pairs up in the history of an output root.
 
@@ -47,35 +79,30 @@ def look_up(files: Files, root: str, fingerprints: pa.ChunkedArray, pair_ids: pa
     ManifestError
         A part is damaged, or was written by a newer version.
     """
-    states = np.full(len(fingerprints), UNKNOWN, dtype=np.int8)
-    newest = np.full(len(fingerprints), _NEVER, dtype=np.int64)
+    best = _Best(fingerprints)
     named = np.zeros(len(pair_ids), dtype=bool)
     seconds = audio_s = 0.0
-    for rows in stream_rows(files, root, _COLUMNS):
-        _update(states, newest, fingerprints, _one_each(rows))
+    for rows in stream_rows(files, part_uris(files, root), (*_COUNTING, *_COSTS), HISTORY_ROWS):
+        best.see(rows)
         named |= _mask(pc.is_in(pair_ids, value_set=rows.column("pair_id").combine_chunks()))
         done = rows.filter(pc.equal(rows.column("status"), SUCCEEDED))
         seconds += pc.sum(done.column("seconds_total")).as_py() or 0.0
         audio_s += pc.sum(done.column("duration_s")).as_py() or 0.0
-    return Outcomes(states, named, seconds, audio_s)
+    return Outcomes(best.states, named, seconds, audio_s)
+
+
+def find_rows(files: Files, parts: Sequence[str], fingerprints: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return where the row that counts of each fingerprint stands among all rows of some parts, `[N]`; -1 for none."""
+    best = _Best(fingerprints)
+    for rows in stream_rows(files, parts, _COUNTING, HISTORY_ROWS):
+        best.see(rows)
+    return best.places
 
 
 def _one_each(rows: pa.Table) -> pa.Table:
     """Return one row per fingerprint; most tables have no more, and need not be sorted."""
     distinct = pc.count_distinct(rows.column("fingerprint")).as_py()
     return rows if distinct == rows.num_rows else winners(rows)
-
-
-def _update(states: NDArray[np.int8], newest: NDArray[np.int64], fingerprints: pa.ChunkedArray, rows: pa.Table) -> None:
-    """Put rows, one per fingerprint, over what was known of the pairs, in place."""
-    found = pc.index_in(fingerprints, value_set=rows.column("fingerprint").combine_chunks())
-    pairs = np.flatnonzero(_mask(found.is_valid()))
-    chosen = rows.take(found.drop_null())
-    told = _states(chosen)
-    finished = chosen.column("finished_at").cast(pa.int64()).fill_null(_NEVER).to_numpy()
-    done, was_done = told == DONE, states[pairs] == DONE
-    better = (done & ~was_done) | ((done == was_done) & (finished >= newest[pairs]))
-    states[pairs[better]], newest[pairs[better]] = told[better], finished[better]
 
 
 def _states(rows: pa.Table) -> NDArray[np.int8]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,16 +16,65 @@ _UNUSED_BYTES = 1 << 16
 """Two versions of a file begin with the same number of them once in so many times."""
 
 
-def publish_table(uri: str, files: Files, table: pa.Table) -> None:
-    """Write a table to a Parquet file that others may be reading: each reads the old or the new one, or gets an error.
+class _Tee:
+    """A file that is several files: what is written goes to each."""
 
-    The file appears whole or not at all, but a reader need not read it in one go. Arrow, and so pandas, asks S3 for the
-    footer and then for some columns at a time, and each answer is of what is there then; a local file it opens twice.
-    The footer of one version then serves to read columns of others, and where these are laid out alike, the mixture
-    passes for a table. So each version begins with a random number of unused bytes: no column lies where it lay before.
+    closed = False
+
+    def __init__(self, handles: Sequence[BinaryIO]) -> None:
+        self._handles = handles
+
+    def write(self, data: bytes) -> int:
+        for handle in self._handles:
+            handle.write(data)
+        return len(data)
+
+    def flush(self) -> None:
+        for handle in self._handles:
+            handle.flush()
+
+    def close(self) -> None:
+        """Leave the files open: whoever opened them says when they are whole."""
+
+
+def publish_tables(uris: Sequence[str], files: Files, tables: Iterable[pa.Table], schema: pa.Schema) -> int:
+    """Write tables, a row group each, to Parquet files that others may be reading.
+
+    Each reads an old version or the new one, or gets an error, but never a mixture. A file appears whole or not at all, but a reader need not read it in
+    one go. Arrow, and so pandas, asks S3 for the footer and then for some columns at a time, and each answer is of what
+    is there then; a local file it opens twice. The footer of one version then serves to read columns of others, and
+    where these are laid out alike, the mixture passes for a table. So each version begins with a random number of
+    unused bytes: no column lies where it lay before.
+
+    Parameters
+    ----------
+    uris : sequence of str
+        The files; all get the same bytes, and appear in this order.
+    files : Files
+        The file system.
+    tables : iterable of pyarrow.Table
+        What they hold, in `schema`.
+    schema : pyarrow.Schema
+        Of the tables.
+
+    Returns
+    -------
+    int
+        Rows written.
     """
-    with files.writing(uri) as handle:
-        sink = pa.PythonFile(handle, mode="w")  # counts what is written between the writer's own
-        with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
+    rows = 0
+    with ExitStack() as opened:
+        # What is opened last is closed first, and so appears first.
+        handles = [opened.enter_context(files.writing(uri)) for uri in reversed(uris)]
+        sink = pa.PythonFile(_Tee(handles), mode="w")  # counts what is written between the writer's own
+        with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
             sink.write(bytes(secrets.randbelow(_UNUSED_BYTES)))
-            writer.write_table(table)
+            for table in tables:
+                writer.write_table(table)
+                rows += table.num_rows
+    return rows
+
+
+def publish_table(uri: str, files: Files, table: pa.Table) -> None:
+    """Do `publish_tables` with one table and one file."""
+    publish_tables([uri], files, [table], table.schema)

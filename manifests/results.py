@@ -1,4 +1,4 @@
-"""Results on disk: write-once parts, the history they make up, and the snapshot that users read.
+"""Results on disk: where each file of an output root lies, and the write-once parts that make up its history.
 
 Under an output root lie:
 
@@ -18,12 +18,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.files import Files, absolute, join
-from manifests.history import PART_SCHEMA, read_rows, winners
-from manifests.publishing import publish_table
+from manifests.history import PART_SCHEMA
 from manifests.schema import (
     ERROR_TYPES,
     FAILED,
@@ -33,7 +31,6 @@ from manifests.schema import (
 )
 
 _NEEDED = ("pair_id", "content", "style", "status", "fingerprint")
-_PLAN_COLUMNS = ("pair_id", "content", "style")
 
 
 def audio_uri(root: str, fingerprint: str) -> str:
@@ -103,49 +100,6 @@ def write_part(files: Files, root: str, run_id: str, shard: int, rows: Sequence[
     return uri
 
 
-def write_snapshot(files: Files, root: str, run_id: str, plan: pa.Table, user: pa.Table | None) -> pa.Table:
-    """Write the snapshot of a run, then put it in the place of `results.parquet`.
-
-    Parameters
-    ----------
-    files : Files
-        The file system.
-    root : str
-        The output root.
-    run_id : str
-        The run.
-    plan : pyarrow.Table
-        `pair_id`, `content`, `style`, `fingerprint` and `row` (in the manifest) of every pair of the run.
-    user : pyarrow.Table or None
-        The user's own columns, one row per row of the manifest.
-
-    Returns
-    -------
-    pyarrow.Table
-        The columns of `RESULT_SCHEMA`, then the user's, in the order of the manifest. Pairs without a row are left
-        out. `pair_id`, `content`, `style` and the user's columns are the plan's, and `output` lies under `root`: the
-        history may have been written for other names, and the root moved since.
-
-    Raises
-    ------
-    ManifestError
-        A part is damaged or newer than this version, or the manifest has changed since `plan` was made.
-    """
-    plan = plan.sort_by("row")
-    rows = winners(read_rows(files, root, RESULT_SCHEMA.names, plan.column("fingerprint")))
-    found = pc.index_in(plan.column("fingerprint"), value_set=rows.column("fingerprint").combine_chunks())
-    plan = plan.filter(found.is_valid())
-    snapshot = rows.select(RESULT_SCHEMA.names).take(found.drop_null())
-    for name in _PLAN_COLUMNS:
-        snapshot = _replaced(snapshot, name, plan.column(name))
-    snapshot = _replaced(snapshot, "output", _outputs(snapshot, root))
-    snapshot = _with_user_columns(snapshot, plan.column("row"), user)
-    snapshot = snapshot.replace_schema_metadata(RESULT_SCHEMA.metadata)
-    for uri in (snapshot_uri(root, run_id), latest_uri(root)):
-        publish_table(uri, files, snapshot)
-    return snapshot
-
-
 def _check_row(row: Mapping[str, Any], uri: str, number: int) -> None:
     unknown = sorted(set(row) - set(RESULT_SCHEMA.names))
     if unknown:
@@ -178,32 +132,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _replaced(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
-    index = table.column_names.index(name)
-    return table.set_column(index, table.schema.field(index), column.cast(table.schema.field(index).type))
-
-
-def _outputs(snapshot: pa.Table, root: str) -> pa.ChunkedArray:
-    """Return `audio_uri` of the succeeded rows, null for the others."""
-    names = snapshot.column("fingerprint")
-    folder = pa.scalar(join(absolute(root), "audio"))
-    uris = pc.binary_join_element_wise(
-        folder, pc.utf8_slice_codeunits(names, 0, 2), pc.binary_join_element_wise(names, pa.scalar("flac"), "."), "/"
-    )
-    return pc.if_else(pc.equal(snapshot.column("status"), SUCCEEDED), uris, pa.scalar(None, pa.string()))
-
-
-def _with_user_columns(snapshot: pa.Table, rows: pa.ChunkedArray, user: pa.Table | None) -> pa.Table:
-    if user is None:
-        return snapshot
-    last = pc.max(rows).as_py()
-    if last is not None and last >= user.num_rows:
-        raise ManifestError(
-            f"row {last} was planned, but the manifest has only {user.num_rows} rows now: it changed. Run again"
-        )
-    own = user.take(rows)
-    for name in own.column_names:
-        snapshot = snapshot.append_column(own.schema.field(name), own.column(name))
-    return snapshot

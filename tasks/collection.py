@@ -109,7 +109,7 @@ def find_garbage(files: Storage, root: str, keep_days: float) -> Garbage:
     snapshots = [uri for uri in files.find(join(root, "snapshots")) if uri.endswith(".parquet")]
     old = tuple(uri for uri in snapshots[:-1] if _is_older(uri, since))
     parts = tuple(part_uris(files, root))
-    history = read_rows(files, root, ("fingerprint", "status", "finished_at"), None)
+    history = read_rows(files, root, ("fingerprint", "status", "finished_at"))
     named = _named([latest_uri(root), *(uri for uri in snapshots if uri not in old)], files)
     young = set(history.filter(pc.greater_equal(history["finished_at"], pa.scalar(since)))["fingerprint"].to_pylist())
     succeeded = set(history.filter(pc.equal(history["status"], SUCCEEDED))["fingerprint"].to_pylist())

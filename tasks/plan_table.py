@@ -80,12 +80,8 @@ def with_fingerprints(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Se
     seeds, prints = [], []
     for batch in _slices(pairs, BATCH_ROWS):
         own = _seeds(batch, settings.seed)
-        sides = (
-            [sounds[uri].identity_for(pair_id) for uri, pair_id in zip(_texts(batch, side), ids, strict=True)]
-            for ids in [_texts(batch, "pair_id")]
-            for side in ("content", "style")
-        )
-        names = fingerprints(*sides, _settings_texts(batch, settings), own, digest, CORE_VERSION)
+        content, style = (_identities(batch, side, sounds) for side in ("content", "style"))
+        names = fingerprints(content, style, _settings_texts(batch, settings), own, digest, CORE_VERSION)
         seeds.append(pa.array(own, pa.int64()))
         prints.append(pa.array(names, pa.string()))
     bare = pairs.drop_columns(["seed"]) if "seed" in pairs.column_names else pairs
@@ -141,6 +137,12 @@ def _slices(table: pa.Table, rows: int) -> Iterator[pa.Table]:
 def _texts(batch: pa.Table, name: str) -> list[str]:
     texts: list[str] = batch.column(name).cast(pa.string()).to_pylist()
     return texts
+
+
+def _identities(batch: pa.Table, side: str, sounds: Mapping[str, Sound]) -> list[str]:
+    """Return what each pair's fingerprint says of one of its sounds."""
+    named = zip(_texts(batch, side), _texts(batch, "pair_id"), strict=True)
+    return [sounds[uri].identity_for(pair_id) for uri, pair_id in named]
 
 
 def _seeds(batch: pa.Table, run_seed: int) -> list[int]:

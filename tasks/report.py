@@ -16,8 +16,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from manifests.files import absolute, parent
-from manifests.results import latest_uri, part_uri, record_uri, write_snapshot
-from manifests.schema import FAILED, SUCCEEDED
+from manifests.history import stream_rows
+from manifests.outcomes import HISTORY_ROWS
+from manifests.results import latest_uri, part_uri, record_uri
+from manifests.snapshots import write_snapshot
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.options import RunOptions
 from tasks.plan_table import user_columns_uri
@@ -67,11 +69,11 @@ class RunSummary:
     devices_waited: float | None = None
 
 
-def write_run_snapshot(run: Run, plan: Plan) -> pa.Table:
-    """Write the snapshot of what is committed so far and put it in the place of `results.parquet`."""
-    files = Storage()
+def write_run_snapshot(run: Run, plan: Plan) -> int:
+    """Write the snapshot of what is committed so far in the place of `results.parquet`; return its number of rows."""
+    files, sounds = Storage(), ["content", "style"]
     with files.open(plan.uri) as source:
-        planned = pq.read_table(source, columns=["row", "pair_id", "content", "style", "fingerprint"])
+        planned = pq.read_table(source, columns=["row", "pair_id", *sounds, "fingerprint"], read_dictionary=sounds)
     own, user = user_columns_uri(run.output, run.run_id), None
     if files.exists(own):
         with files.open(own) as source:
@@ -98,16 +100,15 @@ def close_run(run: Run, plan: Plan, state: str, error: str | None = None, last: 
     """
     if last:
         write_run_snapshot(run, plan)
-    own = _committed_rows(run)
-    statuses = Counter(row["status"] for row in own)
+    computed, failures = _committed(run)
     finished_at = datetime.now(UTC)
     summary = RunSummary(
         run_id=run.run_id,
         state=state,
-        computed=statuses[SUCCEEDED],
-        failed=statuses[FAILED],
+        computed=computed,
+        failed=sum(failures.values()),
         counts=asdict(plan.counts),
-        failures=dict(Counter(row["error_type"] for row in own if row["status"] == FAILED)),
+        failures=failures,
         seconds=(finished_at - run.started_at).total_seconds(),
         results=latest_uri(run.output),
         devices_waited=PROGRESS.devices.waited,
@@ -116,13 +117,15 @@ def close_run(run: Run, plan: Plan, state: str, error: str | None = None, last: 
     return summary
 
 
-def _committed_rows(run: Run) -> list[dict[str, str]]:
-    files, columns = Storage(), ["status", "error_type"]
-    rows = []
-    for uri in files.find(parent(part_uri(run.output, run.run_id, 0))):
-        with files.open(uri) as source:
-            rows += pq.read_table(source, columns=columns, use_threads=False).to_pylist()
-    return rows
+def _committed(run: Run) -> tuple[int, dict[str, int]]:
+    """Return how many pairs the run has committed as succeeded, and the others by why they failed."""
+    files = Storage()
+    parts = files.find(parent(part_uri(run.output, run.run_id, 0)))
+    counts: Counter[str | None] = Counter()
+    for rows in stream_rows(files, parts, ["error_type"], HISTORY_ROWS):
+        counts.update({each["values"]: each["counts"] for each in rows.column("error_type").value_counts().to_pylist()})
+    computed = counts.pop(None, 0)
+    return computed, {str(kind): count for kind, count in counts.items()}
 
 
 def _write_record(run: Run, summary: RunSummary, finished_at: datetime, error: str | None) -> None:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from manifests import history
+from manifests import history, outcomes
 from manifests.compaction import compact
 from manifests.history import part_uris
-from manifests.outcomes import DONE, FAILED_FOR_GOOD, FAILED_IN_PASSING, UNKNOWN, Outcomes, look_up
+from manifests.outcomes import DONE, FAILED_FOR_GOOD, FAILED_IN_PASSING, UNKNOWN, Outcomes, find_rows, look_up
 from manifests.results import write_part
 from tasks.storage import Storage
 
@@ -51,6 +51,11 @@ def looked_up(root: str, fingerprints: Sequence[str], pair_ids: Sequence[str]) -
     return look_up(FILES, root, *columns)
 
 
+def told(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored row as `ROWS` has them."""
+    return {"fingerprint": row["fingerprint"], "told": (row["status"], row["error_type"]), "finished_at": None}
+
+
 def expected_state(rows: Sequence[dict[str, Any]], fingerprint: str) -> int:
     mine = [row for row in rows if row["fingerprint"] == fingerprint]
     if not mine:
@@ -82,9 +87,16 @@ def test_it_says_what_plain_python_says(
     if compacted and parts:
         # What a collection that was killed leaves: the first parts are there twice.
         compact(FILES, root, "c", part_uris(FILES, root)[:2], [])
-    monkeypatch.setattr(history, "HISTORY_ROWS", history_rows)
+    monkeypatch.setattr(outcomes, "HISTORY_ROWS", history_rows)
     found = looked_up(root, [name for name, _ in plan], [pair_id for _, pair_id in plan])
     rows = [row for part in parts for row in part]
+    places = find_rows(
+        FILES, part_uris(FILES, root), pa.chunked_array([pa.array([name for name, _ in plan], pa.string())])
+    )
+    stored = history.read_rows(FILES, root, ["fingerprint", "status", "error_type"]).to_pylist()
+    for place, (name, _), state in zip(places.tolist(), plan, found.states.tolist(), strict=True):
+        assert (place < 0) == (state == UNKNOWN)
+        assert place < 0 or (stored[place]["fingerprint"], expected_state([told(stored[place])], name)) == (name, state)
     assert found.states.tolist() == [expected_state(rows, name) for name, _ in plan]
     assert found.named.tolist() == [pair_id in {row["pair_id"] for row in rows} for _, pair_id in plan]
 
@@ -97,8 +109,8 @@ def test_costs_are_those_of_what_succeeded(tmp_path: Path) -> None:
 
 
 def test_memory_follows_the_plan_and_not_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "HISTORY_ROWS", 1_000)
-    monkeypatch.setattr(history, "_WINDOW", 2)
+    monkeypatch.setattr(outcomes, "HISTORY_ROWS", 1_000)
+    monkeypatch.setattr(history, "_AHEAD", 2)
     high_water = []
     for number in range(8):
         for part in range(2):

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from manifests.replacement import refuse_another_manifest
-from manifests.results import latest_uri, write_snapshot
+from manifests.results import latest_uri
 from manifests.schema import ManifestError
+from manifests.snapshots import write_snapshot
 from tasks.storage import Storage
 from tests.manifests.result_rows import commit, plan_of
 

@@ -16,6 +16,7 @@ import pytest
 from manifests import history, results
 from manifests.compaction import compact
 from manifests.schema import RESULT_SCHEMA, VERSION_KEY, ManifestError
+from manifests.snapshots import write_snapshot
 from tasks.storage import Storage
 
 FILES = Storage()
@@ -116,25 +117,24 @@ def test_no_rows(root: str) -> None:
 def read_history(root: str, *columns: str) -> list[dict[str, Any]]:
     """Return the row that counts of each fingerprint."""
     wanted = ("fingerprint", "status", "error_type", "finished_at", *columns)
-    rows: list[dict[str, Any]] = history.winners(history.read_rows(FILES, root, wanted, None)).to_pylist()
+    rows: list[dict[str, Any]] = history.winners(history.read_rows(FILES, root, wanted)).to_pylist()
     return rows
 
 
 def test_history_of_nothing(root: str) -> None:
-    assert list(history.stream_rows(FILES, root, ["fingerprint"])) == []
-    assert history.read_rows(FILES, root, ["fingerprint", "evaluations"], None).column_names[1] == "evaluations"
+    assert list(history.stream_rows(FILES, history.part_uris(FILES, root), ["fingerprint"], 9)) == []
+    assert history.read_rows(FILES, root, ["fingerprint", "evaluations"]).column_names[1] == "evaluations"
     assert read_history(root) == []
 
 
-def test_history_streams_in_the_order_of_the_names(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_streams_in_the_order_of_the_names(root: str) -> None:
     for number in (3, 1, 2, 0):
         results.write_part(FILES, root, "r1", number, [row(f"{number}{letter}") for letter in "ab"])
     compact(FILES, root, "c", history.part_uris(FILES, root)[:3], [])
-    monkeypatch.setattr(history, "HISTORY_ROWS", 4)
-    tables = list(history.stream_rows(FILES, root, ["fingerprint"]))
+    tables = list(history.stream_rows(FILES, history.part_uris(FILES, root), ["fingerprint"], 4))
     read = [name for table in tables for name in table["fingerprint"].to_pylist()]
     assert read == ["0a", "0b", "1a", "1b", "2a", "2b", "0a", "0b", "1a", "1b", "2a", "2b", "3a", "3b"]
-    assert [table.num_rows for table in tables] == [6, 4, 4]
+    assert [table.num_rows for table in tables] == [4, 4, 4, 2]
 
 
 def test_succeeded_wins_then_the_newest(root: str) -> None:
@@ -153,7 +153,7 @@ def test_succeeded_wins_then_the_newest(root: str) -> None:
 def test_snapshot_has_the_plans_names_and_order(root: str) -> None:
     results.write_part(FILES, root, "r1", 0, [row("a"), failed("b"), row("z")])
     user = pa.table({"label": ["zero", "one", "two", "three"], "row": [10, 11, 12, 13]})
-    made = results.write_snapshot(FILES, root, "r9", plan(["b", "missing", "a", "a"], [3, 2, 1, 0]), user)
+    assert write_snapshot(FILES, root, "r9", plan(["b", "missing", "a", "a"], [3, 2, 1, 0]), user) == 3
     frame = pd.read_parquet(f"{root}/results.parquet")
     assert frame["fingerprint"].tolist() == ["a", "a", "b"]
     assert frame["pair_id"].tolist() == ["plan-3", "plan-2", "plan-0"]
@@ -164,13 +164,13 @@ def test_snapshot_has_the_plans_names_and_order(root: str) -> None:
     assert frame["output"].tolist()[:2] == [results.audio_uri(root, "a")] * 2
     assert frame["output"].isna().tolist() == [False, False, True]
     snapshot = pq.ParquetFile(results.snapshot_uri(root, "r9")).read()
-    assert snapshot.equals(made)
+    assert snapshot.equals(pq.ParquetFile(results.latest_uri(root)).read())
     assert snapshot.schema.metadata[VERSION_KEY] == b"1"
     assert snapshot.column_names == [*RESULT_SCHEMA.names, "label", "row"]
 
 
 def test_snapshot_before_anything_is_computed(root: str) -> None:
-    assert results.write_snapshot(FILES, root, "r1", plan(["a"]), None).num_rows == 0
+    assert write_snapshot(FILES, root, "r1", plan(["a"]), None) == 0
     assert pd.read_parquet(f"{root}/results.parquet").empty
 
 
@@ -178,14 +178,14 @@ def test_snapshot_of_a_moved_root_names_the_audio_where_it_is_now(root: str, tmp
     results.write_part(FILES, root, "r1", 0, [row("abc", output=results.audio_uri(root, "abc"))])
     moved = tmp_path / "moved"
     Path(root).rename(moved)
-    snapshot = results.write_snapshot(FILES, str(moved), "r2", plan(["abc"]), None)
-    assert snapshot["output"].to_pylist() == [f"{moved}/audio/ab/abc.flac"]
+    write_snapshot(FILES, str(moved), "r2", plan(["abc"]), None)
+    assert pd.read_parquet(moved / "results.parquet")["output"].tolist() == [f"{moved}/audio/ab/abc.flac"]
 
 
 def test_a_manifest_that_shrank_is_noticed(root: str) -> None:
     results.write_part(FILES, root, "r1", 0, [row("a")])
     with pytest.raises(ManifestError, match="row 5 was planned, but the manifest has only 1 rows now"):
-        results.write_snapshot(FILES, root, "r1", plan(["a"], [5]), pa.table({"label": ["x"]}))
+        write_snapshot(FILES, root, "r1", plan(["a"], [5]), pa.table({"label": ["x"]}))
 
 
 def _store(root: str, table: pa.Table) -> None:
@@ -204,7 +204,8 @@ def test_a_part_without_the_newest_columns_is_read(root: str) -> None:
     older = {"fingerprint": ["a"], "pair_id": ["p"], "status": ["succeeded"], "finished_at": [START]}
     _store(root, pa.table(older).replace_schema_metadata({VERSION_KEY: b"1"}))
     assert [found["evaluations"] for found in read_history(root, "evaluations")] == [None]
-    assert results.write_snapshot(FILES, root, "r2", plan(["a"]), None)["status"].to_pylist() == ["succeeded"]
+    assert write_snapshot(FILES, root, "r2", plan(["a"]), None) == 1
+    assert pd.read_parquet(results.latest_uri(root))["status"].tolist() == ["succeeded"]
 
 
 @pytest.mark.parametrize(
@@ -226,6 +227,6 @@ def test_on_s3(s3: str) -> None:
     with pytest.raises(FileExistsError):
         results.write_part(FILES, root, "r1", 0, [row("a")])
     assert [found["fingerprint"] for found in read_history(root)] == ["a"]
-    results.write_snapshot(FILES, root, "r1", plan(["a"]), None)
+    write_snapshot(FILES, root, "r1", plan(["a"]), None)
     with FILES.open(results.latest_uri(root)) as handle:
         assert pq.read_table(handle)["output"].to_pylist() == [results.audio_uri(root, "a")]
