@@ -11,6 +11,7 @@ from tasks.cache import ByteLimitedCache
 from tasks.computing import Batch, Look
 from tasks.hardware import present_devices
 from tasks.interruption import clear_stop, raise_if_stopping, request_stop
+from tasks.memory import keep_freed_memory
 from tasks.outcomes import Outcome
 from tasks.serving import Tell, serve
 from tasks.synthesis import synthesise_batch
@@ -27,6 +28,7 @@ def answer(message: Batch | Look, tell: Tell) -> list[Outcome] | list[str]:
     if isinstance(message, Look):
         return present_devices()
     clear_stop()
+    prepare(message.device)
 
     def on_step() -> None:
         tell("step")
@@ -35,6 +37,13 @@ def answer(message: Batch | Look, tell: Tell) -> list[Outcome] | list[str]:
     torch.set_num_threads(message.threads)  # equal batches then give identical samples
     synthesise_batch(message.outcomes, message.device, encodings(message.cache_bytes), on_step)
     return [replace(outcome, content=None, style=None) for outcome in message.outcomes]
+
+
+@lru_cache(maxsize=1)
+def prepare(device: str) -> None:
+    """Make this process ready for its device, once: a processor's tensors come and go without page faults."""
+    if device == "cpu":
+        keep_freed_memory()
 
 
 @lru_cache(maxsize=1)

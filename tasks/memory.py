@@ -2,7 +2,7 @@
 
 A layer's activations are tens of megabytes. glibc gives blocks of that size back to the system as soon as they are
 freed, and the next layer's arrive as fresh pages, each of them a page fault: 49,000 in a step of training, a third of
-its time.
+its time; ten thousand in an evaluation of the objective for a batch of four, a tenth of its time.
 """
 
 from __future__ import annotations

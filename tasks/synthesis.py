@@ -17,10 +17,11 @@ from tasks.outcomes import Outcome, error_type_of
 from tasks.rendering import Made, Samples, render
 
 BYTES_PER_SAMPLE = 3_000
-"""Of memory that optimising a pair takes, per sample of its content (docs/performance.md)."""
+"""Of memory that optimising a pair takes, per sample of its content: twice what it takes on a processor, since a GPU's
+libraries want room to work in. Where that is too little the batch is halved."""
 
 FILLED = 0.8
-"""Share of the free memory that a batch may take: libraries want some of their own."""
+"""Share of the free memory that a batch may take: the cache of encoded sounds grows beside it."""
 
 Ready = tuple[Outcome, Pair]
 
