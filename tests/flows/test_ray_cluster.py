@@ -1,4 +1,4 @@
-"""A run on an existing cluster of Ray, by its `ray://` address: results on S3, a Prefect server that others can reach."""
+"""A run on an existing cluster of Ray, by its `ray://` address: results on S3, a Prefect server others can reach."""
 
 from __future__ import annotations
 
