@@ -13,6 +13,7 @@ the last term keeps picture and sound the same thing (docs/method.md).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,15 +21,28 @@ from torch import Tensor
 from stylecore.encoded import EPSILON, padded
 from stylecore.lbfgs import Evaluation, Minimum, minimise_lbfgs
 from stylecore.losses import Problem
-from stylecore.spectrogram import istft, log_magnitude, magnitude, stft
+from stylecore.spectrogram import frame_count, istft, log_magnitude, magnitude, stft
 
 SMOOTHING = 1e-5
 """A magnitude is `sqrt(|S|^2 + SMOOTHING^2)`, far below the floor of the picture: smooth at silence."""
 
 
-def sound_of(picture: Tensor, phase: Tensor, sample_rate: int, n_samples: int) -> Tensor:
-    """Return the samples `[N]` that a picture `[F, T]` makes with a phase `[F, T]` in radians."""
-    return istft(torch.polar(magnitude(picture), phase)[None], sample_rate, n_samples)[0]
+def sounds_of(points: Tensor, sample_rate: int, n_samples: int) -> Tensor:
+    """Return the samples `[B, N]` that pictures and phases in radians make, stacked as `[B, 2, F, T]`."""
+    return istft(torch.polar(magnitude(points[:, 0]), points[:, 1]), sample_rate, n_samples)
+
+
+def by_length(lengths: Sequence[int], transform: Callable[[list[int], int], Tensor]) -> list[Tensor]:
+    """Return one result per item, of a transform that serves all items of a length at once.
+
+    >>> by_length([3, 5, 3], lambda items, length: torch.tensor([[item, length] for item in items]))[1]
+    tensor([1, 5])
+    """
+    found: dict[int, Tensor] = {}
+    for length in dict.fromkeys(lengths):
+        items = [item for item, own in enumerate(lengths) if own == length]
+        found.update(zip(items, transform(items, length), strict=True))
+    return [found[item] for item in range(len(lengths))]
 
 
 def refine(
@@ -53,32 +67,31 @@ def refine(
     """
     settings = problem.settings
     sample_rate = settings.sample_rate
-    spectra = [stft(waveform[None], sample_rate)[0] for waveform in waveforms]
-    frames = [spectrum.shape[-1] for spectrum in spectra]
+    lengths = [len(waveform) for waveform in waveforms]
+    frames = [frame_count(length, sample_rate) for length in lengths]
+    spectra = by_length(lengths, lambda items, _: stft(torch.stack([waveforms[item] for item in items]), sample_rate))
     start = padded([torch.stack([log_magnitude(spectrum.abs()), spectrum.angle()]) for spectrum in spectra])
+
+    def sounds(points: Tensor, items: list[int], length: int) -> Tensor:
+        return sounds_of(points[items, :, :, : frame_count(length, sample_rate)], sample_rate, length)
+
+    def heard(points: Tensor, items: list[int], length: int) -> Tensor:
+        spectrum = stft(sounds(points, items, length), sample_rate)
+        return (spectrum.real.square() + spectrum.imag.square() + SMOOTHING**2).sqrt()
 
     def evaluate(point: Tensor) -> Evaluation:
         on_step()
         point = point.detach().requires_grad_()
-        heard, distances = [], []
-        for (picture, phase), waveform, own in zip(point, waveforms, frames, strict=True):
-            sound = sound_of(picture[:, :own], phase[:, :own], sample_rate, len(waveform))
-            spectrum = stft(sound[None], sample_rate)[0]
-            found = (spectrum.real.square() + spectrum.imag.square() + SMOOTHING**2).sqrt()
-            asked = magnitude(picture[:, :own])
-            distances.append((found - asked).square().sum() / (asked.detach().square().sum() + EPSILON))
-            heard.append(log_magnitude(found))
-        terms = problem.objective(padded(heard))
-        total = terms.total(problem.weights) + settings.consistency * torch.stack(distances)
+        found = padded(by_length(lengths, partial(heard, point)))
+        asked = magnitude(point[:, 0])
+        apart = (found - asked).square().sum((1, 2)) / (asked.detach().square().sum((1, 2)) + EPSILON)
+        terms = problem.objective(log_magnitude(found))
+        total = terms.total(problem.weights) + settings.consistency * apart
         (gradient,) = torch.autograd.grad(total.sum(), point)
         return Evaluation(total.detach(), gradient, torch.stack(terms, dim=1).detach())
 
     limits = torch.full((len(waveforms),), settings.sound_iterations, device=start.device)
-    unknowns = torch.tensor([2 * spectrum.numel() for spectrum in spectra], device=start.device)
+    unknowns = 2 * start.shape[2] * torch.tensor(frames, device=start.device)
     minimum = minimise_lbfgs(evaluate, start, limits, settings.tolerance, unknowns)
     pictures = [point[0, :, :own] for point, own in zip(minimum.point, frames, strict=True)]
-    sounds = [
-        sound_of(picture, point[1, :, :own], sample_rate, len(waveform))
-        for picture, point, own, waveform in zip(pictures, minimum.point, frames, waveforms, strict=True)
-    ]
-    return sounds, pictures, minimum
+    return by_length(lengths, partial(sounds, minimum.point)), pictures, minimum

@@ -18,7 +18,7 @@ from stylecore.lbfgs import DIVERGED, STOP_REASONS, Evaluation, Minimum, minimis
 from stylecore.losses import ContentTarget, LossTerms, Objective, Problem, StyleTarget
 from stylecore.network import Encoder
 from stylecore.phase import griffin_lim, random_phase
-from stylecore.refinement import refine
+from stylecore.refinement import by_length, refine
 from stylecore.settings import Settings
 from stylecore.spectrogram import at_reference_level, frame_count, magnitude, n_fft, picture
 
@@ -110,9 +110,12 @@ def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], No
     minimum = optimise(pairs, problem, starting_pictures(pairs, encoder), on_step)
     optimised = time.perf_counter()
     pictures = [point[:, : pair.content.frames] for point, pair in zip(minimum.point, pairs, strict=True)]
-    waveforms = [
-        reconstruct(own, pair.n_samples, pair.settings, on_step) for own, pair in zip(pictures, pairs, strict=True)
-    ]
+
+    def phase(items: list[int], n_samples: int) -> Tensor:
+        own = torch.stack([pictures[item] for item in items])
+        return reconstruct_together(own, n_samples, [pairs[item].settings for item in items], on_step)
+
+    waveforms = by_length([pair.n_samples for pair in pairs], phase)
     phased = time.perf_counter()
     stages = [minimum]
     if problem.settings.sound_iterations:
@@ -192,18 +195,26 @@ def reconstruct(
     log_magnitude: Tensor, n_samples: int, settings: Settings, on_step: Callable[[], None] = lambda: None
 ) -> Tensor:
     """Return samples `[N]` for an optimised picture `[F, T]` by Griffin-Lim from a seeded random phase."""
-    if log_magnitude.shape[-1] != frame_count(n_samples, settings.sample_rate):
-        raise ValueError(f"{log_magnitude.shape[-1]} frames do not belong to {n_samples} samples")
-    phase = random_phase(tuple(log_magnitude.shape), settings.seed).to(log_magnitude.device)
+    return reconstruct_together(log_magnitude[None], n_samples, [settings], on_step)[0]
+
+
+def reconstruct_together(
+    log_magnitudes: Tensor, n_samples: int, settings: Sequence[Settings], on_step: Callable[[], None]
+) -> Tensor:
+    """Return samples `[B, N]` for pictures `[B, F, T]` of one length; as `reconstruct`, each from its own seed."""
+    shared = settings[0]
+    if log_magnitudes.shape[-1] != frame_count(n_samples, shared.sample_rate):
+        raise ValueError(f"{log_magnitudes.shape[-1]} frames do not belong to {n_samples} samples")
+    phases = [random_phase(tuple(log_magnitudes.shape[1:]), own.seed) for own in settings]
     return griffin_lim(
-        magnitude(log_magnitude)[None],
-        phase[None],
-        settings.sample_rate,
+        magnitude(log_magnitudes),
+        torch.stack(phases).to(log_magnitudes.device),
+        shared.sample_rate,
         n_samples,
-        settings.griffin_lim_iterations,
-        settings.griffin_lim_momentum,
+        shared.griffin_lim_iterations,
+        shared.griffin_lim_momentum,
         on_step,
-    )[0]
+    )
 
 
 def _stop_reason(stops: Sequence[int]) -> str:
