@@ -40,11 +40,11 @@ class _Tee:
 def publish_tables(uris: Sequence[str], files: Files, tables: Iterable[pa.Table], schema: pa.Schema) -> int:
     """Write tables, a row group each, to Parquet files that others may be reading.
 
-    Each reads an old version or the new one, or gets an error, but never a mixture. A file appears whole or not at all, but a reader need not read it in
-    one go. Arrow, and so pandas, asks S3 for the footer and then for some columns at a time, and each answer is of what
-    is there then; a local file it opens twice. The footer of one version then serves to read columns of others, and
-    where these are laid out alike, the mixture passes for a table. So each version begins with a random number of
-    unused bytes: no column lies where it lay before.
+    Each reads an old version or the new one, or gets an error, but never a mixture. A file appears whole or not at all,
+    but a reader need not read it in one go. Arrow, and so pandas, asks S3 for the footer and then for some columns at a
+    time, and each answer is of what is there then; a local file it opens twice. The footer of one version then serves
+    to read columns of others, and where these are laid out alike, the mixture passes for a table. So each version
+    begins with a random number of unused bytes: no column lies where it lay before.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import IO
 
@@ -24,7 +24,7 @@ _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 class Sorter:
     """Rows by the position that each is to take, in files for neighbouring positions; see `sorting`."""
 
-    def __init__(self, schema: pa.Schema, buckets: list[IO[bytes]], bucket_rows: int) -> None:
+    def __init__(self, schema: pa.Schema, buckets: Sequence[IO[bytes]], bucket_rows: int) -> None:
         placed = schema.append(pa.field(_POSITION, pa.int64()))
         self._buckets, self._rows = buckets, bucket_rows
         self._writers = [pa.ipc.new_stream(bucket, placed, options=_OPTIONS) for bucket in buckets]
