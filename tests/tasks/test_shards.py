@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +15,7 @@ from tasks.devices import choose_device, shards_at_a_time
 from tasks.hardware import encoder_on
 from tasks.options import DeviceError, RunOptions
 from tasks.shards import MAX_GROUPS, shard_groups
+from tests.tasks.conftest import Corpus
 
 
 @given(st.integers(1, 5_000), st.integers(0, 10))
@@ -48,3 +52,17 @@ def test_shards_at_a_time_follow_threads_and_workers() -> None:
 
 def test_the_network_is_loaded_once() -> None:
     assert encoder_on("cpu") is encoder_on("cpu")
+
+
+def test_this_process_computes_without_torch_and_librosa(finished: Corpus, tmp_path: Path) -> None:
+    """Importing them takes seconds, and they are needed in other processes only."""
+    program = f"""
+import sys
+sys.modules["torch"] = sys.modules["librosa"] = None  # so that importing them fails
+import flows.cross_synthesis, flows.cli
+from tests.tasks import plain
+print(plain.run_apart({finished.manifest!r}, {str(tmp_path / "out")!r}))
+"""
+    repository = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["5", "succeeded"], done.stderr
