@@ -11,7 +11,6 @@ from tasks.devices import choose_device, shards_at_a_time
 from tasks.options import RunOptions
 from tasks.planning import make_plan
 from tasks.storage import Storage
-from tasks.synthesis import seconds_per_audio_second
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ def preview_run(manifest: str, output: str, settings: Settings, options: RunOpti
     _, plan = make_plan(read, absolute(output), settings, options, files)
     cost, basis = plan.seconds_per_second, "from the results so far"
     if cost is None:
+        from tasks.synthesis import seconds_per_audio_second  # torch takes seconds to import, and is not always needed
+
         cost, basis = (
             seconds_per_audio_second(settings, device, options.threads),
             "from ten evaluations on a second of noise",

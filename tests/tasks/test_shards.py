@@ -59,7 +59,7 @@ def test_this_process_computes_without_torch_and_librosa(finished: Corpus, tmp_p
     program = f"""
 import sys
 sys.modules["torch"] = sys.modules["librosa"] = None  # so that importing them fails
-import flows.cross_synthesis, flows.cli
+import flows.cross_synthesis, flows.cli, flows.tables
 from tests.tasks import plain
 print(plain.run_apart({finished.manifest!r}, {str(tmp_path / "out")!r}))
 """
