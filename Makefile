@@ -41,8 +41,8 @@ phase: $(VENV)/installed
 	$(BIN)/python -m benchmarks.evaluation_set
 	$(BIN)/python -m benchmarks.phase --jobs 2
 
-# Every table of docs/performance.md, one after the other: about an hour, in which the machine should have nothing else
-# to do. `peer` goes on where it was stopped.
+# Every table of docs/performance.md, one after the other. It takes a while (the peer alone three minutes a pair), in
+# which the machine should have nothing else to do. `peer` goes on where it was stopped.
 performance: $(VENV)/installed
 	for one in bench peer planning orchestration overlap scaling; do $(MAKE) $$one || exit; done
 

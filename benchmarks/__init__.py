@@ -1,1 +1,1 @@
-"""What the method reaches on sounds that no network was trained on, beside what a sound engineer would try first."""
+"""What the method reaches on sounds that no network was trained on, beside what others would try, and what it costs."""
