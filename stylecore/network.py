@@ -133,8 +133,7 @@ class Encoder(nn.Module):
         )
         encodings = []
         for layer in range(1, depth + 1):
-            x = nn.functional.conv2d(x, self.filters[layer - 1], self.shifts[layer - 1], padding=1)
-            x = _masked(torch.relu_(x), frames)
+            x = _masked(torch.relu_(self.convolved(x, layer)), frames)
             encodings.append(x)
             if layer in POOL_AFTER and layer < depth:
                 frames = None if frames is None else frames // 2
@@ -171,9 +170,28 @@ class Encoder(nn.Module):
             elif from_below is not None:
                 gradient += from_below
             torch.ops.aten.threshold_backward.grad_input(gradient, encoding, 0.0, grad_input=gradient)
-            from_below = _transposed_convolution(gradient, self.filters[layer - 1])
+            from_below = self.transposed(gradient, layer)
         picture = _masked(from_below, frames)[:, 0] * self.input_scale
         return nn.functional.pad(picture, (0, 0, 0, n_bins - picture.shape[1]))
+
+    def convolved(self, x: Tensor, layer: int) -> Tensor:
+        """Return the convolution of a layer, `[B, O, F, T]`, before ReLU."""
+        return nn.functional.conv2d(x, self.filters[layer - 1], self.shifts[layer - 1], padding=1)
+
+    def transposed(self, gradient: Tensor, layer: int) -> Tensor:
+        """Return the gradient `[B, I, F, T]` of a layer's convolution with respect to its input."""
+        filters = self.filters[layer - 1]
+        if filters.shape[1] > 1:
+            return nn.functional.conv_transpose2d(gradient, filters, padding=1)
+        # One input channel: a product for nine taps and nine shifted sums take a quarter of what a convolution does.
+        batch, channels, rows, columns = gradient.shape
+        taps = filters.reshape(channels, 9).T @ gradient.permute(0, 2, 3, 1).reshape(-1, channels).T
+        taps = taps.reshape(3, 3, batch, rows, columns)
+        edged = gradient.new_zeros(batch, rows + 2, columns + 2)
+        for i in range(3):
+            for j in range(3):
+                edged[:, i : i + rows, j : j + columns] += taps[i, j]
+        return edged[:, None, 1:-1, 1:-1]
 
 
 def _spread_onto(gradient: Tensor, pooled: Tensor) -> None:
@@ -183,21 +201,6 @@ def _spread_onto(gradient: Tensor, pooled: Tensor) -> None:
     for i in range(2):
         for j in range(2):
             gradient[:, :, i : 2 * rows : 2, j : 2 * columns : 2] += quarter
-
-
-def _transposed_convolution(gradient: Tensor, filters: Tensor) -> Tensor:
-    """Return the gradient `[B, I, F, T]` of a 3 x 3 convolution with respect to its input."""
-    if filters.shape[1] > 1:
-        return nn.functional.conv_transpose2d(gradient, filters, padding=1)
-    # One input channel: a product for all nine taps and nine shifted sums take a quarter of what a convolution does.
-    batch, channels, rows, columns = gradient.shape
-    taps = filters.reshape(channels, 9).T @ gradient.permute(0, 2, 3, 1).reshape(-1, channels).T
-    taps = taps.reshape(3, 3, batch, rows, columns)
-    edged = gradient.new_zeros(batch, rows + 2, columns + 2)
-    for i in range(3):
-        for j in range(3):
-            edged[:, i : i + rows, j : j + columns] += taps[i, j]
-    return edged[:, None, 1:-1, 1:-1]
 
 
 def _masked(x: Tensor, frames: Tensor | None) -> Tensor:

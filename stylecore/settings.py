@@ -53,12 +53,12 @@ class Settings(BaseModel):
     )
     optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="how the spectrogram is optimised")
     learning_rate: float = Field(0.1, gt=0, le=10, description="step of Adam; L-BFGS finds its own")
-    iterations: int = Field(40, ge=1, le=10_000, description="evaluations of the objective on the picture, at most")
+    iterations: int = Field(20, ge=1, le=10_000, description="evaluations of the objective on the picture, at most")
     sound_iterations: int = Field(
-        30, ge=0, le=10_000, description="evaluations on the sound after Griffin-Lim, at most; 0 is the paper's"
+        20, ge=0, le=10_000, description="evaluations on the sound after Griffin-Lim, at most; 0 is the paper's"
     )
     consistency: float = Field(
-        150.0, ge=0, le=1e6, allow_inf_nan=False, description="weight that keeps picture and sound the same there"
+        300.0, ge=0, le=1e6, allow_inf_nan=False, description="weight that keeps picture and sound the same there"
     )
     tolerance: float = Field(
         1e-4, ge=0, lt=1, description="a pair stops when ten evaluations lower its loss by less than this share"
