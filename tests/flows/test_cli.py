@@ -62,8 +62,8 @@ def test_run_with_nothing_set_up_starts_a_server_of_its_own(embedded: Path, soun
 def test_failed_pairs_exit_1_and_the_table_says_why(
     with_server: Timbreflow, timbreflow: Timbreflow, sounds: Path
 ) -> None:
-    rows = [pair("not_audio.wav", pair_id="bad"), pair("harp_phrase", pair_id="harp"), pair(pair_id="later")]
-    manifest = write_manifest(sounds / "m.parquet", rows)
+    bad = [pair("not_audio.wav", pair_id="bad"), pair("not_audio.wav", "glass_rub", pair_id="later")]
+    manifest = write_manifest(sounds / "m.parquet", [*bad, pair("harp_phrase", pair_id="harp")])
 
     code, said = with_server("run", manifest, "out", "--limit", "2", *FAST)
     assert code == 1, said
