@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, islice
 
@@ -63,16 +63,22 @@ def read_rows(files: Files, root: str, columns: Sequence[str]) -> pa.Table:
 
 def _tables(files: Files, uris: Sequence[str], schema: pa.Schema, most_rows: int) -> Iterator[pa.Table]:
     """Read parts in order, small ones some ahead of their turn; compacted ones a piece at a time."""
+    for large, run in groupby(uris, key=is_compacted):
+        if large:
+            for uri in run:
+                yield from part_pieces(files, uri, schema, most_rows)
+        else:
+            yield from read_ahead(files, run, schema)
+
+
+def read_ahead(files: Files, parts: Iterable[str], wanted: pa.Schema) -> Iterator[pa.Table]:
+    """Give `read_part` of each of some parts, in order, a few of them ahead of their turn."""
+    waiting = iter(parts)
     with ThreadPoolExecutor(_READERS) as pool:
-        for large, run in groupby(uris, key=is_compacted):
-            if large:
-                for uri in run:
-                    yield from part_pieces(files, uri, schema, most_rows)
-                continue
-            ahead = deque(pool.submit(read_part, files, uri, schema) for uri in islice(run, _AHEAD))
-            while ahead:
-                yield ahead.popleft().result()
-                ahead.extend(pool.submit(read_part, files, uri, schema) for uri in islice(run, 1))
+        ahead = deque(pool.submit(read_part, files, uri, wanted) for uri in islice(waiting, _AHEAD))
+        while ahead:
+            yield ahead.popleft().result()
+            ahead.extend(pool.submit(read_part, files, uri, wanted) for uri in islice(waiting, 1))
 
 
 def is_compacted(uri: str) -> bool:

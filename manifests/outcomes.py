@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manifests.files import Files
-from manifests.history import part_uris, stream_rows, winners
+from manifests.history import stream_rows, winners
+from manifests.remembered import stream_history
 from manifests.schema import PASSING_ERRORS, SUCCEEDED
 
 UNKNOWN, FAILED_FOR_GOOD, FAILED_IN_PASSING, DONE = range(4)
@@ -19,8 +20,6 @@ UNKNOWN, FAILED_FOR_GOOD, FAILED_IN_PASSING, DONE = range(4)
 _NEVER = np.iinfo(np.int64).min
 _COUNTING = ("fingerprint", "status", "error_type", "finished_at")
 """Columns that say which row of a fingerprint counts, and what it says."""
-
-_COSTS = ("pair_id", "seconds_total", "duration_s")
 
 HISTORY_ROWS = 1 << 16
 """Rows that are looked at in one go: each time costs a pass over the pairs that are looked for."""
@@ -82,7 +81,7 @@ def look_up(files: Files, root: str, fingerprints: pa.ChunkedArray, pair_ids: pa
     best = _Best(fingerprints)
     named = np.zeros(len(pair_ids), dtype=bool)
     seconds = audio_s = 0.0
-    for rows in stream_rows(files, part_uris(files, root), (*_COUNTING, *_COSTS), HISTORY_ROWS):
+    for rows in stream_history(files, root, HISTORY_ROWS):
         best.see(rows)
         named |= _mask(pc.is_in(pair_ids, value_set=rows.column("pair_id").combine_chunks()))
         done = rows.filter(pc.equal(rows.column("status"), SUCCEEDED))

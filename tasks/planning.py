@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from manifests.gathering import Manifest
 from manifests.outcomes import Outcomes, look_up
+from manifests.remembered import remember
 from manifests.replacement import refuse_another_manifest
 from manifests.shards import cut_shards
 from stylecore.settings import Settings
@@ -125,6 +126,7 @@ def make_plan(
 def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOptions, run_id: str) -> Plan:
     """Plan a run and write the plan beside the results, where its shards read it."""
     files = Storage()
+    remember(files, output)
     planned, plan = make_plan(manifest, output, settings, options, files)
     refuse_small_disk(output, plan.pending_audio_s * settings.sample_rate, len(plan.shards))
     uri = plan_uri(output, run_id)
