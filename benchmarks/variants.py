@@ -61,8 +61,8 @@ class HalfConvolutions(Encoder):
         """Return the convolution of a layer, in float32."""
         if layer == 1:
             return super().convolved(x, layer)
-        halves = (t.bfloat16() for t in (x, self.filters[layer - 1], self.shifts[layer - 1]))
-        return nn.functional.conv2d(*halves, padding=1).float()
+        filters, shifts = self.filters[layer - 1].bfloat16(), self.shifts[layer - 1].bfloat16()
+        return nn.functional.conv2d(x.bfloat16(), filters, shifts, padding=1).float()
 
     def transposed(self, gradient: Tensor, layer: int) -> Tensor:
         """Return the gradient with respect to a layer's input, in float32."""

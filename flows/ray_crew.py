@@ -130,7 +130,6 @@ def _count(committed: Committed) -> None:
         for _ in range(pairs):
             PROGRESS.count_pair(status)
     PROGRESS.devices.add(committed.devices)
-    PROGRESS.devices.add(committed.devices)
 
 
 @contextmanager

@@ -159,15 +159,16 @@ class Encoder(nn.Module):
         n_bins : int
             F of the picture.
         """
-        from_below = None
-        for layer in range(max(pulls), 0, -1):
+        deepest = max(pulls)
+        from_below = torch.empty(0)
+        for layer in range(deepest, 0, -1):
             encoding, gradient = encodings[layer - 1], pulls.get(layer)
             if gradient is None:
                 gradient = torch.zeros_like(encoding)
-            if from_below is not None and layer in POOL_AFTER:
+            if layer < deepest and layer in POOL_AFTER:
                 own = None if frames is None else encoding_frames(frames, layer + 1)
                 _spread_onto(gradient, _masked(from_below, own))
-            elif from_below is not None:
+            elif layer < deepest:
                 gradient += from_below
             torch.ops.aten.threshold_backward.grad_input(gradient, encoding, 0.0, grad_input=gradient)
             from_below = self.transposed(gradient, layer)
