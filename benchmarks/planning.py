@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,10 +24,16 @@ OUTPUT = Path("output/performance/planning.json")
 SHARES = (100, 10, 1)
 """The asked-for rows are divided by these: planned are a hundredth, a tenth, and all."""
 
-PART_ROWS = 2_500
+LAYOUTS = (2_500, None, 23)
+"""Rows in each part of a history; None: it is one compacted file. The last is a shard of short sounds."""
+
+MOST_ROWS_BY_SHARD = 10_000
+"""A larger history is not written in parts of 23 rows: that takes longer than all else here."""
+
 STEPS = {
     "import": "importing",
     "read": "reading and checking the manifest",
+    "remember": "remembering new parts of the history",
     "refuse": "comparing it with the newest results",
     "identify": "identifying its sounds",
     "cut": "cutting shards",
@@ -36,6 +43,13 @@ STEPS = {
     "write": "writing the plan",
     "rest": "the rest",
 }
+
+
+_NOTE = """\
+From the start of the process to the written plan; the history has a row for every pair. Sounds and parts of a history
+that are met for the first time are read; later runs find them remembered, and compare the manifest with the newest
+results. Memory is the planning process and its decoders together, at their highest each. The snapshot is
+`results.parquet`, as it is written at a run's end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,18 +68,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(rows: int) -> list[dict[str, Any]]:
-    """Plan a manifest of `rows` pairs over two histories, one in many parts and one compacted, and close a run."""
+    """Plan a manifest of `rows` pairs over histories that are laid out differently, and close a run of each.
+
+    Each is planned twice: the second run finds its parts and its sounds remembered, and the results of the first.
+    """
     with tempfile.TemporaryDirectory(prefix="timbreflow-planning-") as folder:
         manifest = make_corpus(Path(folder), rows)
         first = in_fresh_process("plan", manifest, str(Path(folder) / "first"))
         figures = []
-        for layout, part_rows in (("parts", PART_ROWS), ("one file", None)):
-            root = Path(folder) / layout.replace(" ", "-")
-            make_history(root, first["plan"], part_rows)
-            for _ in range(2):  # the first leaves what a later run finds: sounds that were met, and the newest results
+        for layout in LAYOUTS[: 2 + (rows <= MOST_ROWS_BY_SHARD)]:
+            root = Path(folder) / f"history-{layout}"
+            make_history(root, first["plan"], layout)
+            for known in (False, True):
                 planned = in_fresh_process("plan", manifest, str(root))
                 closed = in_fresh_process("close", manifest, str(root))
-            figures.append({"rows": rows, "history": layout, "first": first, "planned": planned, "closed": closed})
+                figures.append(
+                    {"rows": rows, "known": known, "part_rows": layout, "planned": planned, "closed": closed}
+                )
+            shutil.rmtree(root)
     return figures
 
 
@@ -78,36 +98,46 @@ def in_fresh_process(what: str, manifest: str, root: str) -> dict[str, Any]:
 
 
 def report(measured: Sequence[dict[str, Any]], command: str) -> str:
-    """Return the tables, in Markdown."""
-    return "\n\n".join([made_by(command), _planning(measured), _steps(measured[-2:]), _order(measured[-1])])
+    """Return the tables, in Markdown; the last runs are of the largest manifest, in the order of `measure`."""
+    largest = [run for run in measured if run["rows"] == measured[-1]["rows"]]
+    return "\n\n".join([made_by(command), _planning(measured), _steps(largest), _order(measured[-1])])
 
 
 def _planning(measured: Sequence[dict[str, Any]]) -> str:
     head = [
-        "| pairs | sounds | history | plan, s | CPU, s | peak memory, MiB | of which imports | per pair, bytes | "
+        "| pairs | sounds | history | plan, s | CPU, s | peak memory, MiB | of which imports | per further pair, bytes | "
         "shards | snapshot, s | its peak, MiB |",
         "| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines = []
     for run in measured:
         plan, closed = run["planned"], run["closed"]
-        own = (plan["peak_mib"] - plan["imports_mib"]) * 2**20 / run["rows"]
         lines.append(
-            f"| {run['rows']:,} | {plan['sounds']:,} | {run['rows']:,} rows in {plan['parts']:,} "
-            f"file{'s' if plan['parts'] > 1 else ''} | {plan['seconds']:.1f} | {plan['cpu_s']:.1f} | "
-            f"{plan['peak_mib']:.0f} | {plan['imports_mib']:.0f} | {own:.0f} | {plan['shards']:,} | "
+            f"| {run['rows']:,} | {plan['sounds']:,} | {_history(run)} | {plan['seconds']:.1f} | {plan['cpu_s']:.1f} | "
+            f"{plan['peak_mib']:.0f} | {plan['imports_mib']:.0f} | {_further(run, measured)} | {plan['shards']:,} | "
             f"{closed['seconds']:.1f} | {closed['peak_mib']:.0f} |"
         )
-    note = (
-        "From the start of the process to the written plan; the sounds were met before. Memory is the planning process "
-        "and its decoders together, at their highest each. The snapshot is `results.parquet`, written at a run's end."
-    )
-    return "\n".join([note, "", *head, *lines])
+    return "\n".join([_NOTE, "", *head, *lines])
+
+
+def _further(run: dict[str, Any], measured: Sequence[dict[str, Any]]) -> str:
+    """Return the memory that each pair takes beyond those of the next smaller manifest over a like history."""
+    alike = [other for other in measured if (other["part_rows"], other["known"]) == (run["part_rows"], run["known"])]
+    smaller = [other for other in alike if other["rows"] < run["rows"]]
+    if not smaller:
+        return ""
+    mib = run["planned"]["peak_mib"] - smaller[-1]["planned"]["peak_mib"]
+    return f"{mib * 2**20 / (run['rows'] - smaller[-1]['rows']):.0f}"
+
+
+def _history(run: dict[str, Any]) -> str:
+    files = run["planned"]["parts"]
+    kind = "compacted into one file" if run["part_rows"] is None else f"{files:,} part{'s' * (files != 1)}"
+    return f"{kind}, {'met before' if run['known'] else 'new'}"
 
 
 def _steps(runs: Sequence[dict[str, Any]]) -> str:
-    names = [f"history in {run['planned']['parts']:,} file{'s' * (run['planned']['parts'] > 1)}" for run in runs]
-    head = f"| seconds, {runs[0]['rows']:,} pairs | {' | '.join(names)} |\n| --- |{' ---: |' * len(runs)}"
+    head = f"| seconds, {runs[0]['rows']:,} pairs | {' | '.join(map(_history, runs))} |\n| --- |{' ---: |' * len(runs)}"
     rows = [
         f"| {meaning} | {' | '.join(format(run['planned']['steps'].get(step, 0.0), '.2f') for run in runs)} |"
         for step, meaning in STEPS.items()

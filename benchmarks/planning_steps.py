@@ -34,6 +34,7 @@ CONTENT_MIB, STYLE_MIB = 8, 3
 CACHES_MIB = (64, 128, 256)
 RUN_ID = "20261124T000000-000000"
 TIMED = {
+    "remember": "remember",
     "refuse": "refuse_another_manifest",
     "identify": "identify",
     "cut": "cut_shards",

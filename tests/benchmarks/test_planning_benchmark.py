@@ -45,7 +45,7 @@ def test_a_corpus_is_planned_over_its_history(tmp_path: Path) -> None:
     assert planned["counts"]["up_to_date"] > planned["counts"]["failed"] + planned["counts"]["failed_before"] > 0
     assert planned["peak_mib"] > planned["imports_mib"] > 0
     closed = in_fresh_process("close", manifest, str(tmp_path / "parts"))
-    run = {"rows": 200, "history": "parts", "first": first, "planned": planned, "closed": closed}
-    text = report([run, run], "a command")
+    run = {"rows": 200, "known": False, "part_rows": 50, "planned": planned, "closed": closed}
+    text = report([run, {**run, "part_rows": None, "known": True}], "a command")
     assert "Made by `a command`" in text
-    assert "| 200 | 102 | 200 rows in 4 files |" in text
+    assert "| 200 | 102 | 4 parts, new |" in text
