@@ -29,6 +29,7 @@ from benchmarks.stages import STAGES, Corpus, Cost, computed, first_batch, plann
 from benchmarks.tables import markdown
 from stylecore.network import Encoder, load_encoder
 from stylecore.settings import Settings, SettingsError
+from tasks.memory import keep_freed_memory
 
 OUT = Path("output/performance/core.json")
 BATCHES = (1, 4, 16)
@@ -188,6 +189,8 @@ def main(argv: Sequence[str]) -> None:
     except SettingsError as error:
         sys.exit(f"core: {error}")
     with tempfile.TemporaryDirectory() as name:
+        torch.set_num_threads(1)
+        keep_freed_memory()  # as a device process does
         folder, encoder = Path(name), load_encoder()
         warm_up(folder / "warm-up", settings, encoder)
         corpus = planned_corpus(folder, asked.pairs, asked.seconds, settings)

@@ -33,6 +33,7 @@ from benchmarks.random_cnn import PeerSettings
 from benchmarks.systems import Rendered, Samples, System, all_systems, warm_up
 from benchmarks.tables import markdown, mean_table, means, pair_table, shown
 from stylecore.settings import SettingsError
+from tasks.memory import keep_freed_memory
 
 OUT = Path("output/peer")
 OURS, PEER = "default", "random-cnn"
@@ -154,6 +155,7 @@ def main(argv: Sequence[str]) -> None:
     asked = _arguments(argv)
     command = shlex.join(["python", "-m", "benchmarks.peer_random_cnn", *argv])
     torch.set_num_threads(1)
+    keep_freed_memory()  # as a device process does; the peer gains by it too
     peer = PeerSettings(**{field.name: getattr(asked, field.name) for field in fields(PeerSettings)})
     try:
         pairs = demo_pairs(asked.limit, asked.seconds)
