@@ -117,7 +117,7 @@ def test_a_paused_pool_and_heartbeats_too_slow_for_the_automation_are_problems(
 ) -> None:
     _ = list(mend(list(server_checks())))
     deploy_all(bare, clone)
-    assert by_name(server_checks())["heartbeats"].found == "local every 30 s, nightly every 30 s"
+    assert by_name(server_checks())["heartbeats"].found == "local every 30 s, nightly every 30 s, ray every 30 s"
     nightly = bare_client.read_deployment_by_name("cross-synthesis/nightly")
     slow = {"job_variables": {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "180"}}}
     _ = bare_client.request("PATCH", f"/deployments/{nightly.id}", json=slow)
