@@ -105,8 +105,8 @@ def report(measured: Sequence[dict[str, Any]], command: str) -> str:
 
 def _planning(measured: Sequence[dict[str, Any]]) -> str:
     head = [
-        "| pairs | sounds | history | plan, s | CPU, s | peak memory, MiB | of which imports | per further pair, bytes | "
-        "shards | snapshot, s | its peak, MiB |",
+        "| pairs | sounds | history | plan, s | CPU, s | peak memory, MiB | of which imports | "
+        "per further pair, bytes | shards | snapshot, s | its peak, MiB |",
         "| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines = []

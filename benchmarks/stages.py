@@ -23,7 +23,8 @@ from tasks.lease import holding
 from tasks.measurement import measure
 from tasks.options import RunOptions
 from tasks.outcomes import Order, Outcome, PlannedPair
-from tasks.planning import plan_run, read_shard
+from tasks.plan_table import read_shard
+from tasks.planning import plan_run
 from tasks.reading import read_pair
 from tasks.rendering import render
 from tasks.rows import Measured, RowContext, succeeded

@@ -21,10 +21,8 @@ from manifests.shards import cut_batches
 from manifests.tables import BATCH_ROWS, write_parquet
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.actions import COMPUTED
+from tasks.outcomes import PlannedPair
 from tasks.sounds import Sound
-
-PlannedPair = Mapping[str, object]
-"""One row of a plan, its settings whole: as JSON, with the pair's own seed."""
 
 PLAN_SCHEMA = pa.schema(
     [

@@ -23,7 +23,6 @@ from stylecore.weights import shipped_digest
 from tasks.actions import ACTIONS, PlanCounts, choose_actions, is_work
 from tasks.options import RunOptions
 from tasks.plan_table import plan_rows, plan_uri, user_columns_uri, with_fingerprints, write_plan
-from tasks.plan_table import read_shard as read_shard
 from tasks.preflight import refuse_small_disk
 from tasks.sounds import Sound, identify, read_memo, write_memo
 from tasks.storage import Storage
