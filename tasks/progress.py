@@ -55,7 +55,7 @@ class DeviceTimes:
         """
         times = self.all()
         span = sum(time.ended - time.began for time in times)
-        return max(0.0, 1.0 - sum(time.busy_s for time in times) / span) if span > 0 else None
+        return max(0.0, span - sum(time.busy_s for time in times)) / span if span > 0 else None
 
 
 @dataclass
