@@ -7,7 +7,7 @@ one gradient, which is added to where it lies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -37,9 +37,8 @@ def relative_distance(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def squared_norm(x: Tensor) -> Tensor:
-    """Return `|x|^2` of each item of `[B, R, ...]`: products of rows, summed, so that no squares are stored."""
-    rows = x.flatten(2).flatten(0, 1)
-    return (rows[:, None] @ rows[:, :, None]).reshape(len(x), -1).sum(1)
+    """Return `|x|^2` of each item of `[B, R, ...]`, row by row: no squares are stored."""
+    return torch.linalg.vector_norm(x.flatten(2), dim=2).square().sum(1)
 
 
 def salience(picture: Tensor, layer: int, exponent: float) -> Tensor:
@@ -97,19 +96,14 @@ class ContentLayer:
         self.negative_target = -(by_position(padded(encodings)) * self.roots).contiguous()
         self.size = squared_norm(self.negative_target) + EPSILON
 
-    def distance(self, positions: Tensor) -> Tensor:
-        """Return the distance `[B]` of encodings `[B, F', T', C]`."""
-        return squared_norm(self._residue(positions)) / self.size
+    def distance(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the distance `[B]` of encodings `[B, F', T', C]`, and `r`, `[B, F', T', C]`."""
+        residue = torch.addcmul(self.negative_target, positions, self.roots)
+        return squared_norm(residue) / self.size, residue
 
-    def gradient(self, positions: Tensor, weight: Tensor) -> Tensor:
-        """Return the gradient of `weight` `[B]` times the distance.
-
-        The residue is made again: an addition costs less than to keep it away from the cache until now.
-        """
-        return self._residue(positions).mul_((2.0 * weight / self.size)[:, None, None, None] * self.roots)
-
-    def _residue(self, positions: Tensor) -> Tensor:
-        return torch.addcmul(self.negative_target, positions, self.roots)
+    def gradient(self, residue: Tensor, weight: Tensor) -> Tensor:
+        """Return the gradient of `weight` `[B]` times the distance."""
+        return residue * ((2.0 * weight / self.size)[:, None, None, None] * self.roots)
 
 
 class StyleLayer:
@@ -133,8 +127,8 @@ class StyleLayer:
     def distance(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the distance `[B]` of encodings `[B, F', T', C]`, and `R / n`, `[B, bands, C, C]`."""
         products, counts = _band_products(positions, self.own_columns, self.target.shape[1])
-        residue = products / counts - self.target
-        return squared_norm(residue) / self.size, residue / counts
+        residue = products.div_(counts).sub_(self.target)
+        return squared_norm(residue) / self.size, residue.div_(counts)
 
     def gradient(self, positions: Tensor, residue: Tensor, weight: Tensor, onto: Tensor | None) -> Tensor:
         """Return the gradient of `weight` `[B]` times the distance, added to `onto` if there is something already."""
@@ -183,25 +177,33 @@ class _EncodedDistances(torch.autograd.Function):
     def forward(
         ctx: Any, picture: Tensor, encoder: Encoder, frames: Tensor | None, targets: LayerTargets
     ) -> tuple[Tensor, Tensor]:
-        encodings = encoder(picture, frames, targets.depth)
-        positions = [by_position(encoding) for encoding in encodings]
-        content = [layer.distance(positions[n - 1]) for n, layer in targets.content.items()]
-        style = {n: layer.distance(positions[n - 1]) for n, layer in targets.style.items()}
+        encodings, content, style = [], {}, {}
+        for n, encoding in enumerate(encoder.layer_by_layer(picture, frames, targets.depth), start=1):
+            encodings.append(encoding)
+            positions = by_position(encoding)
+            if n in targets.content:
+                content[n] = targets.content[n].distance(positions)
+            if n in targets.style:
+                style[n] = targets.style[n].distance(positions)
         ctx.fixed = encoder, frames, targets, picture.shape[1]
-        ctx.made = encodings, {n: residue for n, (_, residue) in style.items()}
-        return torch.stack(content).mean(0), torch.stack([distance for distance, _ in style.values()]).mean(0)
+        ctx.made = encodings, *({n: residue for n, (_, residue) in found.items()} for found in (content, style))
+        return _mean_distance(content.values()), _mean_distance(style.values())
 
     @staticmethod
     def backward(ctx: Any, *of_terms: Tensor) -> tuple[Tensor, None, None, None]:
         encoder, frames, targets, n_bins = ctx.fixed
-        encodings, residues = ctx.made
+        encodings, apart, residues = ctx.made
         positions = [by_position(encoding) for encoding in encodings]
         of_content, of_style = (of_term / len(layers) for of_term, layers in zip(of_terms, targets, strict=True))
-        pulls = {n: layer.gradient(positions[n - 1], of_content) for n, layer in targets.content.items()}
+        pulls = {n: layer.gradient(apart[n], of_content) for n, layer in targets.content.items()}
         for n, layer in targets.style.items():
             pulls[n] = layer.gradient(positions[n - 1], residues[n], of_style, pulls.get(n))
         by_channel = {n: pull.permute(0, 3, 1, 2) for n, pull in pulls.items()}
         return encoder.back_propagated(encodings, by_channel, frames, n_bins), None, None, None
+
+
+def _mean_distance(found: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    return torch.stack([distance for distance, _ in found]).mean(0)
 
 
 def _by_band(positions: Tensor, bands: int) -> Tensor:

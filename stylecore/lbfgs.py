@@ -198,11 +198,11 @@ class _History:
         entries = list(zip(self.steps, self.differences, self.inverse_curvatures, strict=True))
         for step, difference, inverse in reversed(entries):
             share = inverse * _dot(step, q)
-            q -= share[:, None] * difference
+            q.addcmul_(share[:, None], difference, value=-1.0)
             shares.append(share)
         q *= self.scale[:, None] * self.diagonal
         for (step, difference, inverse), share in zip(entries, reversed(shares), strict=True):
-            q += (share - inverse * _dot(difference, q))[:, None] * step
+            q.addcmul_((share - inverse * _dot(difference, q))[:, None], step)
         return -q
 
 

@@ -11,7 +11,7 @@ folded into the convolutions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -128,17 +128,19 @@ class Encoder(nn.Module):
         list of Tensor
             `[B, C, F', T']` per layer; both axes are halved, rounded down, after layers 1 and 2.
         """
+        return list(self.layer_by_layer(picture, frames, depth))
+
+    def layer_by_layer(self, picture: Tensor, frames: Tensor | None, depth: int) -> Iterator[Tensor]:
+        """Yield what `forward` returns, each encoding before the next is computed: it is in the cache still."""
         x = _masked(
             ((picture[:, : encoded_bins(picture.shape[1])] - self.input_mean) * self.input_scale)[:, None], frames
         )
-        encodings = []
         for layer in range(1, depth + 1):
             x = _masked(torch.relu_(self.convolved(x, layer)), frames)
-            encodings.append(x)
+            yield x
             if layer in POOL_AFTER and layer < depth:
                 frames = None if frames is None else frames // 2
                 x = _masked(nn.functional.avg_pool2d(x, 2), frames)
-        return encodings
 
     def back_propagated(
         self, encodings: Sequence[Tensor], pulls: Mapping[int, Tensor], frames: Tensor | None, n_bins: int
