@@ -38,8 +38,8 @@ from stylecore.synthesis import (
     equation_1,
     losses_of,
     optimise,
+    optimise_picture,
     reconstruct,
-    starting_pictures,
 )
 from tasks.audio import SAMPLE_RATE, AudioError
 
@@ -105,9 +105,8 @@ def _steps(pair: JudgedPair, own: Pair, asked: Tensor, encoder: Encoder) -> Iter
 
 
 def _optimised(own: Pair, encoder: Encoder) -> Tensor:
-    """Return the picture `[F, T]` as the first stage leaves it."""
-    start = starting_pictures([own], encoder)
-    return optimise([own], equation_1([own], encoder), start, _go_on).point[0]
+    """Return the picture `[F, T]` as it is before a phase is looked for."""
+    return optimise_picture([own], equation_1([own], encoder), encoder, _go_on)[-1].point[0]
 
 
 def _by_griffin_lim(name: str, asked: Tensor, phase: Tensor, n_samples: int, iterations: int, momentum: float) -> Step:
@@ -125,7 +124,7 @@ def _by_projections(own: Pair, encoder: Encoder) -> Step:
     between = replace(own, settings=own.settings.resolve({"iterations": EVALUATIONS_BETWEEN}))
     projecting = own.settings.resolve({"griffin_lim_iterations": PROJECTING_ITERATIONS})
     problem = equation_1([between], encoder)
-    point = optimise([between], problem, starting_pictures([own], encoder), _go_on).point
+    point = optimise_picture([between], problem, encoder, _go_on)[-1].point
     for _ in range(PROJECTIONS - 1):
         sound = reconstruct(point[0], own.n_samples, projecting)
         point = optimise([between], problem, picture(sound[None], SAMPLE_RATE), _go_on).point
@@ -231,7 +230,7 @@ def main(argv: Sequence[str]) -> None:
 def _warm_up(encoder: Encoder) -> None:
     """Pay for what the libraries do on their first call, so that no pair does."""
     noise = torch.randn(SAMPLE_RATE // 2, generator=torch.Generator().manual_seed(0)).numpy()
-    own = encoded(Settings(iterations=2, sound_iterations=2), encoder, noise, noise[::-1])
+    own = encoded(Settings(coarse_iterations=2, iterations=2, sound_iterations=2), encoder, noise, noise[::-1])
     _by_refinement("", own, reconstruct(_optimised(own, encoder), own.n_samples, own.settings), encoder)
 
 

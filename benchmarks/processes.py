@@ -21,6 +21,7 @@ from typing import Any, Literal
 import torch
 
 from benchmarks.clips import write_corpus
+from benchmarks.stages import briefly
 from manifests.reader import read_whole
 from stylecore.settings import Settings
 from tasks.lease import holding
@@ -134,7 +135,7 @@ def _worker(job: Job, number: int) -> Iterator[Callable[[], object]]:
     """Give what computes the pairs of a corpus to committed rows; its processes have started, and know their way."""
     folder = Path(tempfile.mkdtemp(prefix=f"worker-{number}-", dir=job.folder))
     options = RunOptions(device="cpu", workers=1, threads=1, shard_audio_s=SHARD_PAIRS * job.seconds + 0.1)
-    brief = job.settings.resolve({"iterations": 2, "sound_iterations": min(2, job.settings.sound_iterations)})
+    brief = briefly(job.settings)
     with _run(folder / "warm-up", 2, 0.5, brief, options) as warm_up:
         warm_up()
     with _run(folder / "run", job.amount, job.seconds, job.settings, options) as run:

@@ -118,8 +118,14 @@ def first_batch(corpus: Corpus, size: int, encoder: Encoder) -> list[Pair]:
 
 def warm_up(folder: Path, settings: Settings, encoder: Encoder) -> None:
     """Pay for what the libraries do on their first call, so that nothing measured does."""
-    brief = settings.resolve({"iterations": 2, "sound_iterations": min(2, settings.sound_iterations)})
+    brief = briefly(settings)
     computed(planned_corpus(folder, 2, 0.5, brief), 2, str(folder / "run"), encoder)
+
+
+def briefly(settings: Settings) -> Settings:
+    """Return settings that go through every stage, and stay in none of them."""
+    stages = ("coarse_iterations", "iterations", "sound_iterations")
+    return settings.resolve({name: min(2, getattr(settings, name)) for name in stages})
 
 
 def _encoded(outcome: Outcome, encoder: Encoder) -> Pair:

@@ -113,9 +113,15 @@ def all_systems(changes: Mapping[str, object], sounds: Sequence[Samples]) -> dic
 def choices(default: Settings) -> dict[str, tuple[str, dict[str, object]]]:
     """Return by name what each choice is in words, and the settings that undo it.
 
-    Evaluations follow the default's: moved from the sound to the picture, doubled and halved.
+    Evaluations follow the default's: moved from the sound to the picture, all at one resolution, doubled and halved.
     """
-    picture, sound = default.iterations, default.sound_iterations
+    picture, sound, coarse = default.iterations, default.sound_iterations, default.coarse_iterations
+    one: dict[str, object] = {
+        "coarse_iterations": 0,
+        "iterations": coarse,
+        "sound_iterations": coarse,
+        "consistency": 300.0,
+    }
     return {
         "no-salience": ("content counts alike everywhere, as in the paper", {"salience": 0.0}),
         "griffin-lim": (
@@ -131,9 +137,14 @@ def choices(default: Settings) -> dict[str, tuple[str, dict[str, object]]]:
         "style-3-4-5": ("style from the deep layers", {"style_layers": (3, 4, 5)}),
         "style-dynamics": ("L_e follows the style's envelope, as in the paper", {"temporal_reference": "style"}),
         "adam": ("Adam optimises the picture", {"optimiser": "adam"}),
-        "twice": ("twice the evaluations", {"iterations": 2 * picture, "sound_iterations": 2 * sound}),
-        "half": ("half the evaluations", {"iterations": max(1, picture // 2), "sound_iterations": sound // 2}),
+        "one-resolution": (f"no coarse evaluations: {coarse} of the picture, {coarse} of the sound", one),
+        "twice": ("twice the evaluations", _evaluations(2 * coarse, 2 * picture, 2 * sound)),
+        "half": ("half the evaluations", _evaluations(coarse // 2, max(1, picture // 2), sound // 2)),
     }
+
+
+def _evaluations(coarse: int, picture: int, sound: int) -> dict[str, object]:
+    return {"coarse_iterations": coarse, "iterations": picture, "sound_iterations": sound}
 
 
 def calibration(sounds: Sequence[Samples]) -> torch.Tensor:

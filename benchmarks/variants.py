@@ -118,7 +118,7 @@ def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
     ]
     if shutil.which(COMPILER):
         listed.append(Variant("gradient by autograd, compiled", torch.compile(of(autograd))))
-    return listed, starting_pictures(own, encoder)
+    return listed, starting_pictures(own, encoder, n_fft(settings.sample_rate) // 2 + 1)
 
 
 def _encoded(pairs: int, settings: Settings, encoder: Encoder) -> list[Pair]:

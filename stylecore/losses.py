@@ -9,12 +9,13 @@ term grows with the length, level or number of filters of a sound, so one set of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from stylecore.coarse import halved
 from stylecore.encoded import (
     ContentLayer,
     LayerTargets,
@@ -55,7 +56,8 @@ class ContentTarget:
     """What is kept of one content sound.
 
     Encodings `[C, F', T']` and the `salience` `[F', T']` of their positions by layer, temporal envelopes `[K, T]`, and
-    how much each frame counts in a spectral envelope, `[1, T]`.
+    how much each frame counts in a spectral envelope, `[1, T]`. `halved` is the same of the sound's picture at half the
+    resolution, where the optimisation begins; None where it does not.
     """
 
     encodings: dict[int, Tensor]
@@ -63,6 +65,7 @@ class ContentTarget:
     temporal: Tensor
     rhythm: Tensor
     frame_weights: Tensor
+    halved: ContentTarget | None = None
 
     @property
     def frames(self) -> int:
@@ -73,30 +76,40 @@ class ContentTarget:
     def n_bytes(self) -> int:
         """Bytes held, for a cache with a limit."""
         by_layer = (*self.encodings.values(), *self.saliences.values())
-        return sum(t.nbytes for t in (*by_layer, self.temporal, self.rhythm, self.frame_weights))
+        own = sum(t.nbytes for t in (*by_layer, self.temporal, self.rhythm, self.frame_weights))
+        return own + (self.halved.n_bytes if self.halved else 0)
 
 
 @dataclass(frozen=True)
 class StyleTarget:
     """What is kept of one style sound: Gram matrices `[bands, C, C]` by layer, spectral and temporal envelopes.
 
-    The spectral envelope is one vector per resolution, the temporal ones are `[K, T]`.
+    The spectral envelope is one vector per resolution, the temporal ones are `[K, T]`. `halved` as for `ContentTarget`.
     """
 
     grams: dict[int, Tensor]
     spectral: tuple[Tensor, ...]
     temporal: Tensor
     rhythm: Tensor
+    halved: StyleTarget | None = None
 
     @property
     def n_bytes(self) -> int:
         """Bytes held, for a cache with a limit."""
-        return sum(t.nbytes for t in (*self.grams.values(), *self.spectral, self.temporal, self.rhythm))
+        own = sum(t.nbytes for t in (*self.grams.values(), *self.spectral, self.temporal, self.rhythm))
+        return own + (self.halved.n_bytes if self.halved else 0)
 
 
 @torch.no_grad()
 def encode_content(encoder: Encoder, picture: Tensor, settings: Settings) -> ContentTarget:
     """Encode one content picture `[F, T]`, once, however many styles it meets."""
+    found = _content_target(encoder, picture, settings)
+    if not settings.coarse_iterations:
+        return found
+    return replace(found, halved=_content_target(encoder, halved(picture), settings))
+
+
+def _content_target(encoder: Encoder, picture: Tensor, settings: Settings) -> ContentTarget:
     encodings = encoder(picture[None], depth=max(settings.content_layers))
     return ContentTarget(
         encodings={layer: encodings[layer - 1][0] for layer in settings.content_layers},
@@ -110,6 +123,13 @@ def encode_content(encoder: Encoder, picture: Tensor, settings: Settings) -> Con
 @torch.no_grad()
 def encode_style(encoder: Encoder, picture: Tensor, settings: Settings) -> StyleTarget:
     """Encode one style picture `[F, T]`, once, however many contents it meets."""
+    found = _style_target(encoder, picture, settings)
+    if not settings.coarse_iterations:
+        return found
+    return replace(found, halved=_style_target(encoder, halved(picture), settings))
+
+
+def _style_target(encoder: Encoder, picture: Tensor, settings: Settings) -> StyleTarget:
     encodings = encoder(picture[None], depth=max(settings.style_layers))
     weights = frame_weights(picture[None], settings.envelopes)
     spectral = spectral_envelope(picture[None], weights, settings.envelopes, settings.spectral_bands)

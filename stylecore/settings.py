@@ -53,12 +53,18 @@ class Settings(BaseModel):
     )
     optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="how the spectrogram is optimised")
     learning_rate: float = Field(0.1, gt=0, le=10, description="step of Adam; L-BFGS finds its own")
-    iterations: int = Field(20, ge=1, le=10_000, description="evaluations of the objective on the picture, at most")
+    coarse_iterations: int = Field(
+        20,
+        ge=0,
+        le=10_000,
+        description="evaluations at half the resolution, at most, before those; 0 is the paper's",
+    )
+    iterations: int = Field(8, ge=1, le=10_000, description="evaluations of the objective on the picture, at most")
     sound_iterations: int = Field(
-        20, ge=0, le=10_000, description="evaluations on the sound after Griffin-Lim, at most; 0 is the paper's"
+        15, ge=0, le=10_000, description="evaluations on the sound after Griffin-Lim, at most; 0 is the paper's"
     )
     consistency: float = Field(
-        300.0, ge=0, le=1e6, allow_inf_nan=False, description="weight that keeps picture and sound the same there"
+        200.0, ge=0, le=1e6, allow_inf_nan=False, description="weight that keeps picture and sound the same there"
     )
     tolerance: float = Field(
         1e-4, ge=0, lt=1, description="a pair stops when ten evaluations lower its loss by less than this share"
@@ -77,6 +83,11 @@ class Settings(BaseModel):
         if self.alpha + self.beta + self.gamma + self.delta == 0:
             raise ValueError("alpha, beta, gamma and delta are all 0: nothing is left to optimise")
         return self
+
+    @property
+    def full_evaluations(self) -> float:
+        """Evaluations at full resolution that cost as much as all there may be: a coarse one counts a quarter."""
+        return self.coarse_iterations / 4 + self.iterations + self.sound_iterations
 
     def resolve(self, changes: Mapping[str, object]) -> Settings:
         """Return these settings with a manifest row's, or the command line's, put over them.
@@ -139,6 +150,7 @@ PRESETS: dict[str, Settings] = {
         temporal_bands=0,
         spectral_bands=0,
         envelopes="energy",
+        coarse_iterations=0,
         iterations=60,
         sound_iterations=0,
         griffin_lim_iterations=60,

@@ -1,7 +1,7 @@
 """Cross-synthesis of a batch of pairs: optimise a picture from noise, find a phase for it, optimise both together.
 
-The whole method in the order of the paper, and one step beyond it (stylecore/refinement.py); every step is a function
-of tensors and settings.
+The whole method in the order of the paper, one step before it (stylecore/coarse.py) and one beyond it
+(stylecore/refinement.py); every step is a function of tensors and settings.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stylecore.coarse import enlarged
 from stylecore.encoded import padded
 from stylecore.lbfgs import DIVERGED, STOP_REASONS, Evaluation, Minimum, minimise_adam, minimise_lbfgs
 from stylecore.losses import ContentTarget, LossTerms, Objective, Problem, StyleTarget
@@ -42,7 +43,8 @@ class Synthesis:
 
     `waveform` `[N]`; `picture` `[F, T]`, the log-magnitude that was optimised last, which no phase step has touched
     since; `first_terms` and `last_terms`, the four losses without weights of the noise and of `waveform`, analysed
-    again; `loss_curve`, what was minimised, after each evaluation, on the picture and then on the sound.
+    again; `loss_curve`, what was minimised, after each evaluation, at half the resolution, on the picture, on
+    the sound.
     """
 
     waveform: Tensor
@@ -72,12 +74,11 @@ def sound_picture(samples: Tensor, sample_rate: int) -> Tensor:
     return picture(at_reference_level(samples[None]), sample_rate)[0]
 
 
-def starting_picture(encoder: Encoder, n_frames: int, settings: Settings) -> Tensor:
-    """Return seeded Gaussian noise `[F, T]` with the mean and deviation of the pictures the network was trained on.
+def starting_picture(encoder: Encoder, n_bins: int, n_frames: int, settings: Settings) -> Tensor:
+    """Return seeded Gaussian noise `[n_bins, n_frames]` with the mean and deviation of the network's training pictures.
 
     Drawn frame by frame on the CPU: it depends on shape and seed alone, not on the content, the batch or the device.
     """
-    n_bins = n_fft(settings.sample_rate) // 2 + 1
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.randn((n_frames, n_bins), generator=generator).T
     return encoder.input_mean.cpu() + noise / encoder.input_scale.cpu()
@@ -107,9 +108,9 @@ def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], No
     """
     began = time.perf_counter()
     problem = equation_1(pairs, encoder)
-    minimum = optimise(pairs, problem, starting_pictures(pairs, encoder), on_step)
+    stages = optimise_picture(pairs, problem, encoder, on_step)
     optimised = time.perf_counter()
-    pictures = [point[:, : pair.content.frames] for point, pair in zip(minimum.point, pairs, strict=True)]
+    pictures = [point[:, : pair.content.frames] for point, pair in zip(stages[-1].point, pairs, strict=True)]
 
     def phase(items: list[int], n_samples: int) -> Tensor:
         own = torch.stack([pictures[item] for item in items])
@@ -117,7 +118,6 @@ def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], No
 
     waveforms = by_length([pair.n_samples for pair in pairs], phase)
     phased = time.perf_counter()
-    stages = [minimum]
     if problem.settings.sound_iterations:
         waveforms, pictures, refined = refine(problem, waveforms, on_step)
         stages.append(refined)
@@ -127,7 +127,7 @@ def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], No
         Synthesis(
             waveform=waveforms[item].cpu(),
             picture=pictures[item].cpu(),
-            first_terms=_named(minimum.first_terms[item]),
+            first_terms=_named(stages[0].first_terms[item]),
             last_terms=_named(torch.stack(last_terms, dim=1)[item]),
             loss_curve=[total for stage in stages for total in stage.own_curve(item)],
             evaluations=sum(int(stage.evaluations[item]) for stage in stages),
@@ -166,15 +166,45 @@ def equation_1(pairs: Sequence[Pair], encoder: Encoder) -> Problem:
     )
 
 
-def starting_pictures(pairs: Sequence[Pair], encoder: Encoder) -> Tensor:
-    """Return each pair's `starting_picture`, padded to the longest, `[B, F, T]`, on the encoder's device."""
-    return padded([starting_picture(encoder, p.content.frames, p.settings) for p in pairs]).to(
+def starting_pictures(pairs: Sequence[Pair], encoder: Encoder, n_bins: int) -> Tensor:
+    """Return each pair's `starting_picture`, padded to the longest, `[B, n_bins, T]`, on the encoder's device."""
+    return padded([starting_picture(encoder, n_bins, p.content.frames, p.settings) for p in pairs]).to(
         encoder.input_mean.device
     )
 
 
+def optimise_picture(
+    pairs: Sequence[Pair], problem: Problem, encoder: Encoder, on_step: Callable[[], None]
+) -> list[Minimum]:
+    """Solve equation 1 of the paper for a batch of pairs, from seeded noise, at half the resolution first.
+
+    Returns
+    -------
+    list of Minimum
+        One per resolution; the points of the last are pictures `[B, F, T]` at the full one.
+    """
+    n_bins = n_fft(problem.settings.sample_rate) // 2 + 1
+    if not problem.settings.coarse_iterations:
+        return [optimise(pairs, problem, starting_pictures(pairs, encoder, n_bins), on_step)]
+    halves = [_halved(pair) for pair in pairs]
+    coarse = optimise(halves, equation_1(halves, encoder), starting_pictures(halves, encoder, n_bins // 2), on_step)
+    start = [
+        enlarged(point[:, : half.content.frames], n_bins, whole.content.frames)  # its own frames: no padding comes in
+        for point, half, whole in zip(coarse.point, halves, pairs, strict=True)
+    ]
+    return [coarse, optimise(pairs, problem, padded(start), on_step)]
+
+
+def _halved(pair: Pair) -> Pair:
+    content, style, settings = pair.content.halved, pair.style.halved, pair.settings
+    if content is None or style is None:
+        raise ValueError(f"coarse_iterations={settings.coarse_iterations}: the sounds were encoded without")
+    own = settings.model_copy(update={"iterations": settings.coarse_iterations})
+    return Pair(content, style, pair.n_samples, own)
+
+
 def optimise(pairs: Sequence[Pair], problem: Problem, start: Tensor, on_step: Callable[[], None]) -> Minimum:
-    """Solve equation 1 of the paper for a batch of pairs, from pictures `[B, F, T]`."""
+    """Solve equation 1 for a batch of pairs at one resolution, from pictures `[B, F, T]`."""
 
     def evaluate(point: Tensor) -> Evaluation:
         on_step()

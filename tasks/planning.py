@@ -155,7 +155,7 @@ def _effort(pairs: pa.Table, settings: Settings) -> NDArray[np.float64]:
     iterations = np.full(pairs.num_rows, settings.iterations, dtype=np.float64)
     if "iterations" in pairs.column_names:
         iterations = pairs.column("iterations").fill_null(settings.iterations).to_numpy().astype(np.float64)
-    return (iterations + settings.sound_iterations) / USUAL_EVALUATIONS
+    return (iterations + settings.full_evaluations - settings.iterations) / USUAL_EVALUATIONS
 
 
 plan = task(name="plan", cache_policy=NO_CACHE)(plan_run)

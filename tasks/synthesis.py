@@ -143,13 +143,13 @@ def seconds_per_audio_second(settings: Settings, device: str, threads: int) -> f
     torch.set_num_threads(threads)
     encoder = encoder_on(device)
     noise = torch.randn(settings.sample_rate, generator=torch.Generator().manual_seed(0)).to(device)
-    on_sound = min(5, settings.sound_iterations)
-    short = settings.model_copy(update={"iterations": 10, "sound_iterations": on_sound, "tolerance": 0.0})
+    few = {name: min(5, getattr(settings, name)) for name in ("coarse_iterations", "sound_iterations")}
+    short = settings.model_copy(update={**few, "iterations": 10, "tolerance": 0.0})
     picture = sound_picture(noise, settings.sample_rate)
     pair = Pair(
         encode_content(encoder, picture, short), encode_style(encoder, picture, short), settings.sample_rate, short
     )
     synthesise([pair], encoder)  # the first call pays for the libraries' own warming up
     result = synthesise([pair], encoder)[0]
-    scale = (settings.iterations + settings.sound_iterations) / (short.iterations + short.sound_iterations)
+    scale = settings.full_evaluations / short.full_evaluations
     return result.seconds_optimise * scale + result.seconds_phase

@@ -29,7 +29,14 @@ from stylecore.synthesis import (
 RATE = 16_000
 # Weights under which twelve evaluations already descend smoothly: rounding stays rounding, and faults show.
 QUICK = Settings(
-    iterations=12, sound_iterations=5, griffin_lim_iterations=8, alpha=10.0, beta=10.0, gamma=30.0, delta=30.0
+    coarse_iterations=6,
+    iterations=12,
+    sound_iterations=5,
+    griffin_lim_iterations=8,
+    alpha=10.0,
+    beta=10.0,
+    gamma=30.0,
+    delta=30.0,
 )
 MakePair = Callable[..., Pair]
 
@@ -90,7 +97,7 @@ def test_a_pair_in_a_mixed_batch_is_the_pair_alone(mixed: list[Pair], encoder: E
     pairs = [replace(own, settings=own.settings.resolve({"sound_iterations": 0})) for own in mixed]
     for own, found in zip(pairs, synthesise(pairs, encoder), strict=True):
         (alone,) = synthesise([own], encoder)
-        assert found.evaluations == alone.evaluations == own.settings.iterations
+        assert found.evaluations == alone.evaluations == own.settings.coarse_iterations + own.settings.iterations
         assert found.stop_reason == alone.stop_reason == "iterations"
         assert found.loss_curve == pytest.approx(alone.loss_curve, rel=1e-4)
         assert found.first_terms == pytest.approx(alone.first_terms, rel=1e-5)
@@ -131,8 +138,9 @@ def test_results_have_the_contents_length_and_a_whole_curve(mixed: list[Pair], t
         assert found.picture.shape == (257, frame_count(own.n_samples, RATE))
         assert bool(torch.isfinite(found.waveform).all())
         assert len(found.loss_curve) == found.evaluations
-        stages = found.loss_curve[: own.settings.iterations], found.loss_curve[own.settings.iterations :]
-        assert all(stage == sorted(stage, reverse=True) for stage in stages)
+        coarse, curve = own.settings.coarse_iterations, found.loss_curve
+        fine = coarse + own.settings.iterations
+        assert all(stage == sorted(stage, reverse=True) for stage in (curve[:coarse], curve[coarse:fine], curve[fine:]))
         assert found.loss_curve[-1] < 0.5 * found.loss_curve[0]
         assert not found.diverged
         assert found.seconds_optimise > 0
@@ -160,7 +168,7 @@ def test_the_last_terms_are_those_of_what_is_heard(
 def test_without_the_stage_on_the_sound_the_picture_is_left_as_it_is(pair: MakePair, encoder: Encoder) -> None:
     settings = QUICK.resolve({"sound_iterations": 0})
     (found,) = synthesise([pair("harp_phrase", "glass_rub", 3_200, settings)], encoder)
-    assert found.evaluations == 12
+    assert found.evaluations == 6 + 12
     assert torch.equal(found.waveform, reconstruct(found.picture, 3_200, settings))
 
 
@@ -202,7 +210,7 @@ def test_one_forward_pass_serves_a_batch(mixed: list[Pair], encoder: Encoder, mo
     results = synthesise(mixed, encoder)
     assert batches == [len(mixed)] * len(batches)
     assert len(batches) == max(r.evaluations for r in results) + 1  # once more for the losses of what is heard
-    assert len(batches) == 12 + 5 + 1
+    assert len(batches) == 6 + 12 + 5 + 1
 
 
 def test_each_pair_has_its_own_weights(pair: MakePair, encoder: Encoder) -> None:
@@ -229,10 +237,10 @@ def test_settings_that_one_optimisation_cannot_serve_are_refused(pair: MakePair,
 
 
 def test_the_starting_picture_depends_on_shape_and_seed_alone(encoder: Encoder) -> None:
-    first = starting_picture(encoder, 40, QUICK)
+    first = starting_picture(encoder, 257, 40, QUICK)
     torch.manual_seed(99)
-    assert torch.equal(starting_picture(encoder, 40, QUICK.resolve({"alpha": 2.0, "iterations": 3})), first)
-    assert not torch.equal(starting_picture(encoder, 40, QUICK.resolve({"seed": 1})), first)
+    assert torch.equal(starting_picture(encoder, 257, 40, QUICK.resolve({"alpha": 2.0, "iterations": 3})), first)
+    assert not torch.equal(starting_picture(encoder, 257, 40, QUICK.resolve({"seed": 1})), first)
     assert first.shape == (257, 40)
     assert first.mean().item() == pytest.approx(encoder.input_mean.item(), abs=0.05)
     assert first.std().item() == pytest.approx(1.0 / encoder.input_scale.item(), rel=0.05)
@@ -245,11 +253,11 @@ def test_the_start_is_the_same_for_any_content_and_any_companion(pair: MakePair,
         pair("drum_loop", "violin_sustained", 3_200, once),
         pair("singing_phrase", "glass_rub", 4_800, once),
     ]
-    points = starting_pictures(contents, encoder)
-    start = starting_picture(encoder, frame_count(3_200, RATE), once)
+    points = starting_pictures(contents, encoder, 257)
+    start = starting_picture(encoder, 257, frame_count(3_200, RATE), once)
     assert torch.equal(points[0, :, :21], start)
     assert torch.equal(points[1, :, :21], start)
-    assert torch.equal(points[2], starting_picture(encoder, 31, once))
+    assert torch.equal(points[2], starting_picture(encoder, 257, 31, once))
 
 
 class _Stop(Exception):
