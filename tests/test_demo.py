@@ -85,6 +85,8 @@ DEEP = Settings(
     delta=30.0,
     temporal_bands=16,
     spectral_bands=0,
+    coarse_iterations=0,
+    iterations=20,
     sound_iterations=0,
 )
 """Deep layers hold the content firmly, and the envelopes pull weakly: what was learned decides what may change."""

@@ -10,7 +10,9 @@ import torch
 
 from tests.tasks.corpus import write_cut
 
-QUICK = [f"--set={name}=2" for name in ("iterations", "sound_iterations", "griffin_lim_iterations")]
+QUICK = [
+    f"--set={name}=2" for name in ("coarse_iterations", "iterations", "sound_iterations", "griffin_lim_iterations")
+]
 
 
 @pytest.fixture(autouse=True)

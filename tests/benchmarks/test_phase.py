@@ -58,7 +58,7 @@ def test_every_step_is_measured_and_does_what_its_name_says(pairs_csv: Path, tmp
 def test_the_stage_on_the_sound_is_the_synthesis_own(pairs_csv: Path) -> None:
     pair = read_pairs(pairs_csv)[0]
     encoder = load_encoder()
-    settings = Settings(iterations=2, griffin_lim_iterations=2, sound_iterations=0)
+    settings = Settings(coarse_iterations=2, iterations=2, griffin_lim_iterations=2, sound_iterations=0)
     rows = {str(row["step"]): row for row in phase.measured(pair, settings, encoder)}
     whole = settings.resolve({"sound_iterations": 6, "consistency": 500.0})
     (result,) = synthesise([encoded(whole, encoder, pair.content.samples, pair.style.samples)], encoder)

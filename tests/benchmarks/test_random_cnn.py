@@ -16,7 +16,7 @@ from benchmarks.random_cnn import BINS, GramDistance, PeerSettings
 TINY = PeerSettings(filters=8, iterations=3, phase_iterations=2)
 COMMAND = [
     *("--limit=2", "--seconds=0.5", "--peer-filters=8", "--peer-iterations=3", "--peer-phase-iterations=2"),
-    *(f"--set={name}=2" for name in ("iterations", "sound_iterations", "griffin_lim_iterations")),
+    *(f"--set={name}=2" for name in ("coarse_iterations", "iterations", "sound_iterations", "griffin_lim_iterations")),
 ]
 
 

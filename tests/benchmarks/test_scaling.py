@@ -18,7 +18,9 @@ from stylecore.settings import Settings
 
 PARTS = Parts(Work(100e12, 5e12, 3e3, 10), 1000.0, 50.0, 4.0, 2e6)
 GPU = Gpu("some", 100e12, 10e12)
-QUICK = [f"--set={name}=2" for name in ("iterations", "sound_iterations", "griffin_lim_iterations")]
+QUICK = [
+    f"--set={name}=2" for name in ("coarse_iterations", "iterations", "sound_iterations", "griffin_lim_iterations")
+]
 
 
 def assumed(**changes: object) -> Assumptions:
@@ -66,7 +68,7 @@ def test_a_worker_that_fails_is_told_of(tmp_path: Path) -> None:
 
 
 def test_a_whole_worker_commits_its_pairs(tmp_path: Path) -> None:
-    settings = Settings(iterations=2, sound_iterations=2, griffin_lim_iterations=2)
+    settings = Settings(coarse_iterations=2, iterations=2, sound_iterations=2, griffin_lim_iterations=2)
     assert rate(Job("pairs", 2, tmp_path, 0.4, settings), 1) > 0
     assert len(list(tmp_path.glob("*/run/out/audio/*/*.flac"))) == 2
 

@@ -19,7 +19,7 @@ from tests.flows.processes import run
 from tests.flows.sounds import DEMO
 from tests.tasks.corpus import attempts, parts, read_table, write_manifest
 
-BRIEF = {"iterations": 3, "sound_iterations": 1, "griffin_lim_iterations": 2}
+BRIEF = {"coarse_iterations": 2, "iterations": 3, "sound_iterations": 1, "griffin_lim_iterations": 2}
 FAST = ["--device", "cpu", *(part for name, value in BRIEF.items() for part in ("--set", f"{name}={value}"))]
 
 SHARD_S = 4.1

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import soundfile
 
 DEMO = Path(__file__).parents[2] / "assets" / "demo"
-QUICK = {"iterations": 5, "sound_iterations": 3, "griffin_lim_iterations": 5}
+QUICK = {"coarse_iterations": 3, "iterations": 5, "sound_iterations": 3, "griffin_lim_iterations": 5}
 CONTENTS = ("harp_phrase", "flute_phrase")
 STYLES = ("violin_sustained", "glass_rub")
 SHARD_S = 7.9

@@ -27,9 +27,9 @@ from stylecore.synthesis import (
 )
 
 RATE = 16_000
-# Weights under which twelve evaluations already descend smoothly: rounding stays rounding, and faults show.
+# Weights under which so many evaluations already descend smoothly: rounding stays rounding, and faults show.
 QUICK = Settings(
-    coarse_iterations=6,
+    coarse_iterations=3,
     iterations=12,
     sound_iterations=5,
     griffin_lim_iterations=8,
@@ -168,7 +168,7 @@ def test_the_last_terms_are_those_of_what_is_heard(
 def test_without_the_stage_on_the_sound_the_picture_is_left_as_it_is(pair: MakePair, encoder: Encoder) -> None:
     settings = QUICK.resolve({"sound_iterations": 0})
     (found,) = synthesise([pair("harp_phrase", "glass_rub", 3_200, settings)], encoder)
-    assert found.evaluations == 6 + 12
+    assert found.evaluations == 3 + 12
     assert torch.equal(found.waveform, reconstruct(found.picture, 3_200, settings))
 
 
@@ -210,7 +210,7 @@ def test_one_forward_pass_serves_a_batch(mixed: list[Pair], encoder: Encoder, mo
     results = synthesise(mixed, encoder)
     assert batches == [len(mixed)] * len(batches)
     assert len(batches) == max(r.evaluations for r in results) + 1  # once more for the losses of what is heard
-    assert len(batches) == 6 + 12 + 5 + 1
+    assert len(batches) == 3 + 12 + 5 + 1
 
 
 def test_each_pair_has_its_own_weights(pair: MakePair, encoder: Encoder) -> None:

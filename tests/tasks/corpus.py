@@ -29,7 +29,7 @@ from tasks.shards import Committed, compute_shards, shard_groups
 from tasks.storage import Storage
 
 DEMO = Path(__file__).parents[2] / "assets" / "demo"
-QUICK = Settings(iterations=6, sound_iterations=3, griffin_lim_iterations=5)
+QUICK = Settings(coarse_iterations=4, iterations=6, sound_iterations=3, griffin_lim_iterations=5)
 CPU = RunOptions(device="cpu")
 HERE = Here("cpu")
 """Computes in this process; its caches last for all tests of it."""

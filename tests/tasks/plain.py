@@ -14,7 +14,7 @@ from tasks.report import Run, close_run
 from tasks.shards import compute_shards
 from tasks.storage import Storage
 
-BRIEF = Settings(iterations=3, sound_iterations=1, griffin_lim_iterations=2)
+BRIEF = Settings(coarse_iterations=2, iterations=3, sound_iterations=1, griffin_lim_iterations=2)
 
 
 def run_apart(manifest: str, root: str) -> str:

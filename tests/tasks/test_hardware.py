@@ -22,7 +22,9 @@ from tasks.storage import Storage
 from tasks.synthesis import BYTES_PER_SAMPLE, FILLED, pairs_that_fit, synthesise_batch
 from tests.tasks.corpus import QUICK, planned, write_cut, write_manifest
 
-LONG = QUICK.resolve({"iterations": 25, "sound_iterations": 0, "griffin_lim_iterations": 1, "tolerance": 0.0})
+LONG = QUICK.resolve(
+    {"coarse_iterations": 0, "iterations": 25, "sound_iterations": 0, "griffin_lim_iterations": 1, "tolerance": 0.0}
+)
 
 
 def outcomes(folder: Path, count: int, settings: Any = QUICK) -> list[Outcome]:

@@ -17,7 +17,7 @@ from tasks.storage import Storage
 from tests.tasks.corpus import QUICK, begin, cut, write_manifest
 
 SIDE = 20
-BRIEF = QUICK.resolve({"iterations": 1, "sound_iterations": 0, "griffin_lim_iterations": 1})
+BRIEF = QUICK.resolve({"coarse_iterations": 1, "iterations": 1, "sound_iterations": 0, "griffin_lim_iterations": 1})
 OPTIONS = RunOptions(device="cpu", shard_audio_s=8)
 
 
