@@ -10,7 +10,7 @@ FAULTS := $(CURDIR)/output/faults.jsonl
 export PREFECT_HOME := $(CURDIR)/.prefect
 unexport PREFECT_API_URL PREFECT_PROFILE
 
-.PHONY: demo test soak lint quality phase performance bench peer planning orchestration overlap scaling lock clean
+.PHONY: demo test soak lint quality phase performance bench variants peer planning orchestration overlap scaling lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/timbreflow run manifests/examples/demo.parquet $(DEMO_OUTPUT)
@@ -44,10 +44,13 @@ phase: $(VENV)/installed
 # Every table of docs/performance.md, one after the other. It takes a while (the peer alone three minutes a pair), in
 # which the machine should have nothing else to do. `peer` goes on where it was stopped.
 performance: $(VENV)/installed
-	for one in bench peer planning orchestration overlap scaling; do $(MAKE) $$one || exit; done
+	for one in bench variants peer planning orchestration overlap scaling; do $(MAKE) $$one || exit; done
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.core --document
+
+variants: $(VENV)/installed
+	$(BIN)/python -m benchmarks.variants --document
 
 peer: $(VENV)/installed
 	$(BIN)/python -m benchmarks.peer_random_cnn --document
