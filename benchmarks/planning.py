@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks.document import DOCS, rewrite
 from benchmarks.machine import machine, made_by
 from benchmarks.planning_data import make_corpus, make_history
+from benchmarks.planning_steps import CONTENT_MIB, STYLE_MIB
 
 OUTPUT = Path("output/performance/planning.json")
 SHARES = (100, 10, 1)
@@ -155,8 +156,8 @@ def _order(run: dict[str, Any]) -> str:
         for name, meaning in names.items()
     ]
     note = (
-        f"How often one process that computes all {run['rows']:,} pairs would encode a sound, with 8 MiB per content "
-        f"and 3 MiB per style; there are {run['planned']['sounds']:,} sounds."
+        f"How often one process that computes all {run['rows']:,} pairs would encode a sound, with {CONTENT_MIB} MiB per "
+        f"content and {STYLE_MIB} MiB per style; there are {run['planned']['sounds']:,} sounds."
     )
     return "\n".join([note, "", head, line, *rows])
 

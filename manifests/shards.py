@@ -66,7 +66,7 @@ WHOLE = ShardSlice(0, 1)
 """All shards."""
 
 STYLES_OF_STRIP = 32
-"""Styles that stay encoded while contents pass by: about 3 MB each, and a process has 64 MiB and more for encodings."""
+"""Styles that stay encoded while contents pass by: about 5 MB each, and a process has 64 MiB and more for encodings."""
 
 _SHORTEST_S = 0.2
 """What a pair counts for at least: a shard of unreadable sounds must end too."""
