@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from benchmarks.machine import processor_seconds
 from manifests.history import part_uris
 from manifests.reader import read_whole
 from stylecore.settings import Settings
@@ -71,7 +72,7 @@ def plan(manifest: str, root: str) -> dict[str, Any]:
     steps["rest"] = time.perf_counter() - began - sum(steps.values())
     figures = {
         "seconds": seconds,
-        "cpu_s": time.process_time(),
+        "cpu_s": processor_seconds(),
         "own_peak_mib": peak_mib("self"),
         "steps": steps,
         "plan": planned.uri,

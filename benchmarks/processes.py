@@ -90,7 +90,7 @@ def _heard(ended: Any, running: list[Any]) -> float:
 
 def _work(job: Job, number: int, barrier: Barrier, ended: Any) -> None:
     """Do a job once all processes are ready; tell how long it took."""
-    _have_core(number)
+    have_core(number)
     torch.set_num_threads(1)
     with _prepared(job, number) as act:
         barrier.wait()
@@ -101,7 +101,7 @@ def _work(job: Job, number: int, barrier: Barrier, ended: Any) -> None:
         ended.join_thread()
 
 
-def _have_core(number: int) -> None:
+def have_core(number: int) -> None:
     """Keep this process, and all that it starts, on one core of those there are."""
     if hasattr(os, "sched_setaffinity"):  # not on macOS
         cores = sorted(os.sched_getaffinity(0))

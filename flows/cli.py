@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -21,10 +21,16 @@ from stylecore.errors import StylecoreError
 from stylecore.settings import PRESETS, Settings, preset
 from tasks.options import DeviceError, RunOptions
 
+if TYPE_CHECKING:
+    from tasks.report import Results
+
 EXIT_FAILED_PAIRS = 1
 EXIT_PROBLEMS = 1
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
+
+SHOWN_ROWS = 50
+"""Of a table of results; the means are of all."""
 
 app = typer.Typer(
     name="timbreflow",
@@ -140,7 +146,7 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
     if not isinstance(summary, RunSummary | NothingComputed):
         _refuse(summary)
     with suppress(FileNotFoundError):  # runs on other shards are at work still
-        _show(read_results(output))
+        _show(read_results(output, SHOWN_ROWS))
     console.print(
         run_report(summary) if isinstance(summary, RunSummary) else f"[bold red]Failed:[/] {escape(str(summary))}",
         soft_wrap=True,
@@ -183,14 +189,14 @@ def results(
     with _refusing():
         from tasks.report import read_results
 
-        _show([row for row in read_results(output) if status in (None, row["status"])])
+        _show(read_results(output, SHOWN_ROWS, status))
 
 
-def _show(rows: list[dict[str, object]]) -> None:
+def _show(results: Results) -> None:
     from flows.tables import results_notes, results_table
 
-    console.print(results_table(rows))
-    console.print(results_notes(rows), soft_wrap=True)
+    console.print(results_table(results))
+    console.print(results_notes(results.rows), soft_wrap=True)
 
 
 @manifest_app.command(

@@ -28,9 +28,9 @@ from tasks.planning import Plan, plan
 from tasks.preflight import refuse_links
 from tasks.progress import PROGRESS
 from tasks.report import Run, RunSummary, close_run, summary_markdown, write_run_snapshot
+from tasks.shards import MAX_GROUPS
 from tasks.storage import Storage, StorageUnreachable
 
-MAX_THREADS = 64
 DEFAULT_SETTINGS = PRESETS["default"]
 DEFAULT_OPTIONS = RunOptions()
 
@@ -39,7 +39,7 @@ class NothingComputed(Exception):
     """Every pair of the run failed: most likely one cause, which the first message names."""
 
 
-@flow(name="cross-synthesis", task_runner=ThreadPoolTaskRunner(max_workers=MAX_THREADS))  # type: ignore[arg-type]
+@flow(name="cross-synthesis", task_runner=ThreadPoolTaskRunner(max_workers=MAX_GROUPS))  # type: ignore[arg-type]
 def cross_synthesis(
     manifest: str, output: str, settings: Settings = DEFAULT_SETTINGS, options: RunOptions = DEFAULT_OPTIONS
 ) -> State[RunSummary]:
@@ -79,6 +79,7 @@ def cross_synthesis(
     with holding(files, run.output, run.run_id, options.slice) as lease:
         planned = plan(pairs, run.output, settings, options, run.run_id)
         del pairs  # large, and written down in the plan
+        lease.agree_on(planned.cut)
         summary = _held_run(run, planned, lease)
     _publish(summary)
     return _ended(summary)
@@ -88,7 +89,7 @@ def _held_run(run: Run, planned: Plan, lease: Lease) -> RunSummary:
     """Compute and close a run; whatever ends it early, it is closed as well as it can be."""
     try:
         _compute(run, planned, lease)
-        return close_run(run, planned, "completed", last=lease.begin_closing())
+        return close_run(run, planned, "completed", last=lease.begin_closing(), check=lease.check)
     except (KeyboardInterrupt, TerminationSignal, CancelledError):  # the last: Prefect took the deployment's slot away
         _close_early(run, planned, lease, "interrupted")
         raise
@@ -102,7 +103,7 @@ def _held_run(run: Run, planned: Plan, lease: Lease) -> RunSummary:
 def _close_early(run: Run, planned: Plan, lease: Lease, state: str, error: str | None = None) -> None:
     """Close a run whose end has its own cause: that is what is told, also if closing fails too."""
     try:
-        _publish(close_run(run, planned, state, error, last=lease.begin_closing()))
+        _publish(close_run(run, planned, state, error, last=lease.begin_closing(), check=lease.check))
     except Exception as problem:
         get_run_logger().warning("the run could not be closed, the next one makes up for it: %s", problem)
 
@@ -123,7 +124,7 @@ def _compute(run: Run, planned: Plan, lease: Lease) -> None:
 
     def renew() -> None:
         lease.check()
-        write_run_snapshot(run, planned)
+        write_run_snapshot(run, planned, lease.check)
         display.at_least(committed_shards(run) / len(planned.shards))
 
     def tick() -> None:

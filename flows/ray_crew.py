@@ -125,7 +125,15 @@ def guided_groups(shards: Sequence[int], width: int) -> list[Shards]:
 
 
 def _count(committed: Committed) -> None:
-    """Count what a group committed: its worker's own counters are far away."""
+    """Count what a group committed: its worker's own counters are far away.
+
+    Raises
+    ------
+    RunnerError
+        If the worker was told to stop, and not by this run, which no longer listens once it has done so.
+    """
+    if committed.interrupted:
+        raise RunnerError("a worker of Ray was told to stop, but not by this run: run it again to do the rest")
     for status, pairs in (("succeeded", committed.succeeded), ("failed", committed.failed)):
         for _ in range(pairs):
             PROGRESS.count_pair(status)

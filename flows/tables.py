@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tasks.collection import Garbage
 from tasks.preview import Preview
-from tasks.report import FIGURES, RunSummary
+from tasks.report import FIGURES, Results, RunSummary
 
 HEADINGS = {
     "timbre_transfer": "timbre",
@@ -22,41 +22,40 @@ HEADINGS = {
     "bandwidth_shift": "bandw.",
     "spectral_convergence_db": "conv.",
 }
-MAX_ROWS = 50
 
 
-def results_table(rows: Sequence[Mapping[str, object]]) -> Table:
-    """Return pairs with their status, figures and seconds, and the means; it fits 80 columns."""
+def results_table(results: Results) -> Table:
+    """Return pairs with their status, figures and seconds, and the means of all; it fits 80 columns."""
+    left = results.total - len(results.rows)
     table = Table(
         title="Transferred: 0 is the content, 1 the style. Kept: 1 is the content's.",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=0,  # the box draws a space between columns
         pad_edge=False,
-        caption=f"... and {len(rows) - MAX_ROWS} more pairs" if len(rows) > MAX_ROWS else None,
+        caption=f"... and {left} more pairs" if left else None,
     )
     table.add_column("pair", no_wrap=True, min_width=16)
     table.add_column("status", no_wrap=True)
     for name in (*HEADINGS.values(), "s"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in rows[:MAX_ROWS]:
+    for row in results.rows:
         figures = (_number(row[name]) for name in FIGURES)
         table.add_row(Text(str(row["pair_id"])), _status(row), *figures, _number(row["seconds_total"], 1))
     table.add_section()
-    table.add_row("mean", "", *(_number(_mean(rows, name)) for name in FIGURES), "")
+    table.add_row("mean", "", *(_number(results.means[name]) for name in FIGURES), "")
     return table
 
 
 def results_notes(rows: Sequence[Mapping[str, object]]) -> Text:
     """Return where to listen, and why pairs failed, a line each; to be printed without wrapping."""
-    shown = rows[:MAX_ROWS]
     text = Text()
-    heard = [row for row in shown if row["output"]]
+    heard = [row for row in rows if row["output"]]
     if heard:
         text.append("Listen:\n")
     for row in heard:
         text.append(f"  {row['pair_id']}: {row['output']}\n")
-    for row in shown:
+    for row in rows:
         if row["status"] == "failed":
             text.append(f"  {row['pair_id']} failed: {row['error_message']}\n", style="red")
     return text
@@ -126,8 +125,3 @@ def _status(row: Mapping[str, object]) -> Text:
 
 def _number(value: object, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if isinstance(value, float) else "-"
-
-
-def _mean(rows: Sequence[Mapping[str, object]], name: str) -> float | None:
-    values = [value for row in rows if isinstance(value := row[name], float)]
-    return sum(values) / len(values) if values else None

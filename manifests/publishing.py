@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import BinaryIO
 
@@ -37,7 +37,13 @@ class _Tee:
         """Leave the files open: whoever opened them says when they are whole."""
 
 
-def publish_tables(uris: Sequence[str], files: Files, tables: Iterable[pa.Table], schema: pa.Schema) -> int:
+def publish_tables(
+    uris: Sequence[str],
+    files: Files,
+    tables: Iterable[pa.Table],
+    schema: pa.Schema,
+    check: Callable[[], None] = lambda: None,
+) -> int:
     """Write tables, a row group each, to Parquet files that others may be reading.
 
     Each reads an old version or the new one, or gets an error, but never a mixture. A file appears whole or not at all,
@@ -56,6 +62,8 @@ def publish_tables(uris: Sequence[str], files: Files, tables: Iterable[pa.Table]
         What they hold, in `schema`.
     schema : pyarrow.Schema
         Of the tables.
+    check : callable, optional
+        Called when all is written, before anything appears; what it raises leaves the old files in place.
 
     Returns
     -------
@@ -72,6 +80,7 @@ def publish_tables(uris: Sequence[str], files: Files, tables: Iterable[pa.Table]
             for table in tables:
                 writer.write_table(table)
                 rows += table.num_rows
+        check()
     return rows
 
 

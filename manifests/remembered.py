@@ -8,9 +8,11 @@ that names a part which is gone (collected, or deleted by its owner) counts for 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from manifests.files import Files, absolute, join
 from manifests.history import is_compacted, part_uris, read_ahead, stream_rows
@@ -39,21 +41,23 @@ def remembered_uri(root: str) -> str:
 def stream_history(files: Files, root: str, most_rows: int) -> Iterator[pa.Table]:
     """Stream `PLANNING_COLUMNS` of all rows of an output root, remembered ones first; raises as `stream_rows`."""
     parts = part_uris(files, root)
-    remembered = _remembered_parts(files, root, parts)
-    if remembered:
-        yield from (table.select(PLANNING_COLUMNS) for table in _remembered_rows(files, root, most_rows))
-    new = [uri for uri in parts if _name(root, uri) not in remembered]
+    with _opened(files, root) as remembered:
+        names = _remembered_parts(remembered, root, parts)
+        if names:
+            yield from (table.select(PLANNING_COLUMNS) for table in _remembered_rows(remembered, root, most_rows))
+    new = [uri for uri in parts if _name(root, uri) not in names]
     yield from stream_rows(files, new, PLANNING_COLUMNS, most_rows)
 
 
 def remember(files: Files, root: str) -> None:
     """Remember the rows of the parts that are there now, if enough of them are new; raises as `stream_rows`."""
     parts = part_uris(files, root)
-    remembered = _remembered_parts(files, root, parts)
-    new = [uri for uri in parts if not is_compacted(uri) and _name(root, uri) not in remembered]
-    if len(new) >= WORTH_PARTS:
-        old = _remembered_rows(files, root, _GROUP_ROWS) if remembered else iter(())
-        write_parquet(remembered_uri(root), files, _all_rows(files, root, old, new), _SCHEMA)
+    with _opened(files, root) as remembered:
+        names = _remembered_parts(remembered, root, parts)
+        new = [uri for uri in parts if not is_compacted(uri) and _name(root, uri) not in names]
+        if len(new) >= WORTH_PARTS:
+            old = _remembered_rows(remembered, root, _GROUP_ROWS) if names else iter(())
+            write_parquet(remembered_uri(root), files, _all_rows(files, root, old, new), _SCHEMA)
 
 
 def _all_rows(files: Files, root: str, old: Iterator[pa.Table], new: Sequence[str]) -> Iterator[pa.Table]:
@@ -70,33 +74,41 @@ def _all_rows(files: Files, root: str, old: Iterator[pa.Table], new: Sequence[st
     yield pa.concat_tables(gathered).combine_chunks()
 
 
-def _remembered_parts(files: Files, root: str, parts: Sequence[str]) -> frozenset[str]:
-    """Return the names of the parts that are remembered; none if the file is damaged, or one of them is gone."""
+@contextmanager
+def _opened(files: Files, root: str) -> Iterator[pq.ParquetFile | None]:
+    """Give the file, opened once: names and rows are of one version, also if another run replaces it meanwhile."""
     uri = remembered_uri(root)
-    if not files.exists(uri):
+    with ExitStack() as opened:
+        found = None
+        if files.exists(uri):
+            with suppress(ManifestError):
+                found = opened.enter_context(open_parquet(uri, files, _MEND))
+        yield found
+
+
+def _remembered_parts(remembered: pq.ParquetFile | None, root: str, parts: Sequence[str]) -> frozenset[str]:
+    """Return the names of the parts that are remembered; none if the file is damaged, or one of them is gone."""
+    if remembered is None or not remembered.schema_arrow.equals(_SCHEMA, check_metadata=False):
         return frozenset()
     names: set[str] = set()
     try:
-        with open_parquet(uri, files, _MEND) as parquet, parquet_errors(uri, _MEND):
-            if not parquet.schema_arrow.equals(_SCHEMA, check_metadata=False):
-                return frozenset()
-            for batch in parquet.iter_batches(_GROUP_ROWS, columns=[_PART.name], use_threads=False):
+        with parquet_errors(remembered_uri(root), _MEND):
+            for batch in remembered.iter_batches(_GROUP_ROWS, columns=[_PART.name], use_threads=False):
                 names.update(pc.unique(batch.column(0)).to_pylist())
     except ManifestError:
         return frozenset()
     return frozenset(names) if names <= {_name(root, part) for part in parts} else frozenset()
 
 
-def _remembered_rows(files: Files, root: str, most_rows: int) -> Iterator[pa.Table]:
-    uri = remembered_uri(root)
-    with open_parquet(uri, files, _MEND) as parquet:
-        batches = parquet.iter_batches(most_rows, use_threads=False)
-        while True:
-            with parquet_errors(uri, _MEND):
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield pa.table(batch.columns, schema=_SCHEMA)
+def _remembered_rows(remembered: pq.ParquetFile | None, root: str, most_rows: int) -> Iterator[pa.Table]:
+    assert remembered is not None
+    batches = remembered.iter_batches(most_rows, use_threads=False)
+    while True:
+        with parquet_errors(remembered_uri(root), _MEND):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield pa.table(batch.columns, schema=_SCHEMA)
 
 
 def _name(root: str, part: str) -> str:

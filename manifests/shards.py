@@ -6,6 +6,7 @@ rows, nor from what is computed already. So a run that is started again meets th
 
 from __future__ import annotations
 
+import hashlib
 import re
 from fractions import Fraction
 from typing import NamedTuple, Self
@@ -66,7 +67,7 @@ WHOLE = ShardSlice(0, 1)
 """All shards."""
 
 STYLES_OF_STRIP = 32
-"""Styles that stay encoded while contents pass by: about 5 MB each, and a process has 64 MiB and more for encodings."""
+"""Styles that stay encoded while contents pass by, about 5 MB each; a smaller cache still holds those met last."""
 
 _SHORTEST_S = 0.2
 """What a pair counts for at least: a shard of unreadable sounds must end too."""
@@ -115,6 +116,18 @@ def cut_shards(
         .append_column("duration_s", pa.array(durations[order]))
         .append_column("shard", pa.array(_shards(counted[order], limit)))
     )
+
+
+def cut_digest(cut: pa.Table) -> str:
+    """Return a digest of what `cut_shards` made of a manifest: equal where each pair is in the same shard."""
+    digest = hashlib.sha256()
+    for name in ("pair_id", "shard"):
+        sink = pa.BufferOutputStream()
+        column = cut.select([name]).combine_chunks()
+        with pa.ipc.new_stream(sink, column.schema) as stream:
+            stream.write_table(column)
+        digest.update(sink.getvalue())
+    return digest.hexdigest()
 
 
 def cut_batches(rows: pa.Table, batch_size: int) -> pa.Table:

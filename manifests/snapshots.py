@@ -1,12 +1,12 @@
 """The snapshot of a run: for each pair of its manifest the row that counts, in the order of the manifest.
 
 Rows lie in the parts in the order of the shards. They are sorted on disk, so that memory follows neither the number of
-the pairs nor that of the columns, but the ids alone.
+the pairs nor that of the columns, but the ids alone, and the user's own columns where there are any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,14 @@ WIDE_ROWS = 1 << 13
 _PLAN_COLUMNS = ("pair_id", "content", "style")
 
 
-def write_snapshot(files: Files, root: str, run_id: str, plan: pa.Table, user: pa.Table | None) -> int:
+def write_snapshot(
+    files: Files,
+    root: str,
+    run_id: str,
+    plan: pa.Table,
+    user: pa.Table | None,
+    check: Callable[[], None] = lambda: None,
+) -> int:
     """Write the snapshot of a run, then put it in the place of `results.parquet`.
 
     It holds the columns of `RESULT_SCHEMA`, then the user's, in the order of the manifest. Pairs without a row are left
@@ -47,6 +54,8 @@ def write_snapshot(files: Files, root: str, run_id: str, plan: pa.Table, user: p
         dictionaries.
     user : pyarrow.Table or None
         The user's own columns, one row per row of the manifest.
+    check : callable, optional
+        Called before the files appear; what it raises leaves the old ones in place.
 
     Returns
     -------
@@ -68,7 +77,7 @@ def write_snapshot(files: Files, root: str, run_id: str, plan: pa.Table, user: p
         for rows, positions in _chosen(files, parts, places):
             sorter.add(rows, positions)
         finished = _finished(sorter.tables(), plan, user, root, schema)
-        return publish_tables([snapshot_uri(root, run_id), latest_uri(root)], files, finished, schema)
+        return publish_tables([snapshot_uri(root, run_id), latest_uri(root)], files, finished, schema, check)
 
 
 def _chosen(files: Files, parts: list[str], places: NDArray[np.int64]) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:

@@ -37,6 +37,7 @@ __all__ = [
     "probe_identified",
     "quantised",
     "read_identified",
+    "read_planned",
     "read_sound",
     "samples_sha256",
 ]
@@ -119,6 +120,34 @@ def read_identified(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> t
     """Do `read_sound`, and return the identity too: the sha256 of the very bytes that were decoded."""
     with _loaded(uri, files) as data:
         return DECODERS.decode(data, uri, sample_rate), hashlib.sha256(data).hexdigest()
+
+
+def read_planned(uri: str, files: Files, sample_rate: int, identity: str) -> NDArray[np.float32]:
+    """Do `read_sound` for a sound that planning has met: what is not there any more, or not the same, is so in passing.
+
+    Parameters
+    ----------
+    uri, files, sample_rate
+        As for `read_sound`.
+    identity : str
+        The sha256 of the bytes that planning has met.
+
+    Raises
+    ------
+    AudioError
+        As `read_sound`; of type `storage` if the sound is gone or has other bytes now, whatever those are.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    try:
+        with _loaded(uri, files) as data:
+            if hashlib.sha256(data).hexdigest() != identity:
+                raise AudioError("storage", f"'{uri}' has changed since the run was planned: run again")
+            return DECODERS.decode(data, uri, sample_rate)
+    except AudioError as error:
+        if error.error_type not in ("missing", "is_folder"):
+            raise
+        raise AudioError("storage", f"{error}; it was there when the run was planned: run again") from None
 
 
 def quantised(samples: NDArray[np.floating]) -> NDArray[np.float32]:

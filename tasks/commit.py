@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from manifests.files import Files
-from manifests.results import audio_uri, write_part
+from manifests.results import audio_uri, part_uri, write_part
 from tasks.lease import check_lease
 from tasks.rows import Measured
 
 
 def commit_shard(results: Sequence[Measured], root: str, run_id: str, shard: int, files: Files) -> None:
-    """Write the audio of a shard, then its rows, once.
+    """Write the audio of a shard, then its rows, once; nothing, if another worker of the run has done so.
 
     Raises
     ------
@@ -20,15 +20,17 @@ def commit_shard(results: Sequence[Measured], root: str, run_id: str, shard: int
     StorageError
         If a file cannot be written after retries; nothing of the shard counts as done then.
     """
+    if files.exists(part_uri(root, run_id, shard)):  # by another worker of this run, which took this one for lost
+        return
     check_lease(files, root, run_id)
     for result in results:
         if result.flac is not None:
-            _write_audio(files, root, run_id, str(result.row["fingerprint"]), result.flac)
+            _write_audio(files, root, run_id, shard, str(result.row["fingerprint"]), result.flac)
     check_lease(files, root, run_id)
     write_part(files, root, run_id, shard, [result.row for result in results])
 
 
-def _write_audio(files: Files, root: str, run_id: str, fingerprint: str, flac: bytes) -> None:
+def _write_audio(files: Files, root: str, run_id: str, shard: int, fingerprint: str, flac: bytes) -> None:
     """Write audio at the address of its fingerprint.
 
     A file that is already there belongs to no row (its pair would have been skipped): a run that was killed between
@@ -42,4 +44,8 @@ def _write_audio(files: Files, root: str, run_id: str, fingerprint: str, flac: b
         found = files.load(uri)
         if found is None or found[0] != flac:
             check_lease(files, root, run_id)
+            if files.exists(part_uri(root, run_id, shard)):
+                raise FileExistsError(
+                    f"shard {shard} of run {run_id} was committed by another worker meanwhile"
+                ) from None
             files.swap(uri, flac, found and found[1])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from tasks.device_names import name_on_host
 
-TRY_S = 60.0
+TRY_S = 5.0
 """Asked for in bits of this length, between which a run notices that it is to stop."""
+
+AWAY_S = 2.0
+"""Between two attempts to reach a server that is away."""
 
 
 def limit_name(device: str) -> str:
@@ -29,19 +33,32 @@ def alone_on(device: str) -> Iterator[None]:
     Raises
     ------
     TimeoutError
-        If another run holds it for longer than `TRY_S`.
+        If another run holds it for longer than `TRY_S`, or the server is away: ask again.
     ConcurrencySlotAcquisitionError
         If somebody has removed the limit meanwhile: without one, `concurrency` would hold nothing, and say nothing.
     """
+    from httpx import TransportError
+    from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
     from prefect.concurrency.sync import concurrency
     from prefect.context import FlowRunContext, TaskRunContext
 
     if FlowRunContext.get() is None and TaskRunContext.get() is None:
         yield
         return
-    ensure_limit(limit_name(device))
-    # A server that goes away during the run ends no run: what is committed, and by whom, the lease decides.
-    with concurrency(limit_name(device), timeout_seconds=TRY_S, strict=True, raise_on_lease_renewal_failure=False):
+    with ExitStack() as held:
+        try:
+            ensure_limit(limit_name(device))
+            # A server that goes away later ends no run: what is committed, and by whom, the lease decides.
+            held.enter_context(
+                concurrency(
+                    limit_name(device), timeout_seconds=TRY_S, strict=True, raise_on_lease_renewal_failure=False
+                )
+            )
+        except (TransportError, ConcurrencySlotAcquisitionError) as error:
+            if not isinstance(error.__cause__ or error, TransportError):
+                raise
+            time.sleep(AWAY_S)
+            raise TimeoutError(f"Prefect's server does not answer: nobody can have {device} alone") from error
         yield
 
 

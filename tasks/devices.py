@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -67,7 +68,11 @@ def batch_size_for(options: RunOptions) -> int:
 
 def apart(options: RunOptions) -> Apart:
     """Return this process's device processes and meters; those of equal options are the same, and stay."""
-    return _apart(slots_for(options), options.stall_s)
+    with _MAKING:  # the first groups of a run ask at the same time
+        return _apart(slots_for(options), options.stall_s)
+
+
+_MAKING = threading.Lock()
 
 
 @lru_cache(maxsize=4)

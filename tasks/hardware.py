@@ -32,6 +32,23 @@ def free_bytes(device: str) -> int | None:
     return None
 
 
+def end_if_lost(device: str) -> None:
+    """End this process if its GPU is lost to it: after a fault in a kernel every later call fails, for whatever pair.
+
+    Another process finds the device whole again; the parent starts one (`tasks/supervision.py`).
+
+    Raises
+    ------
+    SystemExit
+        If so.
+    """
+    if device.startswith("cuda"):
+        try:
+            torch.cuda.synchronize(device)
+        except Exception as error:
+            raise SystemExit(f"{device} is lost to this process: {error}") from None
+
+
 def on_device(samples: NDArray[np.float32], device: str) -> torch.Tensor:
     """Return samples `[N]` as a tensor; a copy to a GPU is not waited for, which needs pinned memory."""
     tensor = torch.from_numpy(samples)

@@ -46,7 +46,10 @@ class LeaseLost(StorageError):
 
 @dataclass(frozen=True)
 class Holder:
-    """An entry of `lease.json`: who works on which slice since when, and when it was last heard of."""
+    """An entry of `lease.json`: who works on which slice since when, and when it was last heard of.
+
+    `cut` tells how its shards are cut, once that is known: slices of different cuts are no parts of one whole.
+    """
 
     owner: str
     shards: str
@@ -58,11 +61,17 @@ class Holder:
     heartbeat_s: float
     beats: int = 0
     closing: bool = False
+    cut: str = ""
 
     @property
     def slice(self) -> ShardSlice:
         """The slice of the shards."""
         return ShardSlice.parse(self.shards)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has to be reckoned with."""
+        return not self.expired and not is_dead(self.process)
 
     @property
     def silent_s(self) -> float:
@@ -111,6 +120,29 @@ class Lease:
         if self.lost.is_set():
             self.check()
 
+    def agree_on(self, cut: str) -> None:
+        """Tell the other slices how the shards are cut here.
+
+        Raises
+        ------
+        LeaseTaken
+            If one that is at work has cut them otherwise: pairs would be in both slices, or in none.
+        LeaseLost
+            If another run has taken over.
+        """
+
+        def tell(holders: list[Holder]) -> list[Holder]:
+            mine = _own(holders, self.owner, self.root)
+            for other in holders:
+                if other is not mine and other.cut not in ("", cut) and other.alive:
+                    raise LeaseTaken(
+                        f"{absolute(self.root)} is being worked on by {other}, whose shards are cut otherwise: give "
+                        "all slices the same manifest and shard_audio_s, and let all of them reach the same sounds"
+                    )
+            return [replace(one, cut=cut) if one is mine else one for one in holders]
+
+        _change(self.files, self.root, tell)
+
     def begin_closing(self) -> bool:
         """Return whether no other slice is at work, so that this run is to write the snapshot; give it up otherwise.
 
@@ -126,7 +158,7 @@ class Lease:
 
             def close(holders: list[Holder], verdict: list[str] = verdict) -> list[Holder]:
                 mine = _own(holders, self.owner, self.root)
-                others = [one for one in holders if one is not mine and not one.expired and not is_dead(one.process)]
+                others = [one for one in holders if one is not mine and one.alive]
                 verdict[:] = ["wait" if any(one.closing for one in others) else "leave" if others else "close"]
                 return {
                     "wait": holders,

@@ -140,10 +140,16 @@ class Order:
         return cls(outcome.rendered.samples, outcome.settings.sample_rate, *sounds)
 
 
+LACKS_MEMORY = ("out of memory", "can't allocate memory", "alloc_failed")
+"""What torch and its libraries say where memory was short, in lower case."""
+
+
 def error_type_of(error: Exception) -> str:
     """Return what an unexpected exception of one pair counts as: `out_of_memory` or `internal`.
 
-    By its name, since torch's own is not known where torch is not.
+    By its name, since torch's own is not known where torch is not; and by what it says, since allocators, cuBLAS, cuDNN
+    and mps raise plain errors.
     """
-    lacks_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return "out_of_memory" if lacks_memory else "internal"
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    said = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in LACKS_MEMORY)
+    return "out_of_memory" if named or said else "internal"

@@ -17,7 +17,7 @@ from manifests.gathering import Manifest
 from manifests.outcomes import Outcomes, look_up
 from manifests.remembered import remember
 from manifests.replacement import refuse_another_manifest
-from manifests.shards import cut_shards
+from manifests.shards import cut_digest, cut_shards
 from stylecore.settings import Settings
 from stylecore.weights import shipped_digest
 from tasks.actions import ACTIONS, PlanCounts, choose_actions, is_work
@@ -35,7 +35,8 @@ USUAL_EVALUATIONS = 70
 class Plan:
     """What travels between tasks: where the plan lies, which shards hold work, and how much.
 
-    `seconds_per_second` is what a second of audio has cost in this output root so far, None if nothing has.
+    `seconds_per_second` is what a second of audio has cost in this output root so far, None if nothing has; `cut` tells
+    one way to cut shards from another.
     """
 
     uri: str
@@ -43,6 +44,7 @@ class Plan:
     counts: PlanCounts
     pending_audio_s: float
     seconds_per_second: float | None
+    cut: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class PlannedManifest:
             counts=PlanCounts(*counts),
             pending_audio_s=float(self.pairs.column("duration_s").to_numpy()[working].sum()),
             seconds_per_second=outcomes.seconds / outcomes.audio_s if outcomes.audio_s else None,
+            cut=cut_digest(self.pairs),
         )
 
 

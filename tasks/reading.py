@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.audio import AudioError, read_identified
+from tasks.audio import AudioError, read_planned, read_sound
 from tasks.cache import ByteLimitedCache
 from tasks.outcomes import Outcome, PlannedPair, error_type_of
 from tasks.storage import Storage, StorageError, StorageUnreachable
@@ -60,15 +60,13 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
 
 
 def _read(side: str, outcome: Outcome, files: Storage, sounds: ByteLimitedCache) -> NDArray[np.float32]:
-    """Return a sound; refuse, as a passing failure, bytes that fingerprint and cache know nothing of."""
+    """Return a sound; what fingerprint and cache know nothing of is a passing failure."""
     uri, planned, rate = str(outcome.planned[side]), outcome.planned[f"{side}_identity"], outcome.settings.sample_rate
 
     def read() -> _Samples:
-        samples, identity = read_identified(uri, files, rate)
-        if planned is None:
-            raise StorageError(f"'{uri}' could not be read when the run was planned: run again")
-        if identity != planned:
-            raise StorageError(f"'{uri}' has changed since the run was planned: run again")
-        return _Samples(samples)
+        if planned is not None:
+            return _Samples(read_planned(uri, files, rate, str(planned)))
+        read_sound(uri, files, rate)  # most likely fails as it did then
+        raise StorageError(f"'{uri}' could not be read when the run was planned: run again")
 
     return sounds.get((planned, rate), read).value

@@ -6,11 +6,14 @@ import json
 import platform
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -69,8 +72,11 @@ class RunSummary:
     devices_waited: float | None = None
 
 
-def write_run_snapshot(run: Run, plan: Plan) -> int:
-    """Write the snapshot of what is committed so far in the place of `results.parquet`; return its number of rows."""
+def write_run_snapshot(run: Run, plan: Plan, check: Callable[[], None] = lambda: None) -> int:
+    """Write the snapshot of what is committed so far in the place of `results.parquet`; return its number of rows.
+
+    `check` is called before it appears, which may be a while after it was begun; what it raises leaves all as it was.
+    """
     files, sounds = Storage(), ["content", "style"]
     with files.open(plan.uri) as source:
         planned = pq.read_table(source, columns=["row", "pair_id", *sounds, "fingerprint"], read_dictionary=sounds)
@@ -78,10 +84,17 @@ def write_run_snapshot(run: Run, plan: Plan) -> int:
     if files.exists(own):
         with files.open(own) as source:
             user = pq.read_table(source)
-    return write_snapshot(files, run.output, run.run_id, planned, user)
+    return write_snapshot(files, run.output, run.run_id, planned, user, check)
 
 
-def close_run(run: Run, plan: Plan, state: str, error: str | None = None, last: bool = True) -> RunSummary:
+def close_run(
+    run: Run,
+    plan: Plan,
+    state: str,
+    error: str | None = None,
+    last: bool = True,
+    check: Callable[[], None] = lambda: None,
+) -> RunSummary:
     """Write the snapshot and the run record, and return the summary.
 
     What was computed is counted in the results themselves: they know of every shard that committed itself, whatever
@@ -97,9 +110,11 @@ def close_run(run: Run, plan: Plan, state: str, error: str | None = None, last: 
         Why the run failed.
     last : bool
         Whether no other slice is at work: the last one writes the snapshot.
+    check : callable, optional
+        As for `write_run_snapshot`.
     """
     if last:
-        write_run_snapshot(run, plan)
+        write_run_snapshot(run, plan, check)
     computed, failures = _committed(run)
     finished_at = datetime.now(UTC)
     summary = RunSummary(
@@ -148,8 +163,19 @@ def _write_record(run: Run, summary: RunSummary, finished_at: datetime, error: s
         sink.write(json.dumps(record, indent=2).encode())
 
 
-def read_results(output: str) -> list[dict[str, object]]:
-    """Return the rows of the newest snapshot of an output root.
+SHOWN_COLUMNS = ("pair_id", "status", "error_type", "error_message", "output", "seconds_total", *FIGURES)
+
+
+class Results(NamedTuple):
+    """What people are shown of results: the first rows, how many there are, and the mean of each figure over all."""
+
+    rows: list[dict[str, object]]
+    total: int
+    means: dict[str, float | None]
+
+
+def read_results(output: str, most_rows: int, status: str | None = None) -> Results:
+    """Return results of the newest snapshot of an output root, of one status if asked.
 
     Raises
     ------
@@ -160,7 +186,11 @@ def read_results(output: str) -> list[dict[str, object]]:
     if not files.exists(uri):
         raise FileNotFoundError(f"{uri}: no results yet; `timbreflow run MANIFEST {output}` makes them")
     # In one piece: a run may be replacing it.
-    return pq.read_table(pa.BufferReader(files.read(uri))).to_pylist()
+    table = pq.read_table(pa.BufferReader(files.read(uri)), columns=list(SHOWN_COLUMNS))
+    if status is not None:
+        table = table.filter(pc.equal(table.column("status"), status))
+    means = {name: pc.mean(table.column(name)).as_py() for name in FIGURES}
+    return Results(table.slice(0, most_rows).to_pylist(), table.num_rows, means)
 
 
 def summary_markdown(summary: RunSummary) -> str:

@@ -106,8 +106,10 @@ def compute_shards(
     StorageUnreachable, LeaseLost, FileExistsError
         From reading and committing; shards in flight come to their own end first.
     """
+    if not shards:  # a group that was lost after its last commit
+        return Committed()
     group = _Group(plan_uri, root, run_id, options, compute or apart(options))
-    with group.compute.slots.opened(), ThreadPoolExecutor(min(len(shards), IN_FLIGHT) or 1) as pool:
+    with group.compute.slots.opened(), ThreadPoolExecutor(min(len(shards), IN_FLIGHT)) as pool:
         futures = [pool.submit(group.compute_shard, shard) for shard in shards]
         wait(futures, return_when=FIRST_EXCEPTION)
         for future in futures:

@@ -17,6 +17,8 @@ from tasks.supervision import Worker
 
 PROGRAM = "tasks.device_process"
 POLL_S = 0.2
+RELEASE_S = 10.0
+"""What giving a device back may take: a request to Prefect's server, and an attempt to get it that is under way."""
 
 Exclusive = Callable[[str], AbstractContextManager[object]]
 """Keeps other runs off a device, by its name, while it is entered."""
@@ -54,6 +56,7 @@ class DeviceSlots:
         self._lock = threading.Lock()
         self._groups = 0
         self._closing = threading.Event()
+        self._holds: list[threading.Thread] = []
 
     def __len__(self) -> int:
         return len(self.all)
@@ -77,6 +80,10 @@ class DeviceSlots:
                 self._groups -= 1
                 if self._groups == 0:
                     self._closing.set()
+                    # Ray ends a process with its group, and what it still held would be taken for minutes.
+                    for hold in self._holds:
+                        hold.join(RELEASE_S)
+                    self._holds = []
 
     @contextmanager
     def borrowed(self) -> Iterator[Slot]:
@@ -117,7 +124,9 @@ class DeviceSlots:
                 free.put(slot)
                 continue
             run = partial(copy_context().run, _hold, slot, self._exclusive, free, closing)
-            threading.Thread(target=run, name=f"hold {slot.name}", daemon=True).start()
+            hold = threading.Thread(target=run, name=f"hold {slot.name}", daemon=True)
+            hold.start()
+            self._holds.append(hold)
 
 
 def _name(device: str, number: int) -> str:

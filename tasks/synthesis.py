@@ -12,7 +12,7 @@ from stylecore.losses import encode_content, encode_style
 from stylecore.settings import Settings
 from stylecore.synthesis import OWN_SETTINGS, Pair, sound_picture, synthesise
 from tasks.cache import ByteLimitedCache
-from tasks.hardware import encoder_on, free_bytes, on_device
+from tasks.hardware import encoder_on, end_if_lost, free_bytes, on_device
 from tasks.outcomes import Outcome, error_type_of
 from tasks.rendering import Made, Samples, render
 
@@ -95,6 +95,7 @@ def _encoded(outcome: Outcome, device: str, cache: ByteLimitedCache) -> Pair | N
             settings=settings,
         )
     except Exception as error:  # whatever one pair does, its companions go on
+        end_if_lost(device)
         outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
     finally:
         outcome.take_time("read", time.perf_counter() - began)
@@ -116,6 +117,7 @@ def _synthesise_or_split(ready: Sequence[Ready], device: str, on_step: Callable[
     except Interrupted:
         raise
     except Exception as error:
+        end_if_lost(device)
         reason = error_type_of(error), f"{type(error).__name__}: {error}"
     else:
         return

@@ -27,12 +27,13 @@ RUN = {
     "seconds_after": 0.5,
     "cpu_s": 2.5,
     "peak_mib": 300.0,
+    "slots": 2,
 }
 
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    return sample_outcome(tmp_path_factory.mktemp("sample"))
+    return sample_outcome(tmp_path_factory.mktemp("sample"), 0.2)
 
 
 def test_every_pair_gets_what_one_pair_really_was(sample: Outcome) -> None:
@@ -48,9 +49,9 @@ def test_every_pair_gets_what_one_pair_really_was(sample: Outcome) -> None:
 
 
 def test_the_share_is_of_the_whole_run_without_the_server_s_start() -> None:
-    assert share_of_work(RUN) == pytest.approx(3.5 / 10 / 30)
+    assert share_of_work(RUN) == pytest.approx(3.5 * 2 / 10 / 30)
     (line,) = table([RUN]).splitlines()[2:]
-    assert [cell.strip() for cell in line.split("|")[-6:-1]] == ["29", "350", "250", "1.2 %", "300"]
+    assert [cell.strip() for cell in line.split("|")[-6:-1]] == ["350", "250", "2.3 %", "0.8 %", "300"]
 
 
 def test_runs_that_lost_pairs_are_no_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

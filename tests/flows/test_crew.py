@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flows.ray_cluster import RunnerError
-from flows.ray_crew import guided_groups, share
+from flows.ray_crew import _count, guided_groups, share
 from tasks.options import RunOptions
-from tasks.shards import MAX_GROUPS
+from tasks.shards import MAX_GROUPS, Committed
 
 
 @pytest.mark.parametrize("count", [1, 7, 399, 401, 43_000, 1_000_000])
@@ -33,3 +33,8 @@ def test_a_cluster_is_asked_to_grow_by_naming_workers() -> None:
     assert share(options, [{"CPU": 8}]) == ({"num_cpus": 1, "num_gpus": 1}, 64)
     with pytest.raises(RunnerError, match="GPU"):
         share(options.model_copy(update={"ray_address": "local"}), [{"CPU": 8}])
+
+
+def test_a_worker_that_others_have_stopped_is_no_end_of_a_run() -> None:
+    with pytest.raises(RunnerError, match="run it again"):
+        _count(Committed(succeeded=1, shards=1, interrupted=True))

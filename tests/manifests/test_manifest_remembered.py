@@ -12,7 +12,7 @@ from manifests import remembered
 from manifests.compaction import compact
 from manifests.history import part_uris
 from manifests.outcomes import DONE, UNKNOWN, look_up
-from manifests.remembered import remember, remembered_uri
+from manifests.remembered import remember, remembered_uri, stream_history
 from tasks.storage import Storage
 from tests.manifests.result_rows import commit
 
@@ -121,3 +121,15 @@ def test_on_s3(files: WatchedStorage, s3: str, monkeypatch: pytest.MonkeyPatch) 
     remember(files, s3)
     assert states(files, s3) == [DONE] * 2 + [UNKNOWN] * 4
     assert set(files.opened) == {remembered_uri(s3)}
+
+
+def test_names_and_rows_are_of_one_version(files: WatchedStorage, root: str) -> None:
+    """Another slice may remember more while this one reads: rows are then read once all the same."""
+    remember(files, root)
+    stream = stream_history(files, root, 1)
+    read = [next(stream)]
+    for shard in (3, 4):
+        commit(root, "r1", shard, [NAMES[shard]])
+    remember(Storage(), root)
+    read += stream
+    assert pa.concat_tables(read)["pair_id"].to_pylist() == NAMES[:3]

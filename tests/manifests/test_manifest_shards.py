@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.shards import cut_batches, cut_shards, length_bucket
+from manifests.shards import cut_batches, cut_digest, cut_shards, length_bucket
 from tasks.cache import ByteLimitedCache
 
 
@@ -81,8 +81,8 @@ def encodings(pairs: pa.Table, cache_bytes: int) -> int:
         return Encoding(n_bytes)
 
     for content, style in zip(pairs["content"].to_pylist(), pairs["style"].to_pylist(), strict=True):
-        cache.get(content, lambda: compute(8 * MEBIBYTE))
-        cache.get(style, lambda: compute(3 * MEBIBYTE))
+        cache.get(content, lambda: compute(9 * MEBIBYTE))
+        cache.get(style, lambda: compute(5 * MEBIBYTE))
     return computed
 
 
@@ -91,10 +91,10 @@ def test_neighbours_share_sounds() -> None:
     pairs = _pairs(100 * 96, contents=100, styles=96)
     cut = cut_shards(pairs, np.full(len(pairs), 2.57), None)
     by_style = pairs.sort_by([("style", "ascending"), ("content", "ascending")])
-    assert encodings(by_style, 128 * MEBIBYTE) == 100 * 96 + 96
-    assert encodings(cut, 128 * MEBIBYTE) <= 3 * 100 + 96
+    assert encodings(by_style, 256 * MEBIBYTE) == 100 * 96 + 96
+    assert encodings(cut, 256 * MEBIBYTE) <= 3 * 100 + 96
     # Half the cache that the strips are made for: of each 32 styles, those met last are still there.
-    assert encodings(cut, 64 * MEBIBYTE) < 0.6 * 100 * 96
+    assert encodings(cut, 96 * MEBIBYTE) < 0.6 * 100 * 96
 
 
 def test_texts_and_dictionaries_are_cut_alike() -> None:
@@ -122,6 +122,15 @@ def test_the_order_of_rows_does_not_count(random) -> None:
     shuffled = pairs.take(pa.array(order))
     first = cut_shards(pairs, _durations(pairs), 20.0)
     assert cut_shards(shuffled, _durations(shuffled), 20.0).equals(first)
+
+
+def test_a_digest_tells_one_cut_from_another() -> None:
+    pairs = _pairs(60)
+    digest = cut_digest(cut_shards(pairs, np.ones(60), 10.0))
+    assert cut_digest(cut_shards(pa.concat_tables([pairs[30:], pairs[:30]]), np.ones(60), 10.0)) == digest
+    assert cut_digest(cut_shards(pairs, np.ones(60), 11.0)) != digest
+    assert cut_digest(cut_shards(pairs, np.r_[np.ones(59), 0.0], 10.0)) != digest
+    assert cut_digest(cut_shards(_pairs(59), np.ones(59), 10.0)) != digest
 
 
 def test_batches_of_a_bucket_are_about_equal() -> None:

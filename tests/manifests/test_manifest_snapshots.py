@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from manifests import history, outcomes, snapshots, sorting
-from manifests.results import latest_uri, write_part
+from manifests.results import latest_uri, snapshot_uri, write_part
 from manifests.snapshots import write_snapshot
 from manifests.sorting import sorting as sorted_rows
 from tasks.storage import Storage
@@ -99,3 +99,19 @@ def test_memory_follows_the_ids_and_not_the_columns(tmp_path: Path, monkeypatch:
             pa.set_memory_pool(default)
         high_water.append(pool.max_memory())
     assert high_water[1] < 2 * high_water[0]
+
+
+def test_a_run_that_is_taken_over_while_it_writes_leaves_the_table_alone(tmp_path: Path) -> None:
+    """Writing may take minutes; who has lost its lease meanwhile finds out before anything appears."""
+    root = str(tmp_path)
+    write_part(FILES, root, "r1", 0, [succeeded("a"), succeeded("b")])
+    write_snapshot(FILES, root, "r1", plan_of(["a", "b"]), None)
+    before = Path(latest_uri(root)).read_bytes()
+
+    def taken_over() -> None:
+        raise TimeoutError("taken over")
+
+    with pytest.raises(TimeoutError, match="taken over"):
+        write_snapshot(FILES, root, "r2", plan_of(["a"]), None, taken_over)
+    assert Path(latest_uri(root)).read_bytes() == before
+    assert not Path(snapshot_uri(root, "r2")).exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from manifests.results import audio_uri
+from manifests.results import audio_uri, write_part
 from tasks.commit import commit_shard
 from tasks.lease import LeaseLost
 from tasks.rows import Measured
@@ -89,3 +89,32 @@ def test_the_rows_are_not_written_by_who_lost_the_lease_after_the_audio(root: st
     with pytest.raises(LeaseLost):
         commit_shard(SHARD, root, "mine", 0, TakenOverAfterAudio())
     assert parts(root) == []
+
+
+def test_a_shard_that_another_worker_of_the_run_has_committed_is_left_alone(root: str) -> None:
+    """Ray takes a worker for lost that is only slow: both commit, and on a GPU their samples differ."""
+    take_lease(root, "mine")
+    commit_shard(SHARD, root, "mine", 0, Storage())
+    commit_shard([Measured(succeeded(NAME), b"another sound")], root, "mine", 0, Storage())
+    assert Storage().read(audio_uri(root, NAME)) == b"sound"
+    assert len(parts(root)) == 1
+
+
+class CommittedMeanwhile(Storage):
+    """A storage in which another worker of the run commits once the audio that is there has been read."""
+
+    def load(self, uri: str) -> tuple[bytes, str] | None:
+        found = super().load(uri)
+        if uri.endswith(".flac"):
+            root = uri.partition("/audio/")[0]
+            Storage().swap(uri, b"theirs", found and found[1])
+            write_part(Storage(), root, "mine", 0, [succeeded(NAME)])
+        return found
+
+
+def test_audio_of_a_shard_that_is_committed_meanwhile_is_not_replaced(root: str) -> None:
+    Storage().create(audio_uri(root, NAME), b"a lost worker's")
+    take_lease(root, "mine")
+    with pytest.raises(FileExistsError, match="shard 0 of run mine"):
+        commit_shard(SHARD, root, "mine", 0, CommittedMeanwhile())
+    assert Storage().read(audio_uri(root, NAME)) == b"theirs"

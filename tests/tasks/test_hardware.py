@@ -15,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tasks import devices, synthesis
 from tasks.cache import ByteLimitedCache
 from tasks.devices import batch_size_for, choose_devices, shards_at_a_time, slots_for
+from tasks.hardware import encoder_on, on_device
 from tasks.options import DeviceError, RunOptions
-from tasks.outcomes import Outcome
+from tasks.outcomes import Outcome, error_type_of
 from tasks.reading import read_pair
 from tasks.storage import Storage
 from tasks.synthesis import BYTES_PER_SAMPLE, FILLED, pairs_that_fit, synthesise_batch
@@ -145,3 +146,47 @@ def test_evaluations_wait_for_the_device_every_tenth_time_only(tmp_path: Path, p
     waits = [step - 1 for step in range(2, LONG.iterations + 1) if watch.reads[step]]
     assert waits[-1] > 10
     assert all(later - earlier >= 10 for earlier, later in pairwise(waits))
+
+
+class Lost(RuntimeError):
+    """What a GPU says after a fault, whatever it is asked."""
+
+
+def test_a_process_ends_that_has_lost_its_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each pair of its batch would fail for good, and the next batch with them."""
+
+    def gone(*_: object) -> None:
+        raise Lost("an illegal memory access was encountered")
+
+    batch = outcomes(tmp_path, 2)
+    monkeypatch.setattr(synthesis, "synthesise", gone)
+    monkeypatch.setattr(torch.cuda, "synchronize", gone)
+    monkeypatch.setattr(synthesis, "encoder_on", lambda _: encoder_on("cpu"))
+    monkeypatch.setattr(synthesis, "on_device", lambda samples, _: on_device(samples, "cpu"))
+    monkeypatch.setattr(synthesis, "free_bytes", lambda _: None)
+    with pytest.raises(SystemExit, match="cuda:0 is lost to this process: an illegal memory access"):
+        synthesise_batch(batch, "cuda:0", ByteLimitedCache(0), lambda: None)
+    synthesise_batch(batch, "cpu", ByteLimitedCache(0), lambda: None)
+    assert [outcome.error_type for outcome in batch] == ["internal"] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "out_of_memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "out_of_memory"),
+        (RuntimeError("MPS backend out of memory"), "out_of_memory"),
+        (RuntimeError("The size of tensor a must match"), "internal"),
+        (ValueError("out of memory"), "internal"),
+    ],
+)
+def test_short_memory_is_told_from_a_defect(error: Exception, kind: str) -> None:
+    assert error_type_of(error) == kind
+
+
+def test_the_processor_s_own_error_of_short_memory_is_known() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert error_type_of(caught.value) == "out_of_memory"

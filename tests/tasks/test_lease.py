@@ -192,6 +192,21 @@ def test_the_last_slice_closes_and_the_others_leave(files: Storage, root: str) -
             one.check()
 
 
+def test_slices_of_different_cuts_are_not_computed_beside_each_other(files: Storage, root: str) -> None:
+    with holding(files, root, "a", FIRST) as one, holding(files, root, "b", SECOND) as other:
+        one.agree_on("a cut")
+        with pytest.raises(LeaseTaken, match=r"run a \(shards 0/2\).* cut otherwise: .*same manifest"):
+            other.agree_on("another cut")
+        other.agree_on("a cut")
+        assert [one["cut"] for one in holders(files, root)] == ["a cut"] * 2
+
+
+def test_the_cut_of_a_dead_slice_binds_nobody(files: Storage, root: str) -> None:
+    put(files, root, shards="0/2", cut="a cut", heartbeat=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    with holding(files, root, "b", SECOND) as own:
+        own.agree_on("another cut")
+
+
 def test_of_slices_that_end_together_the_later_waits_and_writes_its_own(files: Storage, root: str) -> None:
     written: list[str] = []
     with ThreadPoolExecutor(1) as pool:

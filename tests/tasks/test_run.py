@@ -564,6 +564,27 @@ def test_a_sound_that_changes_after_planning_waits_for_the_next_run(finished: Co
     assert run_all(manifest, tmp_path / "out").summary.computed == 1
 
 
+@pytest.mark.parametrize("meanwhile", ["gone", "half written", "a folder"])
+def test_a_sound_that_is_away_for_a_moment_is_tried_again(finished: Corpus, tmp_path: Path, meanwhile: str) -> None:
+    """Its bytes come back, and with them its fingerprint: a failure for good would stay for good."""
+    style = str(finished.folder / "sounds" / "fork.wav")
+    sound, aside = tmp_path / "sound.wav", tmp_path / "aside.wav"
+    write_cut(sound, "harp_phrase", 0.41 + len(meanwhile) / 1000)  # no other test's: no cache has met its bytes
+    manifest = write_manifest(tmp_path / "pairs.parquet", [{"pair_id": "a", "content": "sound.wav", "style": style}])
+    run, plan = begin(manifest, tmp_path / "out")
+    sound.rename(aside)
+    if meanwhile == "half written":
+        sound.write_bytes(aside.read_bytes()[:1_000])
+    elif meanwhile == "a folder":
+        sound.mkdir()
+    compute(run, plan)
+    assert close_run(run, plan, "completed").failures == {"storage": 1}
+    if sound.is_dir():
+        sound.rmdir()
+    aside.replace(sound)
+    assert run_all(manifest, tmp_path / "out").summary.computed == 1
+
+
 def test_the_users_columns_are_those_of_the_plan(finished: Corpus, tmp_path: Path) -> None:
     """A manifest that is rewritten in another order during a run does not swap them."""
     sounds = finished.folder / "sounds"
