@@ -67,11 +67,11 @@ def test_a_real_flow_commits_all_pairs_and_the_document_tells(tmp_path: Path, mo
     (tmp_path / "performance.md").write_text((DOCS / "performance.md").read_text())
     monkeypatch.setattr(orchestration, "DOCS", tmp_path)
     report = tmp_path / "orchestration.json"
-    orchestration.main(["--pairs", "60", "--seconds", "2.0", "--out", str(report), "--document"])
+    orchestration.main(["--pairs", "120", "--seconds", "2.0", "--out", str(report), "--document"])
     (found,) = json.loads(report.read_text())["runs"]
-    assert (found["pairs"], found["failed"], found["shards"]) == (60, 0, 4)
+    assert (found["pairs"], found["failed"], found["shards"]) == (120, 0, 4)
     assert found["tasks"] == 5  # the plan, and a task for each of the four shards
     assert 0 < found["peak_mib"] < 1_000
     text = (tmp_path / "performance.md").read_text().partition("<!-- orchestration -->\n")[2]
-    assert text.startswith("Made by `python -m benchmarks.orchestration --pairs 60")
+    assert text.startswith("Made by `python -m benchmarks.orchestration --pairs 120")
     assert "at most 5 Prefect tasks" in text

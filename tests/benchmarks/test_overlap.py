@@ -17,7 +17,7 @@ def test_repeated_pairs_differ_in_name_and_seed(tmp_path: Path) -> None:
 
 
 def test_the_table_tells_how_long_the_devices_waited() -> None:
-    numbers = ("pairs", "audio_s", "shards", "wall_s", "cpu_s", *STAGES)
+    numbers = ("pairs", "audio_s", "shards", "wall_s", "run_s", "cpu_s", *STAGES)
     block = text({**dict.fromkeys(numbers, 7.0), "devices_waited": 0.0123}, "python -m benchmarks.overlap")
     assert block.startswith("Made by `python -m benchmarks.overlap`. Machine: ")
     assert "**1.2%**" in block

@@ -15,7 +15,7 @@ from manifests import history, outcomes, snapshots, sorting
 from manifests.results import latest_uri, snapshot_uri, write_part
 from manifests.snapshots import write_snapshot
 from manifests.sorting import sorting as sorted_rows
-from tasks.storage import Storage
+from tasks.storage import Storage, StorageError
 from tests.manifests.result_rows import plan_of, succeeded
 
 FILES = Storage()
@@ -109,9 +109,9 @@ def test_a_run_that_is_taken_over_while_it_writes_leaves_the_table_alone(tmp_pat
     before = Path(latest_uri(root)).read_bytes()
 
     def taken_over() -> None:
-        raise TimeoutError("taken over")
+        raise StorageError("taken over")
 
-    with pytest.raises(TimeoutError, match="taken over"):
+    with pytest.raises(StorageError, match="taken over"):
         write_snapshot(FILES, root, "r2", plan_of(["a"]), None, taken_over)
     assert Path(latest_uri(root)).read_bytes() == before
     assert not Path(snapshot_uri(root, "r2")).exists()

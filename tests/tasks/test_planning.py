@@ -315,7 +315,7 @@ class TestWriting:
             written = pq.read_table(source)
         table, made = make_plan(read(manifest), root, QUICK, CPU, files)
         assert written.equals(pa.concat_tables(table.rows()))
-        assert plan == Plan(plan.uri, made.shards, made.counts, made.pending_audio_s, made.seconds_per_second)
+        assert plan == Plan(plan.uri, made.shards, made.counts, made.pending_audio_s, made.seconds_per_second, made.cut)
         assert files.find(root) == sorted([plan.uri, memo_uri(root)])
 
     def test_the_first_run_reads_each_sound_once_and_the_second_none(

@@ -171,7 +171,7 @@ def test_outcomes_come_in_the_order_of_the_pairs(planned: list[PlannedPair]) -> 
     backwards[1]["style"] = "/nowhere/style.wav"
     outcomes = synthesised(backwards)
     assert [outcome.planned for outcome in outcomes] == backwards
-    assert [outcome.error_type for outcome in outcomes] == [None, "missing", None, None]
+    assert [outcome.error_type for outcome in outcomes] == [None, "storage", None, None]
     assert all(outcome.seconds["read"] > 0 for outcome in outcomes)
 
 
@@ -188,7 +188,7 @@ def test_equal_batches_give_equal_samples(planned: list[PlannedPair]) -> None:
 
 def test_a_batch_of_bad_pairs_computes_nothing(planned: list[PlannedPair], faulty: dict[str, Any]) -> None:
     outcomes = synthesised([{**pair, "content": "/nowhere/content.wav"} for pair in planned])
-    assert [outcome.error_type for outcome in outcomes] == ["missing"] * 4
+    assert [outcome.error_type for outcome in outcomes] == ["storage"] * 4
     assert faulty["sizes"] == []
 
 
