@@ -21,6 +21,7 @@ from prefect.cache_policies import NO_CACHE
 from manifests.files import absolute, parent
 from manifests.history import stream_rows
 from manifests.outcomes import HISTORY_ROWS
+from manifests.remembered import remember
 from manifests.results import latest_uri, part_uri, record_uri
 from manifests.snapshots import write_snapshot
 from stylecore.settings import CORE_VERSION, Settings
@@ -76,8 +77,10 @@ def write_run_snapshot(run: Run, plan: Plan, check: Callable[[], None] = lambda:
     """Write the snapshot of what is committed so far in the place of `results.parquet`; return its number of rows.
 
     `check` is called before it appears, which may be a while after it was begun; what it raises leaves all as it was.
+    What the next plan needs of the parts is remembered too, while they are a few at a time.
     """
     files, sounds = Storage(), ["content", "style"]
+    remember(files, run.output)
     with files.open(plan.uri) as source:
         planned = pq.read_table(source, columns=["row", "pair_id", *sounds, "fingerprint"], read_dictionary=sounds)
     own, user = user_columns_uri(run.output, run.run_id), None

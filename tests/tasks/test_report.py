@@ -6,11 +6,12 @@ import json
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
 import pytest
 
+from manifests import remembered
 from manifests.results import latest_uri, record_uri, snapshot_uri
 from manifests.schema import RESULT_SCHEMA
 from stylecore.settings import CORE_VERSION, Settings
@@ -18,6 +19,7 @@ from tasks.options import RunOptions
 from tasks.planning import PlanCounts
 from tasks.report import FIGURES, RunSummary, close_run, read_results, summary_markdown, write_run_snapshot
 from tasks.shards import compute_shards
+from tasks.storage import Storage
 from tests.tasks.conftest import PAIRS, Corpus
 from tests.tasks.corpus import CPU, QUICK, begin, compute, read_table, run_all, write_manifest
 
@@ -52,6 +54,23 @@ class TestSnapshot:
         write_manifest(corpus.manifest, PAIRS[:3])
         run_all(corpus.manifest, corpus.root)
         assert old.read_bytes() == before
+
+    def test_a_run_remembers_its_parts_for_the_next_plan(
+        self, finished: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(remembered, "WORTH_PARTS", 1)
+        run_all(finished.manifest, tmp_path)
+        opened: list[str] = []
+        opens = Storage.open
+
+        def watched(self: Storage, uri: str) -> BinaryIO:
+            opened.append(uri)
+            return opens(self, uri)
+
+        monkeypatch.setattr(Storage, "open", watched)
+        _, plan = begin(finished.manifest, tmp_path)
+        assert plan.counts.up_to_date == len(PAIRS)
+        assert not [uri for uri in opened if "/part-" in uri]
 
     def test_what_is_shown_are_the_first_rows_and_the_means_of_all(
         self, finished: Corpus, monkeypatch: pytest.MonkeyPatch
