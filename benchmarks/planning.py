@@ -44,12 +44,12 @@ STEPS = {
 
 
 _NOTE = """\
-From the start of the process to the written plan, on a local disk; the history has a row for every pair. A run leaves a
-part per shard, 23 pairs of 2.57 s; `timbreflow gc` makes one file of them. *New*: sounds and parts are met for the
-first time, and read. *Met before*: sounds are remembered, and so are small parts where there were 256 of them or more;
-and the manifest is compared with the newest results. A run remembers its own parts whenever it renews
-`results.parquet`: tens of thousands of new ones are met only where `history.parquet` was deleted. Memory is that of the planning process and its decoders
-together, at their highest each; CPU time is that of both. The snapshot is
+From the start of the process to the written plan, on a local disk; the history has a row for every pair. A run leaves
+a part per shard, 23 pairs of 2.57 s; `timbreflow gc` makes one file of them. *New*: sounds and parts are met for the
+first time, and read. *Met before*: sounds are remembered, and so are small parts where there were 256 of them or
+more; and the manifest is compared with the newest results. A run remembers its own parts whenever it renews
+`results.parquet`: tens of thousands of new ones are met only where `history.parquet` was deleted. Memory is that of
+the planning process and its decoders together, at their highest each; CPU time is that of both. The snapshot is
 `results.parquet`, as it is written at a run's end."""
 
 
