@@ -8,11 +8,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from flows.crew import Crew, Shards
 from flows.ray_cluster import RunnerError, cluster_address
@@ -27,6 +28,9 @@ from tasks.shards import MAX_GROUPS, Committed
 
 if TYPE_CHECKING:
     from prefect_ray.task_runners import PrefectRayFuture, RayTaskRunner
+
+CONNECTING, CONNECTING_PAUSE_S = 3, 5.0
+"""How often a cluster is asked for a connection, and the pause between."""
 
 OBJECT_STORE_BYTES = 100 << 20
 """Between tasks travel URIs and numbers: Ray's own share of the memory would be a third of it."""
@@ -153,7 +157,7 @@ def connected(address: str | None, workers: int | None = None) -> Iterator[RayTa
     """Connect to a cluster, or start a Ray of this run's own; signals stay with whoever had them.
 
     A Ray that this process is connected to already is used, and left as it is. `workers` are those of this machine's
-    own, by default one per core.
+    own, by default one per core. A busy head may fail to start its side of a connection: it is asked again.
     """
     for name, value in LOCAL_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -165,9 +169,18 @@ def connected(address: str | None, workers: int | None = None) -> Iterator[RayTa
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     own = {"num_cpus": workers or cores(), "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    runner: RayTaskRunner[Any] = RayTaskRunner(address or "local", quiet if address else quiet | own)
     handler = signal.getsignal(signal.SIGTERM)
-    with runner:
+    asking = Retrying(
+        retry=retry_if_exception_type(ConnectionAbortedError),
+        stop=stop_after_attempt(CONNECTING),
+        wait=wait_fixed(CONNECTING_PAUSE_S),
+        reraise=True,
+    )
+    with ExitStack() as entered:
+        for attempt in asking:
+            with attempt:
+                runner: RayTaskRunner[Any] = RayTaskRunner(address or "local", quiet if address else quiet | own)
+                entered.enter_context(runner)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # Ray's would end this process without closing the run
         yield runner

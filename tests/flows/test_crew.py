@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+
 import pytest
 
+from flows import ray_crew
 from flows.ray_cluster import RunnerError
-from flows.ray_crew import _count, guided_groups, share
+from flows.ray_crew import _count, connected, guided_groups, share
 from tasks.options import RunOptions
 from tasks.shards import MAX_GROUPS, Committed
 
@@ -38,3 +42,29 @@ def test_a_cluster_is_asked_to_grow_by_naming_workers() -> None:
 def test_a_worker_that_others_have_stopped_is_no_end_of_a_run() -> None:
     with pytest.raises(RunnerError, match="run it again"):
         _count(Committed(succeeded=1, shards=1, interrupted=True))
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+@pytest.mark.parametrize(("failures", "asked"), [(2, 3), (9, 3)])
+def test_a_head_that_fails_to_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch, failures: int, asked: int) -> None:
+    import prefect_ray
+
+    attempts: list[str] = []
+
+    class Busy(AbstractContextManager):  # type: ignore[type-arg]
+        def __init__(self, address: str, settings: object) -> None:
+            attempts.append(address)
+
+        def __enter__(self) -> Busy:
+            if len(attempts) <= failures:
+                raise ConnectionAbortedError("Starting Ray client server failed")
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            attempts.append("left")
+
+    monkeypatch.setattr(prefect_ray, "RayTaskRunner", Busy)
+    monkeypatch.setattr(ray_crew, "CONNECTING_PAUSE_S", 0.0)
+    with pytest.raises(ConnectionAbortedError) if failures >= asked else nullcontext(), connected("ray://head:1"):
+        assert attempts == ["ray://head:1"] * asked
+    assert attempts == ["ray://head:1"] * asked + ["left"] * (failures < asked)
