@@ -16,7 +16,7 @@ from tasks.hardware import encoder_on, end_if_lost, free_bytes, on_device
 from tasks.outcomes import Outcome, error_type_of
 from tasks.rendering import Made, Samples, render
 
-BYTES_PER_SAMPLE = 3_000
+BYTES_PER_SAMPLE = 3_300
 """Of memory that optimising a pair takes, per sample of its content: twice what it takes on a processor, since a GPU's
 libraries want room to work in. Where that is too little the batch is halved."""
 
@@ -58,7 +58,7 @@ def pairs_that_fit(n_samples: int, free: int | None) -> int | None:
     """Return how many pairs of contents so long a device with so many free bytes holds; None for no limit.
 
     >>> pairs_that_fit(41_120, 80 << 30), pairs_that_fit(480_000, 1 << 30), pairs_that_fit(41_120, None)
-    (557, 1, None)
+    (506, 1, None)
     """
     return None if free is None else max(1, int(FILLED * free) // (BYTES_PER_SAMPLE * n_samples))
 
