@@ -36,7 +36,6 @@ __all__ = [
     "probe",
     "probe_identified",
     "quantised",
-    "read_identified",
     "read_planned",
     "read_sound",
     "samples_sha256",
@@ -113,13 +112,8 @@ def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> NDArra
     StorageUnreachable
         If the storage stayed away.
     """
-    return read_identified(uri, files, sample_rate)[0]
-
-
-def read_identified(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> tuple[NDArray[np.float32], str]:
-    """Do `read_sound`, and return the identity too: the sha256 of the very bytes that were decoded."""
     with _loaded(uri, files) as data:
-        return DECODERS.decode(data, uri, sample_rate), hashlib.sha256(data).hexdigest()
+        return DECODERS.decode(data, uri, sample_rate)
 
 
 def read_planned(uri: str, files: Files, sample_rate: int, identity: str) -> NDArray[np.float32]:

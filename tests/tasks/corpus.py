@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import soundfile
 from numpy.typing import NDArray
 
@@ -136,3 +137,16 @@ def parts(output: str | Path) -> list[str]:
 def attempts(output: str | Path) -> pd.DataFrame:
     """Return every row that any run ever committed to an output root."""
     return pd.concat([pd.read_parquet(part) for part in parts(output)], ignore_index=True)
+
+
+def watch_opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list of what any storage opens from here on."""
+    opened: list[str] = []
+    opens = Storage.open
+
+    def watched(self: Storage, uri: str) -> BinaryIO:
+        opened.append(uri)
+        return opens(self, uri)
+
+    monkeypatch.setattr(Storage, "open", watched)
+    return opened

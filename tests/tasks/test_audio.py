@@ -26,7 +26,7 @@ from tasks.audio import (
     pcm_to_float,
     probe,
     probe_identified,
-    read_identified,
+    read_planned,
     read_sound,
     samples_sha256,
 )
@@ -181,20 +181,22 @@ class TestOnS3:
             act(join(s3, "tone.flac"), files)
         assert caught.value.error_type == "storage"
 
-    @pytest.mark.parametrize("act", [probe, probe_identified, read_sound, read_identified])
+    @pytest.mark.parametrize("act", [probe, probe_identified, read_sound])
     def test_a_storage_that_stays_away_is_no_fault_of_the_sound(self, gone_s3: str, act: Callable[..., object]) -> None:
         with pytest.raises(StorageUnreachable, match=r"tone\.flac"):
             act(join(gone_s3, "tone.flac"), Storage())
 
 
 class TestIdentity:
-    def test_it_is_that_of_the_bytes_that_were_decoded(self, files: Storage, tmp_path: Path) -> None:
+    def test_it_is_that_of_the_bytes_that_are_decoded(self, files: Storage, tmp_path: Path) -> None:
         uri = write(tmp_path / "tone.flac", tone())
-        samples, identity = read_identified(uri, files)
-        np.testing.assert_array_equal(samples, read_sound(uri, files))
-        info, same = probe_identified(uri, files)
-        assert identity == same == hashlib.sha256(Path(uri).read_bytes()).hexdigest()
+        info, identity = probe_identified(uri, files)
+        assert identity == hashlib.sha256(Path(uri).read_bytes()).hexdigest()
         assert info == probe(uri, files)
+        np.testing.assert_array_equal(read_planned(uri, files, 16_000, identity), read_sound(uri, files))
+        with pytest.raises(AudioError, match="has changed since the run was planned") as caught:
+            read_planned(uri, files, 16_000, "0" * 64)
+        assert caught.value.error_type == "storage"
 
     def test_the_file_is_opened_once(self, tmp_path: Path) -> None:
         opened = []
@@ -205,7 +207,7 @@ class TestIdentity:
                 return super().open(uri)
 
         uri = write(tmp_path / "tone.flac", tone())
-        read_identified(uri, Watched())
+        read_planned(uri, Watched(), 16_000, hashlib.sha256(Path(uri).read_bytes()).hexdigest())
         assert opened == [uri]
 
     @pytest.mark.parametrize("change", [-100, 100])

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +30,7 @@ from tasks.preview import preview_run
 from tasks.sounds import memo_uri
 from tasks.storage import Storage
 from tests.tasks import corpus
-from tests.tasks.corpus import CPU, QUICK, Row, read, write_cut, write_manifest
+from tests.tasks.corpus import CPU, QUICK, Row, read, watch_opened, write_cut, write_manifest
 
 SOUNDS = {"harp": "harp_phrase", "cello": "cello_phrase", "drums": "drum_loop", "fork": "tuning_fork_440"}
 ROWS: list[Row] = [
@@ -321,14 +321,7 @@ class TestWriting:
     def test_the_first_run_reads_each_sound_once_and_the_second_none(
         self, manifest: str, root: str, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        opened: list[str] = []
-        opens = Storage.open
-
-        def watched(self: Storage, uri: str) -> BinaryIO:
-            opened.append(uri)
-            return opens(self, uri)
-
-        monkeypatch.setattr(Storage, "open", watched)
+        opened = watch_opened(monkeypatch)
         first = plan_run(read(manifest), root, QUICK, CPU, "run-a")
         sounds = {str(path) for path in (folder / "sounds").iterdir()}
         assert sorted(uri for uri in opened if uri in sounds) == sorted(sounds), "once each, whatever their pairs"

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -19,9 +19,8 @@ from tasks.options import RunOptions
 from tasks.planning import PlanCounts
 from tasks.report import FIGURES, RunSummary, close_run, read_results, summary_markdown, write_run_snapshot
 from tasks.shards import compute_shards
-from tasks.storage import Storage
 from tests.tasks.conftest import PAIRS, Corpus
-from tests.tasks.corpus import CPU, QUICK, begin, compute, read_table, run_all, write_manifest
+from tests.tasks.corpus import CPU, QUICK, begin, compute, read_table, run_all, watch_opened, write_manifest
 
 
 def record(root: Path, run_id: str) -> dict[str, Any]:
@@ -60,14 +59,7 @@ class TestSnapshot:
     ) -> None:
         monkeypatch.setattr(remembered, "WORTH_PARTS", 1)
         run_all(finished.manifest, tmp_path)
-        opened: list[str] = []
-        opens = Storage.open
-
-        def watched(self: Storage, uri: str) -> BinaryIO:
-            opened.append(uri)
-            return opens(self, uri)
-
-        monkeypatch.setattr(Storage, "open", watched)
+        opened = watch_opened(monkeypatch)
         _, plan = begin(finished.manifest, tmp_path)
         assert plan.counts.up_to_date == len(PAIRS)
         assert not [uri for uri in opened if "/part-" in uri]
