@@ -33,6 +33,29 @@ _WRITER = "timbreflow-writer"
 _PRECONDITION_FAILED = 412
 
 
+class ClosingClient(S3FileSystem):
+    """A client that is closed on the loop it lives on, wherever the garbage collector finds it.
+
+    s3fs closes it on the loop that runs where the collector happens to: within a run that may be Prefect's, which
+    cannot wait for connections of another loop and says so with a traceback.
+    """
+
+    @staticmethod
+    def close_session(loop: asyncio.AbstractEventLoop | None, s3: Any) -> None:
+        """Close the connections of an aiobotocore client that was made on a loop."""
+        if loop is not None and loop.is_running() and _running_loop() not in (None, loop):
+            asyncio.run_coroutine_threadsafe(s3.__aexit__(None, None, None), loop)
+        else:
+            S3FileSystem.close_session(loop, s3)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class PatientS3File(S3File):
     """An object opened for reading, each of whose requests is repeated with patience."""
 
@@ -51,13 +74,13 @@ class S3Files:
     """Objects below `s3://bucket/`."""
 
     @cached_property
-    def _s3(self) -> S3FileSystem:
+    def _s3(self) -> ClosingClient:
         """The client, made at first use: planning on local files needs no S3, and it reads the environment then.
 
         Listings are not cached, other processes write too. Neither it nor botocore below it repeats a request: three
         loops within each other would multiply the patience.
         """
-        client = S3FileSystem(
+        client = ClosingClient(
             skip_instance_cache=True,
             use_listings_cache=False,
             config_kwargs={

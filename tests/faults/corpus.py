@@ -67,7 +67,7 @@ def assert_went_through(result: tuple[int, str]) -> None:
     """Assert that a run reached its end; 1 is the silent pair, if this run was the one to meet it."""
     code, said = result
     assert code in (0, 1), said
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
     assert "results.parquet" in said
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -27,6 +29,10 @@ def files() -> Storage:
 @pytest.fixture
 def root(anywhere: str) -> str:
     return anywhere
+
+
+def _http_sessions(files: S3Files) -> list[Any]:
+    return [*files._s3._s3._endpoint.http_session._sessions.values()]
 
 
 def write(files: Files, uri: str, data: bytes) -> str:
@@ -288,6 +294,29 @@ class TestFaults:
         threading.Timer(1, request_stop).start()
         with pytest.raises(StorageUnreachable):
             files.read(join(s3, "file.bin"))
+
+    def test_a_client_dropped_within_another_loop_is_closed_on_its_own(self, s3: str) -> None:
+        uri, faults, connectors = join(s3, "file.bin"), [], []
+
+        def use() -> None:
+            files = S3Files()
+            files.create(uri, b"data")
+            connectors.extend(session._connector for session in _http_sessions(files))
+
+        async def drop() -> None:
+            """Leave a client, caught in the cycles of its references, to the collector, here: where a loop runs."""
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+            await asyncio.to_thread(use)
+            gc.collect()
+            for _ in range(100):
+                if all(connector.closed for connector in connectors):
+                    break
+                await asyncio.sleep(0.05)
+            gc.collect()
+
+        asyncio.run(drop())
+        assert faults == []
+        assert [connector.closed for connector in connectors] == [True]
 
     def test_a_file_where_a_folder_is_needed_is_a_storage_error(self, files: Storage, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"data")
