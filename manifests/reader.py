@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manifests.columns import Place, is_number, is_text, names, paths, setting, texts
-from manifests.files import Files, absolute, parent
+from manifests.files import Files, FileStat, absolute, parent
 from manifests.fingerprint import pair_ids, settings_text
 from manifests.gathering import Manifest, combinations, gather
 from manifests.schema import (
@@ -32,7 +32,7 @@ from manifests.schema import (
     ROW_SETTINGS,
     ManifestError,
 )
-from manifests.tables import open_foreign, read_batches, read_own
+from manifests.tables import open_foreign, parquet_errors, read_batches, read_own
 
 RowValidator = Callable[[dict[str, object]], object]
 """Takes the row settings that are set; raises ValueError with name, value and bound."""
@@ -137,9 +137,19 @@ def user_columns(manifest: str, files: Files) -> pa.Table | None:
 
 
 def read_whole(manifest: str, files: Files, validate_row: RowValidator) -> Manifest:
-    """Read a manifest into memory, compactly; raises as `read_manifest` and `user_columns`."""
-    pairs = gather(read_manifest(manifest, files, validate_row))
-    return Manifest(pairs, user_columns(manifest, files))
+    """Read a manifest into memory, compactly.
+
+    Raises
+    ------
+    ManifestError
+        As `read_manifest` and `user_columns`, and if it was replaced between the two: rows would get the user's columns
+        of other rows.
+    """
+    before = _versions(manifest, files)
+    whole = Manifest(gather(read_manifest(manifest, files, validate_row)), user_columns(manifest, files))
+    if _versions(manifest, files) != before:
+        raise ManifestError(f"{manifest}: it was replaced while it was read. Run again once it is whole")
+    return whole
 
 
 def check(manifest: str, files: Files, validate_row: RowValidator) -> ManifestSummary:
@@ -257,6 +267,15 @@ def _parts(manifest: str, files: Files) -> tuple[list[str], str]:
     if not parts:
         raise ManifestError(f"{manifest}: a folder without any .parquet file. {_MEND}")
     return parts, uri
+
+
+def _versions(manifest: str, files: Files) -> dict[str, FileStat]:
+    """Return size and version of each of a manifest's files."""
+    versions = {}
+    for part in _parts(manifest, files)[0]:
+        with parquet_errors(part, _MEND):
+            versions[part] = files.stat(part)
+    return versions
 
 
 def _own_names(part: str, files: Files) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from manifests import reader, tables
 from manifests.gathering import gather
 from manifests.reader import NORMALISED_SCHEMA, read_manifest, read_whole
+from manifests.schema import ManifestError
 from tasks.storage import Storage
 
 FILES = Storage()
@@ -69,3 +70,20 @@ def test_a_manifest_without_own_columns_is_read_once(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(reader, "read_own", refuse)
     assert read_whole(manifest(tmp_path, 3), FILES, accept).user is None
+
+
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_a_manifest_replaced_while_it_is_read_is_refused(tmp_path: Path, whole_folder: bool) -> None:
+    path = manifest(tmp_path, 2, alpha=[1.5, None], mood=["bright", "dark"])
+
+    def replace(_: object) -> None:
+        """Come between the reading of the pairs, which calls this, and that of the user's columns."""
+        swapped = pd.read_parquet(path).iloc[::-1]
+        (tmp_path / "new").mkdir()
+        swapped.to_parquet(tmp_path / "new" / "pairs.parquet")
+        target = tmp_path / "more.parquet" if whole_folder else Path(path)
+        (tmp_path / "new" / "pairs.parquet").rename(target)
+
+    given = str(tmp_path) if whole_folder else path
+    with pytest.raises(ManifestError, match=rf"{given}: it was replaced while it was read\. Run again"):
+        read_whole(given, FILES, replace)
