@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from benchmarks.clips import demo_pairs
 from benchmarks.document import DOCS, rewrite
 from benchmarks.machine import machine, made_by
+from benchmarks.pairs import JudgedPair
 from benchmarks.tables import markdown
 from stylecore.encoded import gram, padded, relative_distance
 from stylecore.losses import ContentTarget, LossTerms, Objective, encode_content, encode_style
-from stylecore.network import Encoder, load_network
+from stylecore.network import CHANNELS, AlexNet3x3, Encoder, load_network
 from stylecore.settings import Settings
 from stylecore.spectrogram import n_fft
 from stylecore.synthesis import Pair, sound_picture, starting_pictures
@@ -34,24 +35,33 @@ from tasks.memory import keep_freed_memory
 OUT = Path("output/performance/variants.json")
 ROUNDS = 30
 COMPILER = "c++"
+NARROWER = ((12, 36, 72), (16, 32, 64), (8, 24, 48))
+"""Filters of the first three layers, which is as deep as the default settings look; untrained, which costs the same."""
 
 Evaluate = Callable[[Tensor], Tensor]
 """From pictures `[B, F, T]` to the totals `[B]`."""
 
 
 class Variant(NamedTuple):
-    """One way to evaluate: its name, and the totals as a function of pictures."""
+    """One way to evaluate: its name, the totals as a function of pictures, and whether they are meant to be the core's.
+
+    Another network has other totals: there is nothing to compare.
+    """
 
     name: str
     evaluate: Evaluate
+    same_network: bool = True
 
 
 class Timing(NamedTuple):
-    """One line of the table: fastest evaluation of a pair in ms, and how far its gradient is from the core's."""
+    """One line of the table: fastest evaluation of a pair in ms, and how far its gradient is from the core's.
+
+    None where the network is another.
+    """
 
     name: str
     milliseconds: float
-    gradient_error: float
+    gradient_error: float | None
 
 
 class HalfConvolutions(Encoder):
@@ -99,7 +109,8 @@ def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
     encoder, halves = Encoder(network), HalfConvolutions(network)
     rows = Encoder(network)
     rows.to(memory_format=torch.contiguous_format)
-    own = _encoded(pairs, settings, encoder)
+    clips = demo_pairs(pairs)
+    own = _encoded(clips, settings, encoder)
     contents, styles = [pair.content for pair in own], [pair.style for pair in own]
     weights = torch.tensor([[s.alpha, s.beta, s.gamma, s.delta] for s in (pair.settings for pair in own)])
 
@@ -116,13 +127,17 @@ def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
         Variant("convolutions in bfloat16", of(Objective(halves, contents, styles, settings))),
         Variant("without style in layer 3", of(Objective(encoder, contents, styles, fewer))),
     ]
+    for widths in NARROWER:
+        narrow = Encoder(AlexNet3x3((*widths, *CHANNELS[len(widths) :])))
+        encoded = _encoded(clips, settings, narrow)
+        objective = Objective(narrow, [pair.content for pair in encoded], [pair.style for pair in encoded], settings)
+        listed.append(Variant(f"{', '.join(map(str, widths))} filters", of(objective), same_network=False))
     if shutil.which(COMPILER):
         listed.append(Variant("gradient by autograd, compiled", torch.compile(of(autograd))))
     return listed, starting_pictures(own, encoder, n_fft(settings.sample_rate) // 2 + 1)
 
 
-def _encoded(pairs: int, settings: Settings, encoder: Encoder) -> list[Pair]:
-    clips = demo_pairs(pairs)
+def _encoded(clips: Sequence[JudgedPair], settings: Settings, encoder: Encoder) -> list[Pair]:
     shortest = min(len(pair.content.samples) for pair in clips)  # autograd is tried without padding
     made = []
     for seed, clip in enumerate(clips):
@@ -148,8 +163,12 @@ def timed(listed: Sequence[Variant], start: Tensor, rounds: int) -> list[Timing]
                 fastest[variant.name] = min(fastest[variant.name], time.perf_counter() - began)
     core = gradients[listed[0].name]
     return [
-        Timing(name, 1e3 * seconds / len(start), float((gradients[name] - core).norm() / core.norm()))
-        for name, seconds in fastest.items()
+        Timing(
+            variant.name,
+            1e3 * fastest[variant.name] / len(start),
+            float((gradients[variant.name] - core).norm() / core.norm()) if variant.same_network else None,
+        )
+        for variant in listed
     ]
 
 
@@ -157,7 +176,13 @@ def table(timings: Sequence[Timing]) -> str:
     """Return the timings as Markdown, each beside its ratio to the core's."""
     first = timings[0].milliseconds
     rows = [
-        (t.name, f"{t.milliseconds:.1f}", f"{t.milliseconds / first:.2f}", f"{t.gradient_error:.0e}") for t in timings
+        (
+            t.name,
+            f"{t.milliseconds:.1f}",
+            f"{t.milliseconds / first:.2f}",
+            "-" if t.gradient_error is None else f"{t.gradient_error:.0e}",
+        )
+        for t in timings
     ]
     return markdown(("variant", "ms per evaluation of a pair", "ratio", "gradient apart"), rows)
 
