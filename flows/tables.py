@@ -79,8 +79,10 @@ def run_report(summary: RunSummary) -> Text:
         text.append(f"{summary.counts['failed_before']} failed before (--retry-failed tries them again). ", style="red")
     if summary.counts["beyond_limit"]:
         text.append(f"{summary.counts['beyond_limit']} left for the next run. ")
-    if summary.counts["other_shards"]:
+    if summary.without_result is None:
         text.append(f"{summary.counts['other_shards']} are for runs on other shards; the last of them writes it. ")
+    elif summary.without_result > summary.counts["beyond_limit"]:
+        text.append(f"{summary.without_result} pairs of the manifest have no result yet. ", style="yellow")
     text.append(f"Table: {summary.results}")
     return text
 

@@ -59,7 +59,8 @@ class RunSummary:
     """How a run ended: `state` is completed, interrupted or failed; counts of pairs; where the table lies.
 
     `devices_waited` is the share of their time in which the devices had nothing to do, from the first request to the
-    last answer of each; None where none was used.
+    last answer of each; None where none was used. `without_result` counts the pairs of the manifest that are not in the
+    table; None where other slices are at work, the last of which writes it.
     """
 
     run_id: str
@@ -71,6 +72,7 @@ class RunSummary:
     seconds: float
     results: str
     devices_waited: float | None = None
+    without_result: int | None = None
 
 
 def write_run_snapshot(run: Run, plan: Plan, check: Callable[[], None] = lambda: None) -> int:
@@ -116,8 +118,8 @@ def close_run(
     check : callable, optional
         As for `write_run_snapshot`.
     """
-    if last:
-        write_run_snapshot(run, plan, check)
+    counts = asdict(plan.counts)
+    without_result = sum(counts.values()) - write_run_snapshot(run, plan, check) if last else None
     computed, failures = _committed(run)
     finished_at = datetime.now(UTC)
     summary = RunSummary(
@@ -125,11 +127,12 @@ def close_run(
         state=state,
         computed=computed,
         failed=sum(failures.values()),
-        counts=asdict(plan.counts),
+        counts=counts,
         failures=failures,
         seconds=(finished_at - run.started_at).total_seconds(),
         results=latest_uri(run.output),
         devices_waited=PROGRESS.devices.waited,
+        without_result=without_result,
     )
     _write_record(run, summary, finished_at, error)
     return summary
@@ -210,6 +213,8 @@ def summary_markdown(summary: RunSummary) -> str:
     if summary.failures:
         lines += ["", "| failed because | pairs |", "| --- | ---: |"]
         lines += [f"| {kind} | {count} |" for kind, count in sorted(summary.failures.items())]
+    if summary.without_result:
+        lines += ["", f"{summary.without_result} pairs of the manifest have no result yet."]
     return "\n".join([*lines, "", f"Results: {_verbatim(summary.results)}"])
 
 

@@ -119,6 +119,21 @@ class TestRecord:
         assert len(committed) == len(plan.shards) > 1
         assert sum(group.succeeded for group in committed) == close_run(run, plan, "completed").computed == 5
 
+    def test_pairs_that_fall_between_slices_cut_otherwise_are_counted(self, finished: Corpus, tmp_path: Path) -> None:
+        def slice_of(shards: str, shard_audio_s: float, last: bool = True) -> RunSummary:
+            options = CPU.model_copy(update={"shards": shards, "shard_audio_s": shard_audio_s})
+            run, plan = begin(finished.manifest, tmp_path, options=options)
+            compute(run, plan)
+            summary = close_run(run, plan, "completed", last=last)
+            assert record(tmp_path, run.run_id)["without_result"] == summary.without_result
+            return summary
+
+        assert slice_of("1/2", 1.0, last=False).without_result is None  # the slice at work still writes the table
+        left = slice_of("0/2", 60.0).without_result
+        assert left == len(PAIRS) - len(read_table(tmp_path)) > 0
+        assert f"{left} pairs of the manifest have no result yet" in summary_markdown(slice_of("0/2", 60.0))
+        assert slice_of("0/1", 60.0).without_result == 0
+
 
 class TestSummary:
     SUMMARY = RunSummary(
