@@ -23,7 +23,7 @@ from stylecore.weights import shipped_digest
 from tasks.actions import ACTIONS, PlanCounts, choose_actions, is_work
 from tasks.options import RunOptions
 from tasks.plan_table import plan_rows, plan_uri, user_columns_uri, with_fingerprints, write_plan
-from tasks.preflight import refuse_small_disk
+from tasks.preflight import refuse_small_disk, refuse_small_temporary_folder
 from tasks.sounds import Sound, identify, read_memo, write_memo
 from tasks.storage import Storage
 
@@ -131,6 +131,7 @@ def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOp
     remember(files, output)
     planned, plan = make_plan(manifest, output, settings, options, files)
     refuse_small_disk(output, plan.pending_audio_s * settings.sample_rate, len(plan.shards))
+    refuse_small_temporary_folder(manifest.pairs.num_rows)
     uri = plan_uri(output, run_id)
     write_plan(uri, files, planned.rows())
     if manifest.user is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from manifests.files import is_s3
@@ -13,6 +14,9 @@ MIN_BYTES_PER_SAMPLE = 1.0
 
 BYTES_PER_SHARD = 1 << 16
 """Of its rows: a hundred columns of Parquet."""
+
+MIN_BYTES_PER_PAIR = 512
+"""Of the table while it is sorted: its digests and curve of losses alone, which do not compress, take as much."""
 
 
 def refuse_links(root: str) -> None:
@@ -63,9 +67,25 @@ def refuse_small_disk(root: str, n_samples: float, n_shards: int) -> None:
     if is_s3(root):
         return
     needed = n_samples * MIN_BYTES_PER_SAMPLE + n_shards * BYTES_PER_SHARD
-    free = shutil.disk_usage(existing_folder(Path(root))).free
+    _refuse_less(existing_folder(Path(root)), needed, f"'{root}'", "the results need", "choose another root")
+
+
+def refuse_small_temporary_folder(n_pairs: int) -> None:
+    """Refuse a folder for temporary files that cannot hold the table of all pairs, which is sorted there at the end.
+
+    Raises
+    ------
+    StorageError
+        Naming what is needed and what is free.
+    """
+    folder, needed = tempfile.gettempdir(), float(n_pairs * MIN_BYTES_PER_PAIR)
+    _refuse_less(Path(folder), needed, f"'{folder}'", "sorting the table needs", "set TMPDIR to a larger folder")
+
+
+def _refuse_less(folder: Path, needed: float, named: str, need: str, otherwise: str) -> None:
+    free = shutil.disk_usage(folder).free
     if free < needed:
         raise StorageError(
-            f"'{root}' has {free / 1e6:.1f} MB free, and the results need at least {needed / 1e6:.1f} MB. Free some "
-            "space, or choose another root"
+            f"{named} has {free / 1e6:.1f} MB free, and {need} at least {needed / 1e6:.1f} MB. Free some space, or "
+            f"{otherwise}"
         )

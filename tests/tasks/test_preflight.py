@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from tasks.preflight import refuse_links, refuse_small_disk
+from tasks.preflight import refuse_links, refuse_small_disk, refuse_small_temporary_folder
 from tasks.storage import StorageError
 
 
@@ -45,3 +46,10 @@ def test_a_disk_that_is_certainly_too_small_is_refused(root: Path) -> None:
         refuse_small_disk(str(root / "deep" / "absent"), n_samples=2.0 * free, n_shards=1)
     refuse_small_disk(str(root), n_samples=16_000, n_shards=1)
     refuse_small_disk("s3://bucket/out", n_samples=2.0 * free, n_shards=1)
+
+
+def test_a_folder_for_temporary_files_that_is_certainly_too_small_is_refused() -> None:
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    with pytest.raises(StorageError, match=r"sorting the table needs at least .* MB\. Free some space, or set TMPDIR"):
+        refuse_small_temporary_folder(free // 100)
+    refuse_small_temporary_folder(1_000)
