@@ -69,7 +69,8 @@ class Meters:
             worker.close()
 
     def _warm_up(self) -> None:
-        with suppress(ChildError, Interrupted):  # the first one who measures will be told
+        # The first one who measures will be told; where the program ends meanwhile, the pipes are closed under this.
+        with suppress(ChildError, Interrupted, OSError):
             self._ask([], START_PATIENCE_S)
 
     def _ask(self, orders: Sequence[Order], stall_s: float) -> list[Measurement | Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from stylecore.errors import Interrupted
-from tasks import measuring
+from tasks import children, measuring
 from tasks.cache import ByteLimitedCache
 from tasks.computing import Apart, Batch, Compute
 from tasks.here import Here
@@ -30,6 +31,7 @@ from tasks.slots import PROGRAM, DeviceSlots
 from tasks.storage import Storage
 from tests.faults import faulty_meter
 from tests.faults.report import recorded
+from tests.flows.processes import PATIENCE_S
 from tests.tasks.corpus import planned, write_cut, write_manifest
 
 STYLES = ("violin_sustained", "glass_rub", "tuning_fork_440")
@@ -209,3 +211,22 @@ def test_a_result_that_ends_its_meter_fails_alone(batch: Batch, n_samples: int, 
         bad.rendered = replace(bad.rendered, samples=np.resize(bad.rendered.samples, n_samples))
         context = RowContext("/out", "run", 0, "cpu", "digest")
         assert_fails_alone(replace(compute, stall_s=10).measure(batch.outcomes, context), told)
+
+
+def test_a_meter_whose_pipes_are_closed_while_it_starts_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the end of the program finds it, where a run is refused early: no traceback of a thread follows the error."""
+    faults: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", faults.append)
+
+    def closed_meanwhile(pipe: int, patience_s: float) -> NoReturn:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(children, "read", closed_meanwhile)
+    meters = Meters(1)
+    meters.warm_up()
+    for thread in threading.enumerate():
+        if thread.name == "meter":
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+    meters.close()
+    assert faults == []

@@ -23,7 +23,10 @@ REQUESTS = {
 """What the server is killed in; in the order in which a run comes to them."""
 
 SHORT_S, LONG_S = 5.0, 60.0
-RUN_AND_OUTAGES_S = 280.0
+RUN_AND_OUTAGES_S = 540.0
+"""A broken connection that nobody tells of costs up to `tasks.s3_files.READ_TIMEOUT_S`, at each outage."""
+
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
