@@ -80,7 +80,8 @@ def run_report(summary: RunSummary) -> Text:
     if summary.counts["beyond_limit"]:
         text.append(f"{summary.counts['beyond_limit']} left for the next run. ")
     if summary.without_result is None:
-        text.append(f"{summary.counts['other_shards']} are for runs on other shards; the last of them writes it. ")
+        others = summary.counts["other_shards"]
+        text.append(f"Runs on other shards ({others} pairs) are at work still; the last of them writes it. ")
     elif summary.without_result > summary.counts["beyond_limit"]:
         text.append(f"{summary.without_result} pairs of the manifest have no result yet. ", style="yellow")
     text.append(f"Table: {summary.results}")

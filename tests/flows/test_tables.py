@@ -31,7 +31,11 @@ def last_words(counts: PlanCounts, without_result: int | None) -> str:
     [
         (PlanCounts(new=4), 0, ""),
         (PlanCounts(new=2, beyond_limit=3), 3, "3 left for the next run. "),
-        (PlanCounts(new=2, other_shards=3), None, "3 are for runs on other shards; the last of them writes it. "),
+        (
+            PlanCounts(new=2, other_shards=3),
+            None,
+            "Runs on other shards (3 pairs) are at work still; the last of them writes it. ",
+        ),
         (PlanCounts(new=2, other_shards=3), 0, ""),
         (PlanCounts(new=2, other_shards=3), 1, "1 pairs of the manifest have no result yet. "),
     ],
