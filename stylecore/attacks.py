@@ -6,6 +6,7 @@ Content and output are equalised to the style first (`stylecore.equalising`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -50,7 +51,7 @@ def attacks(samples: Array) -> Attacks | None:
     frames = sliding_window_view(samples, WINDOW)[::HOP]
     power = np.square(np.abs(np.fft.rfft(frames * np.hanning(WINDOW + 1)[:WINDOW], N_FFT, axis=1)))
     edges = np.searchsorted(np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE), EDGES_HZ)
-    bands = [power[:, low:high].sum(axis=1) for low, high in zip(edges, edges[1:], strict=False)]
+    bands = [power[:, low:high].sum(axis=1) for low, high in pairwise(edges)]
     levels = np.stack([power.sum(axis=1), *bands])
     if not levels.max() > 0:
         return None

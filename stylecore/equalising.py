@@ -84,9 +84,10 @@ def _bands_db(power: Array) -> Array | None:
     below = np.floor(positions[inside]).astype(int)
     above_share = positions[inside] - below
     # A bin between the middles of two bands belongs to both, to the nearer one more; band -1 is dropped.
-    split = [(below, 1 - above_share), (below + 1, above_share)]
-    bands = sum(np.bincount(band + 1, share * power[inside], N_BANDS + 2) for band, share in split)
-    return np.asarray(10 * np.log10(np.maximum(bands[1 : N_BANDS + 1] / whole, 10 ** (FLOOR_DB / 10))))
+    split = (below, 1 - above_share), (below + 1, above_share)
+    lower, upper = (np.bincount(band + 1, share * power[inside], N_BANDS + 2) for band, share in split)
+    bands = (lower + upper)[1 : N_BANDS + 1]
+    return np.asarray(10 * np.log10(np.maximum(bands / whole, 10 ** (FLOOR_DB / 10))))
 
 
 def _positions(n_bins: int) -> Array:

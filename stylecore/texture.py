@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,10 +195,7 @@ def _modulations(envelopes: Array, low_hz: float, high_hz: float) -> Array:
 
 
 def _modulation_power(standard: Array, loud: NDArray[np.bool_]) -> Array:
-    parts = [
-        _modulations(standard, low_hz, high_hz)[:, loud]
-        for low_hz, high_hz in zip(MODULATION_EDGES_HZ, MODULATION_EDGES_HZ[1:], strict=False)
-    ]
+    parts = [_modulations(standard, low_hz, high_hz)[:, loud] for low_hz, high_hz in pairwise(MODULATION_EDGES_HZ)]
     return np.stack([np.square(part).mean(axis=1) for part in parts], axis=1)
 
 

@@ -6,6 +6,7 @@ Content and output are equalised to the style first (`stylecore.equalising`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -54,7 +55,7 @@ def tonality(samples: Array) -> Tonality | None:
     energy = power.sum(axis=1)
     loud = power[energy > energy.max() * 10 ** (-LOUD_DB / 10)] + power.max() * 10 ** (-FLOOR_DB / 10)
     edges = np.searchsorted(np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE), EDGES_HZ)
-    bands = [loud[:, low:high] for low, high in zip(edges, edges[1:], strict=False)]
+    bands = [loud[:, low:high] for low, high in pairwise(edges)]
     level_db = np.array([10 * np.log10(band.sum(axis=1).mean()) for band in bands])
     return Tonality(
         values_db=np.array([_flatness_and_crest_db(band) for band in bands]),
