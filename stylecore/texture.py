@@ -36,6 +36,9 @@ AUDIBLE_DB = 50.0
 EVEN = 0.01
 """Coefficients of variation below this are those of an even envelope."""
 
+RAREST = 3.0
+"""Standard deviations that a fluctuation counts in the skew at most: a single click is no texture."""
+
 MODULATION_NEGLIGIBLE_DB, CORRELATION_NEGLIGIBLE, SHAPE_NEGLIGIBLE = 0.1, 0.005, 0.01
 
 Array = NDArray[np.float64]
@@ -90,7 +93,8 @@ def texture(samples: Array) -> Texture | None:
     fluctuations = _modulations(filled, SLOWEST_HZ, ENVELOPE_RATE)
     spread = np.maximum(fluctuations[:, loud].std(axis=1), EVEN * mean)
     standard = fluctuations / spread[:, None]
-    shape = np.stack([np.log(spread / mean), (standard[:, loud] ** 3).mean(axis=1)], axis=1)
+    skew = (np.clip(standard[:, loud], -RAREST, RAREST) ** 3).mean(axis=1)
+    shape = np.stack([np.log(spread / mean), skew], axis=1)
     smooth = _neighbourhoods(weights)
     return Texture(
         modulation_db=10 * np.log10(smooth @ _modulation_power(standard, loud) + MODULATION_FLOOR),
@@ -189,11 +193,15 @@ def _resampled(envelopes: Array) -> Array:
 
 
 def _modulations(envelopes: Array, low_hz: float, high_hz: float) -> Array:
-    """Return the part of envelopes whose modulations are in a range, `[32, T]`."""
+    """Return the part of envelopes whose modulations are in a range, `[32, T]`.
+
+    Each is filtered together with its mirror image: a sound that ends louder than it began has no jump there.
+    """
     n_frames = envelopes.shape[1]
-    rates_hz = np.fft.rfftfreq(n_frames, 1 / ENVELOPE_RATE)
+    mirrored = np.concatenate([envelopes, envelopes[:, ::-1]], axis=1)
+    rates_hz = np.fft.rfftfreq(2 * n_frames, 1 / ENVELOPE_RATE)
     inside = (rates_hz >= low_hz) & (rates_hz < high_hz)
-    return np.asarray(np.fft.irfft(np.fft.rfft(envelopes, axis=1) * inside, n_frames, axis=1))
+    return np.asarray(np.fft.irfft(np.fft.rfft(mirrored, axis=1) * inside, 2 * n_frames, axis=1)[:, :n_frames])
 
 
 def _modulation_power(standard: Array, loud: NDArray[np.bool_]) -> Array:

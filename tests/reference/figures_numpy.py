@@ -254,10 +254,10 @@ def erb_bands() -> tuple[list[tuple[float, float]], list[float]]:
 
 
 def band_pass(signal: Array, low_hz: float, high_hz: float, rate: int) -> Array:
-    """Return what of a signal lies in a range of frequencies."""
-    spectrum = np.fft.fft(signal)
-    frequencies = np.abs(np.fft.fftfreq(len(signal), 1 / rate))
-    return np.fft.ifft(np.where((frequencies >= low_hz) & (frequencies < high_hz), spectrum, 0)).real
+    """Return what of a signal, followed by its mirror image, lies in a range of frequencies."""
+    spectrum = np.fft.fft(np.concatenate([signal, signal[::-1]]))
+    frequencies = np.abs(np.fft.fftfreq(len(spectrum), 1 / rate))
+    return np.fft.ifft(np.where((frequencies >= low_hz) & (frequencies < high_hz), spectrum, 0)).real[: len(signal)]
 
 
 def cochleagram(samples: Array) -> Array:
@@ -293,7 +293,7 @@ def texture(samples: Array) -> tuple[Array, Array, Array, Array]:
         ranges = ((8, 16), (16, 32), (32, 64), (64, 128), (128, 200))
         modulations.append([np.mean(band_pass(standard, low, high, 400)[loud] ** 2) for low, high in ranges])
         standards.append(standard[loud])
-        shape.append([np.log(deviation / mean), np.mean(standard[loud] ** 3)])
+        shape.append([np.log(deviation / mean), np.mean(np.clip(standard[loud], -3, 3) ** 3)])
     near = np.array([[weights[j] if abs(i - j) <= 2 else 0 for j in range(32)] for i in range(32)])
     near += 1e-9 * np.eye(32)
     near /= near.sum(axis=1, keepdims=True)

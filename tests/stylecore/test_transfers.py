@@ -77,7 +77,7 @@ class TestIndifference:
         expected = transfers(output, content, model(style))
         assert transfers(0.01 * output, 7 * content, model(0.3 * style)) == pytest.approx(expected, abs=1e-6)
 
-    @pytest.mark.parametrize("index", [2, 3, 6])
+    @pytest.mark.parametrize("index", [1, 2, 6])
     def test_a_style_that_goes_on_is_the_same_style(self, index: int) -> None:
         content, style = demo_pair(index)
         output = plain_mix(content, style)
