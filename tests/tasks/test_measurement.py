@@ -216,9 +216,16 @@ class TestRow:
 
         monkeypatch.setattr(metrics, "features", counted)
         cache = ByteLimitedCache(1 << 28)
-        measure_all([Order.of(outcome) for outcome in outcomes.values()], cache, lambda: None)
+        orders = [Order.of(outcome) for outcome in outcomes.values()]
+        measure_all(orders, cache, lambda: None)
         assert calls == 3 + 3 + 1  # outputs, contents, and one style
-        assert cache.n_bytes > 1_000_000  # its Gram matrices count
+        held = [real(sound.samples) for sound in {order.content.identity: order.content for order in orders}.values()]
+        held.append(real(orders[0].style.samples))
+        textures = [found.model.character.texture for found in held if found.model.character.texture]
+        assert len(textures) == 4
+        # What is held inside of records counts too.
+        inner = [one.correlation.nbytes for one in textures] + [found.melody.activity.nbytes for found in held]
+        assert cache.n_bytes > sum(found.samples.nbytes + found.chroma.nbytes for found in held) + sum(inner)
 
 
 class TestFailure:
