@@ -10,7 +10,8 @@ SAMPLE_RATE = 16_000
 MEL_BANDS = 64
 MFCC_COUNT = 13
 ENVELOPE_CEPSTRA = 24
-"""Cepstral coefficients of the smooth envelope: 1.5 ms, shorter than the period of a pitch of 660 Hz."""
+"""Cepstral coefficients of the smooth envelope: 1.5 ms, the period of a pitch of 660 Hz. With more, the envelope
+follows the partials of high notes and leaves them where they were; with fewer, it moves with the pitch itself."""
 FLOOR_DB = 100.0
 
 Array = NDArray[np.float64]
@@ -31,7 +32,7 @@ def transposed(magnitude: Array, ratio: float) -> Array:
     """Return a sound's magnitude STFT as the same instrument would have it at another pitch.
 
     The fine structure, the partials, is stretched along frequency. The smooth envelope, the instrument's body, stays
-    where it is. Above what is stretched down there is the envelope alone.
+    where it is. Above what is stretched down it is mirrored.
 
     Parameters
     ----------
@@ -47,12 +48,13 @@ def transposed(magnitude: Array, ratio: float) -> Array:
     """
     level = np.log(np.maximum(magnitude, magnitude.max() * 10 ** (-FLOOR_DB / 20)))
     envelope = _envelope(level)
-    bins = np.arange(len(level)) / ratio
-    below = np.minimum(np.floor(bins).astype(int), len(level) - 2)
-    share = np.clip(bins - below, 0, 1)[:, None]
+    top = len(level) - 1
+    # Mirrored at the top as often as needed: there are partials above what is stretched down, too.
+    bins = top - np.abs(top - np.arange(len(level)) / ratio % (2 * top))
+    below = np.minimum(np.floor(bins).astype(int), top - 1)
+    share = (bins - below)[:, None]
     fine = level - envelope
     stretched = (1 - share) * fine[below] + share * fine[below + 1]
-    stretched[bins > len(level) - 1] = 0.0
     return np.asarray(np.exp(envelope + stretched))
 
 

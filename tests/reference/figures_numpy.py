@@ -357,7 +357,9 @@ def transposed(magnitude: Array, ratio: float) -> Array:
         kept = [n if n < 24 or n > 512 - 24 else None for n in range(512)]
         smooth = np.array([0.0 if n is None else cepstrum[n] for n in kept])
         envelope = np.fft.fft(smooth).real[:257]
-        fine = np.interp(np.arange(257) / ratio, np.arange(257), frame - envelope, right=0.0)
+        fine = frame - envelope
+        mirrored = np.concatenate([fine, *(6 * [fine[-2::-1], fine[1:]])])
+        fine = np.interp(np.arange(257) / ratio, np.arange(len(mirrored)), mirrored)
         frames.append(np.exp(envelope + fine))
     return np.array(frames).T
 
