@@ -4,8 +4,8 @@ Pairs of which the right answer is known. The content is a phrase on instrument 
 instrument B, and the style is something else on B: one held note, another phrase, other chords, another drum pattern.
 All are rendered dry by fluidsynth, from two soundfonts; one of them trained no network of this project.
 
-The folder gets `<pair>.content.flac`, `.style.flac` and `.truth.flac`, and `pairs.csv`. What a pair plays depends on its
-name alone, so pairs that are added change no other.
+The folder gets `<pair>.content.flac`, `.style.flac` and `.truth.flac`, and `pairs.csv`. What a pair plays depends on
+its name alone, so pairs that are added change no other.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Recipe:
 def recipes() -> list[Recipe]:
     """Return all pairs, kind by kind, and within each soundfont by soundfont."""
     melodic = zip(FONTS, MELODIC, reversed(MELODIC), strict=True)
-    programs = {
+    programs: dict[tuple[str, str], Sequence[tuple[int, int]]] = {
         (kind, font): own for font, *halves in melodic for kind, own in zip(("held", "phrase"), halves, strict=True)
     }
     programs |= {(kind, font): own for font in FONTS for kind, own in (("chords", CHORDAL), ("drums", DRUMMED))}
