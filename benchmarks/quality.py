@@ -52,9 +52,7 @@ def changes(texts: Sequence[str]) -> dict[str, object]:
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = parser_of("quality", "Compare the method with what is none.", PAIRS, OUT)
-    parser.add_argument(
-        "--document", action="store_true", help="write the tables into quality.md and method.md"
-    )
+    parser.add_argument("--document", action="store_true", help="write the tables into quality.md and method.md")
     return parsed(parser, argv, ("jobs", "threads"))
 
 

@@ -13,8 +13,8 @@ from benchmarks.tables import UNKNOWN, Row, markdown
 COMPARISONS = (("default", "no-style"), ("default", "random"))
 """What the style term does, and what the training does."""
 NOTE = (
-    "Differences of the same pairs under two systems: their mean, Student's `t` (the mean over its standard error), and "
-    "`n` pairs. Without any true difference, about one figure of twenty has a `t` beyond 2."
+    "Differences of the same pairs under two systems: their mean, Student's `t` (the mean over its standard error), "
+    "and `n` pairs. Without any true difference, about one figure of twenty has a `t` beyond 2."
 )
 
 
@@ -32,8 +32,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     `t = mean / (s / sqrt(n))` with `s` the deviation of the differences, n - 1 in its denominator. It has no value for
     a single pair, and none where all differences are the same.
 
-    >>> paired_difference([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
-    Difference(mean=2.0, t=3.4641016151377544, pairs=3)
+    >>> paired_difference([2.0, 5.0], [1.0, 2.0])
+    Difference(mean=2.0, t=2.0, pairs=2)
     """
     if not first:
         return None

@@ -125,9 +125,14 @@ def _over_time(sound: Array) -> OverTime:
     # Coefficient 0 is the level, which is no part of a timbre.
     mfcc = librosa.feature.mfcc(S=mel, n_mfcc=MFCC_COUNT)[1:]
     partials = [np.log1p(found / (MAGNITUDE_FLOOR * window / 512)) for window, found in magnitudes.items()]
-    longest = max(WINDOWS)
-    chroma = librosa.feature.chroma_stft(S=magnitudes[longest] ** 2, sr=SAMPLE_RATE, n_fft=longest)
+    chroma = _chroma(magnitudes[max(WINDOWS)] ** 2)
     return OverTime({"mel": [mel], "mfcc": [mfcc], "partials": partials}, chroma, power.sum(axis=0))
+
+
+def _chroma(power: Array) -> Array:
+    """Return pitch classes `[12, T]` of power spectra of the longest window, at the sound's own tuning."""
+    tuning = librosa.estimate_tuning(S=power, sr=SAMPLE_RATE) if power.any() else 0.0
+    return librosa.feature.chroma_stft(S=power, sr=SAMPLE_RATE, n_fft=max(WINDOWS), tuning=tuning)
 
 
 def _magnitude(sound: Array, window: int) -> Array:

@@ -45,7 +45,7 @@ NAMES = {
 """General MIDI programs, counted from 0."""
 
 MELODIC = (
-    ((53, 40), (40, 56), (11, 73), (42, 71), (68, 40), (19, 0), (0, 68), (24, 65), (56, 11), (71, 46)),
+    ((53, 40), (40, 56), (11, 73), (42, 71), (68, 40), (19, 0), (0, 68), (24, 65), (56, 11), (71, 12)),
     ((73, 24), (60, 53), (12, 42), (6, 21), (57, 70), (22, 60), (46, 56), (65, 19), (41, 13), (75, 52)),
 )
 """Content's and style's program. The first half meets held notes in one soundfont and phrases in the other."""

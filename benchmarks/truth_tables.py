@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.pairs import JudgedPair
+from benchmarks.pairs import GROUPS, JudgedPair
 from benchmarks.significance import NOTE, significance_table
 from benchmarks.systems import System
 from benchmarks.tables import Row, averages, markdown, shown
@@ -38,7 +38,8 @@ def truth_tables(rows: Sequence[Row], pairs: Sequence[JudgedPair], systems: Mapp
     The peer is compared on its own few pairs, with the others' means over the same ones.
     """
     ours = [row for row in rows if systems[str(row["system"])].group != "peer"]
-    titles = [f"all {len(pairs)} pairs", *dict.fromkeys(group for pair in pairs for group in pair.groups)]
+    groups = [group for position in range(len(GROUPS)) for pair in pairs for group in pair.groups[position:][:1]]
+    titles = [f"all {len(pairs)} pairs", *dict.fromkeys(groups)]  # the kinds come before the soundfonts
     members = {pair.pair_id: {titles[0], *pair.groups} for pair in pairs}
     tables = {
         title: truth_mean_table(found)
@@ -47,8 +48,7 @@ def truth_tables(rows: Sequence[Row], pairs: Sequence[JudgedPair], systems: Mapp
     }
     theirs = {row["pair_id"] for row in rows if systems[str(row["system"])].group == "peer"}
     if theirs:
-        beside = truth_mean_table([row for row in rows if row["pair_id"] in theirs])
-        tables[f"beside the peer, on {len(theirs)} pairs"] = beside
+        tables["beside the peer, on its pairs"] = truth_mean_table([row for row in rows if row["pair_id"] in theirs])
     return tables
 
 
