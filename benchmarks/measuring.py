@@ -19,10 +19,17 @@ from tasks.rendering import output_gain
 FIGURES = (
     "timbre_transfer",
     "texture_transfer",
+    "modulation_transfer",
+    "tonality_transfer",
+    "attack_transfer",
     "rhythm_kept",
     "dynamics_kept",
     "pitch_kept",
+    "melody_kept",
+    "style_leak",
     "bandwidth_shift",
+    "noise_hnr_db",
+    "blips_per_s",
     "spectral_convergence_db",
 )
 

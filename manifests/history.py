@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.files import Files, absolute, join
-from manifests.schema import RESULT_SCHEMA, SCHEMA_VERSION, SUCCEEDED, VERSION_KEY, ManifestError
+from manifests.schema import REDEFINED, RESULT_SCHEMA, SCHEMA_VERSION, SUCCEEDED, VERSION_KEY, ManifestError
 from manifests.tables import BATCH_ROWS, open_parquet, parquet_errors
 
 PART_SCHEMA = RESULT_SCHEMA.set(
@@ -87,7 +87,7 @@ def is_compacted(uri: str) -> bool:
 
 
 def read_part(files: Files, uri: str, wanted: pa.Schema) -> pa.Table:
-    """Read columns of a part in their current types; what an older version did not have is null."""
+    """Read columns of a part in their current types; what an older version lacked, or meant otherwise, is null."""
     return pa.concat_tables([wanted.empty_table(), *part_pieces(files, uri, wanted, BATCH_ROWS)])
 
 
@@ -96,8 +96,8 @@ def part_pieces(files: Files, uri: str, wanted: pa.Schema, most_rows: int) -> It
     with open_parquet(uri, files, _MEND) as parquet:
         # Built anew at each access, and with a hundred columns that is what reading a small part costs.
         stored = parquet.schema_arrow
-        check_version(stored, uri)
-        present = sorted(set(wanted.names) & set(stored.names))
+        version = check_version(stored, uri)
+        present = sorted(name for name in set(wanted.names) & set(stored.names) if REDEFINED.get(name, 0) <= version)
         batches = parquet.iter_batches(most_rows, columns=present, use_threads=False)
         while True:
             with parquet_errors(uri, _MEND):
@@ -108,8 +108,8 @@ def part_pieces(files: Files, uri: str, wanted: pa.Schema, most_rows: int) -> It
             yield pa.table([column.cast(kind) for column, kind in zip(columns, wanted.types, strict=True)], wanted)
 
 
-def check_version(schema: pa.Schema, uri: str) -> None:
-    """Raise a `ManifestError` if a part is none of ours, or of a newer version."""
+def check_version(schema: pa.Schema, uri: str) -> int:
+    """Return a part's schema version; raise a `ManifestError` if the part is none of ours, or of a newer version."""
     version = (schema.metadata or {}).get(VERSION_KEY)
     if version is None:
         raise ManifestError(f"{uri}: not a result of timbreflow (no schema version). Move the file out of this folder")
@@ -117,6 +117,7 @@ def check_version(schema: pa.Schema, uri: str) -> None:
         raise ManifestError(
             f"{uri}: schema version {int(version)} > {SCHEMA_VERSION}, written by a newer timbreflow. Upgrade yours"
         )
+    return int(version)
 
 
 def winners(table: pa.Table) -> pa.Table:

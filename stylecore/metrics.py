@@ -10,37 +10,34 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Literal
 
 import librosa
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from stylecore.errors import SignalError
+from stylecore.melody import Melody, melody, melody_kept, style_leak
+from stylecore.noise import Blips, added_blips_per_s, blips, harmonics_to_noise_db
+from stylecore.timbre import mean_mfcc, transposed
+from stylecore.transfers import NAMES, Model, model, transfers
 
 SAMPLE_RATE = 16_000
 N_FFT = 512
 WIN_LENGTH = 480
 HOP_LENGTH = 160
-N_BINS = N_FFT // 2 + 1
 
-MEL_BANDS = 64
-MFCC_COUNT = 13
 ROLLOFF_SHARE = 0.85
 LEVEL_FLOOR_DB = -60.0
 AUDIBLE_DB = -40.0
 BANDWIDTH_CONTRAST = 0.25
 """A style whose bandwidth is nearer than this share of the content's leaves nothing to shift."""
 
-TEXTURE_FILTERS = 256
-TEXTURE_WIDTH = 7
-TEXTURE_RMS = 0.1
-TEXTURE_SEEDS = (12, 13, 14, 15)
-"""Four draws whose figures lie within 0.02 of the mean of forty draws on the reference sounds."""
-
 NEGLIGIBLE = 1e-5
-"""Distances below this are rounding: an MFCC in dB and a Gram matrix of unit norm are both of order 1 or more."""
+"""Distances below this are rounding: an MFCC in dB is of order 1 or more."""
+
+Notes = Literal["content", "style"]
+"""Whose notes a result is meant to play."""
 
 Array = NDArray[np.float64]
 
@@ -61,23 +58,32 @@ class SoundFeatures:
         `centroid_hz`, `bandwidth_hz`, `rolloff_hz` and `flatness`; None for silence.
     mfcc : ndarray of float64 or None
         Magnitude-weighted mean MFCCs 1 to 12, `[12]`, in dB; None for silence.
-    grams : ndarray of float32 or None
-        Gram matrices of unit norm of the random networks, `[seeds, 256, 256]`; None for silence.
     onsets : ndarray of float64
         Onset strength per frame, `[T]`.
     level_db : ndarray of float64
         Frame RMS under its peak, floored at -60 dB, `[T]`.
     chroma : ndarray of float64
         Pitch classes, `[12, T]`.
+    model : Model
+        Spectrum, texture, tonality and attacks, for where the sound is a style.
+    melody : Melody
+        Pitch and notes.
+    blips : Blips
+        Isolated bright cells.
+    hnr_db : float or None
+        Harmonics-to-noise ratio; None for silence.
     """
 
     samples: Array
     descriptors: dict[str, float | None]
     mfcc: Array | None
-    grams: NDArray[np.float32] | None
     onsets: Array
     level_db: Array
     chroma: Array
+    model: Model
+    melody: Melody
+    blips: Blips
+    hnr_db: float | None
 
 
 def features(samples: NDArray[np.floating]) -> SoundFeatures:
@@ -107,32 +113,57 @@ def _features(sound: Array) -> SoundFeatures:
     return SoundFeatures(
         samples=sound,
         descriptors=_descriptors(magnitude),
-        mfcc=_mean_mfcc(magnitude),
-        grams=_texture_grams(sound, magnitude),
+        mfcc=mean_mfcc(magnitude),
         onsets=librosa.onset.onset_strength(y=sound, sr=SAMPLE_RATE, hop_length=HOP_LENGTH),
         level_db=_level_db(magnitude),
         chroma=_chroma(magnitude),
+        model=model(sound),
+        melody=melody(sound),
+        blips=blips(sound),
+        hnr_db=harmonics_to_noise_db(sound),
     )
 
 
-def compare(output: SoundFeatures, content: SoundFeatures, style: SoundFeatures) -> dict[str, float | None]:
+def compare(
+    output: SoundFeatures, content: SoundFeatures, style: SoundFeatures, *, notes: Notes = "content"
+) -> dict[str, float | None]:
     """Return the figures of one pair, by column name, all but the reconstruction (`spectral_convergence_db`).
 
     Output and content are compared over the length they share; where one is longer it is cut and measured again.
+
+    Parameters
+    ----------
+    output, content, style : SoundFeatures
+        The result, and what it was made from.
+    notes : {"content", "style"}
+        Whose notes the result is meant to play: with the content's, the style's timbre is taken at their pitch.
+
+    Returns
+    -------
+    dict of str to float or None
     """
     output, content = _shared_length(output, content)
+    shifted = transfers(output.samples, content.samples, style.model)
     return {
-        "timbre_transfer": timbre_transfer(output, content, style),
-        "texture_transfer": texture_transfer(output, content, style),
+        "timbre_transfer": timbre_transfer(output, content, style, notes=notes),
+        **{name: shifted[name] for name in NAMES},
         "rhythm_kept": rhythm_kept(output, content),
         "dynamics_kept": dynamics_kept(output, content),
         "pitch_kept": pitch_kept(output, content),
+        "melody_kept": melody_kept(output.melody, content.melody),
+        "style_leak": style_leak(output.melody, content.melody, style.melody),
         "bandwidth_shift": bandwidth_shift(output, content, style),
+        "noise_hnr_db": output.hnr_db,
+        "blips_per_s": added_blips_per_s(output.blips, content.blips, style.blips),
     }
 
 
 def figures(
-    output: NDArray[np.floating], content: NDArray[np.floating], style: NDArray[np.floating]
+    output: NDArray[np.floating],
+    content: NDArray[np.floating],
+    style: NDArray[np.floating],
+    *,
+    notes: Notes = "content",
 ) -> dict[str, float | None]:
     """Return the figures of three sounds, mono at 16 kHz, `[N]`; `compare` is the same for sounds measured before.
 
@@ -150,7 +181,7 @@ def figures(
     (0.0, 1.0)
     """
     shared = min(len(output), len(content))
-    return compare(features(output[:shared]), features(content[:shared]), features(style))
+    return compare(features(output[:shared]), features(content[:shared]), features(style), notes=notes)
 
 
 def descriptors(samples: NDArray[np.floating]) -> dict[str, float | None]:
@@ -174,23 +205,17 @@ def descriptors(samples: NDArray[np.floating]) -> dict[str, float | None]:
 # The figures, each from features of the same number of frames.
 
 
-def timbre_transfer(output: SoundFeatures, content: SoundFeatures, style: SoundFeatures) -> float | None:
-    """Return `1 - d(o, s) / d(c, s)`, `d` the Euclidean distance of mean MFCCs: 1 when the style's timbre arrived."""
-    if output.mfcc is None or content.mfcc is None or style.mfcc is None:
-        return None
-    return _share_travelled(output.mfcc - style.mfcc, content.mfcc - style.mfcc)
+def timbre_transfer(
+    output: SoundFeatures, content: SoundFeatures, style: SoundFeatures, *, notes: Notes = "content"
+) -> float | None:
+    """Return `1 - d(o, s) / d(c, s)`, `d` the Euclidean distance of mean MFCCs: 1 when the style's timbre arrived.
 
-
-def texture_transfer(output: SoundFeatures, content: SoundFeatures, style: SoundFeatures) -> float | None:
-    """Return `1 - D(G_o, G_s) / D(G_c, G_s)`, `D` the Frobenius distance of Gram matrices, as the mean of the seeds."""
-    if output.grams is None or content.grams is None or style.grams is None:
+    With the content's notes, `s` is the style at the content's pitch, where both have one.
+    """
+    wanted = style.mfcc if notes == "style" else _mfcc_at_pitch(style, content)
+    if output.mfcc is None or content.mfcc is None or wanted is None:
         return None
-    shares = [
-        _share_travelled(of_output - of_style, of_content - of_style)
-        for of_output, of_content, of_style in zip(output.grams, content.grams, style.grams, strict=True)
-    ]
-    known = [share for share in shares if share is not None]
-    return float(np.mean(known)) if len(known) == len(shares) else None
+    return _share_travelled(output.mfcc - wanted, content.mfcc - wanted)
 
 
 def rhythm_kept(output: SoundFeatures, content: SoundFeatures) -> float | None:
@@ -306,11 +331,13 @@ def _descriptors(magnitude: Array) -> dict[str, float | None]:
     return {name: None if mean is None else float(mean) for name, mean in means.items()}
 
 
-def _mean_mfcc(magnitude: Array) -> Array | None:
-    mel = librosa.feature.melspectrogram(S=magnitude**2, sr=SAMPLE_RATE, n_mels=MEL_BANDS)
-    mfcc = librosa.feature.mfcc(S=librosa.power_to_db(mel), n_mfcc=MFCC_COUNT)
-    # Coefficient 0 is the level, which is no part of a timbre.
-    return _weighted_mean(mfcc[1:], magnitude.sum(axis=0))
+def _mfcc_at_pitch(style: SoundFeatures, content: SoundFeatures) -> Array | None:
+    """Return the style's mean MFCCs, transposed to the content's median pitch where both have one."""
+    given, wanted = style.melody.median_hz, content.melody.median_hz
+    if style.mfcc is None or given is None or wanted is None:
+        return style.mfcc
+    with _COMPILING:
+        return mean_mfcc(transposed(_magnitude(style.samples), wanted / given))
 
 
 def _level_db(magnitude: Array) -> Array:
@@ -334,31 +361,6 @@ def _tuning(power: Array) -> float:
     if not found.any():
         return 0.0
     return float(librosa.pitch_tuning(pitches[found & (salience >= np.median(salience[found]))]))
-
-
-@lru_cache(maxsize=1)
-def _texture_kernels() -> NDArray[np.float32]:
-    """Return the Gaussian filters of all seeds as one matrix, `[seeds * 256, 257 * 7]`."""
-    shape = (TEXTURE_FILTERS, N_BINS * TEXTURE_WIDTH)
-    draws = [np.random.default_rng(seed).standard_normal(shape) for seed in TEXTURE_SEEDS]
-    return np.concatenate(draws).astype(np.float32)
-
-
-def _texture_grams(sound: Array, magnitude: Array) -> NDArray[np.float32] | None:
-    """Return the Gram matrices of a random one-layer CNN over time, frequencies as channels (Ulyanov & Lebedev 2016).
-
-    `G = H H^T / ||H H^T||` with `H = ReLU(W * log1p(100 |S|))`. The filters' scale and the mean over time cancel in
-    the unit norm. One product with the unfolded picture does the convolution of all seeds.
-    """
-    rms = float(np.sqrt(np.mean(sound**2)))
-    if rms == 0:
-        return None
-    picture = np.log1p(100 * TEXTURE_RMS / rms * magnitude).astype(np.float32)
-    windows = sliding_window_view(picture, TEXTURE_WIDTH, axis=1)
-    unfolded = windows.transpose(0, 2, 1).reshape(N_BINS * TEXTURE_WIDTH, -1)
-    encodings = np.maximum(_texture_kernels() @ unfolded, 0).reshape(len(TEXTURE_SEEDS), TEXTURE_FILTERS, -1)
-    grams = encodings @ encodings.transpose(0, 2, 1)
-    return np.asarray(grams / np.linalg.norm(grams, axis=(1, 2), keepdims=True))
 
 
 # From features to figures.

@@ -1,10 +1,10 @@
-"""Write sounds as FLAC, read them again, and measure what a listener would hear. Needs librosa, and no torch."""
+"""Write sounds as FLAC, read them again, and measure what a listener would hear. Needs no torch."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from hashlib import sha256
 
 import numpy as np
@@ -23,8 +23,16 @@ class _Features:
 
     @property
     def n_bytes(self) -> int:
-        arrays = (getattr(self.value, field.name) for field in fields(self.value))
-        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+        return _bytes_of(self.value)
+
+
+def _bytes_of(value: object) -> int:
+    """Return the bytes of all arrays of a record and of the records in it."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if is_dataclass(value):
+        return sum(_bytes_of(getattr(value, field.name)) for field in fields(value))
+    return 0
 
 
 def measure_all(
