@@ -63,11 +63,16 @@ def blocks(rows: Sequence[Row], systems: Mapping[str, System], command: str) -> 
         "means": made + tables[SYSTEMS],
         "pairs": _pairs(rows, systems, made),
     }
-    if (table := significance_table(rows, {name: COLUMNS[name] for name in FIGURES})) is not None:
+    if (table := significance(rows)) is not None:
         found["significance"] = f"{made}{NOTE}\n\n{table}"
     if CHOICES in tables:
         found["choices"] = f"{_described(systems, 'choice')}\n\n{made}{tables[CHOICES]}"
     return found
+
+
+def significance(rows: Sequence[Row]) -> str | None:
+    """Return the table of paired differences; None where none of its systems was measured."""
+    return significance_table(rows, {name: COLUMNS[name] for name in FIGURES})
 
 
 def _described(systems: Mapping[str, System], group: str) -> str:

@@ -14,11 +14,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.comparing import Judgement, chosen, command_of, compare, parsed, parser_of, write_report
-from benchmarks.document import DOCS, write_documents
+from benchmarks.document import DOCS, significance, write_documents
 from benchmarks.ledger import Row
 from benchmarks.measuring import FIGURES, judged
 from benchmarks.pairs import JudgedPair, PairsError, all_sounds, read_pairs
 from benchmarks.pictures import draw_pair
+from benchmarks.significance import NOTE
 from benchmarks.systems import all_systems
 from benchmarks.tables import COLUMNS, mean_tables, means, pair_table
 from flows.cli import chosen_settings
@@ -72,6 +73,8 @@ def main(argv: Sequence[str]) -> None:
     write_report(asked.out / "quality.json", rows, systems, means, command)
     for text, table in mean_tables(rows, systems).items():
         print(f"{text}, means of {len(pairs)} pairs\n{table}\n", flush=True)
+    if (differences := significance(rows)) is not None:
+        print(f"{NOTE}\n{differences}\n", flush=True)
     draw_pictures(pairs, rows, asked.out)
     if asked.document:
         write_documents(DOCS, rows, systems, command)

@@ -23,9 +23,10 @@ from benchmarks.pairs import JudgedPair, PairsError, all_sounds, read_pairs
 from benchmarks.peer_random_cnn import peer_system
 from benchmarks.quality import changes
 from benchmarks.random_cnn import PeerSettings
+from benchmarks.significance import NOTE
 from benchmarks.systems import Samples, System, all_systems
 from benchmarks.truth_figures import TRUTH_FIGURES, towards_truth
-from benchmarks.truth_tables import truth_blocks, truth_means, truth_pair_table, truth_tables
+from benchmarks.truth_tables import truth_blocks, truth_means, truth_pair_table, truth_significance, truth_tables
 from stylecore.settings import SettingsError, preset
 from tasks.audio import AudioError
 
@@ -73,9 +74,9 @@ def planned(pairs: Sequence[JudgedPair], systems: Mapping[str, System]) -> list[
 
 
 def measure_sounds(pair: JudgedPair) -> None:
-    """Measure the sounds that the results of a pair are compared with; they keep it."""
+    """Measure the truth of a pair, which keeps it."""
     if pair.truth is not None:
-        _ = pair.content.features, pair.truth.features
+        _ = pair.truth.features
 
 
 def read_true_pairs(path: Path) -> list[JudgedPair]:
@@ -117,6 +118,8 @@ def main(argv: Sequence[str]) -> None:
     write_report(asked.out / "truth.json", rows, systems, truth_means, command)
     for title, table in truth_tables(rows, pairs, systems).items():
         print(f"{title}, means\n{table}\n", flush=True)
+    if (differences := truth_significance(rows)) is not None:
+        print(f"{NOTE}\n{differences}\n", flush=True)
     if asked.document:
         rewrite(DOCS / "quality.md", truth_blocks(rows, pairs, systems, command))
 

@@ -1,7 +1,8 @@
 """How near a result comes to the right answer: 1 at the truth, 0 no nearer to it than the untouched content.
 
-Distances of features over time, frame by frame, on sounds at one RMS. All sounds are cut, or padded with silence, to
-the truth's length. No loss knows any of these features.
+First, distances of features over time, frame by frame, on sounds at one RMS; these sounds are cut, or padded with
+silence, to the truth's length. Then the project's own figures (stylecore/metrics.py), the truth in the style's place.
+No loss knows any of these features.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from benchmarks.pairs import JudgedPair
 from benchmarks.systems import Rendered
-from stylecore import metrics
+from stylecore.melody import Melody, melody, melody_kept
+from stylecore.metrics import NEGLIGIBLE
+from stylecore.transfers import transfers
 from tasks.audio import SAMPLE_RATE
 
 HOP = 160
@@ -32,9 +35,14 @@ LOUD_DB = -30.0
 """Frames of the truth within so much of its loudest one have a melody."""
 
 FRAMES = ("mel", "mfcc", "partials")
-TEXTURES = {"modulation": "modulation_transfer", "tonality": "tonality_transfer", "attacks": "attack_transfer"}
-"""Figures that `stylecore.metrics.compare` finds when the truth stands in the style's place."""
-TRUTH_FIGURES = (*FRAMES, "melody", *TEXTURES)
+TRANSFERS = {
+    "texture": "texture_transfer",
+    "modulation": "modulation_transfer",
+    "tonality": "tonality_transfer",
+    "attacks": "attack_transfer",
+}
+"""What the figures that are computed after equalising are called here."""
+TRUTH_FIGURES = (*FRAMES, "melody", "pitch", *TRANSFERS)
 
 Array = NDArray[np.floating]
 
@@ -77,8 +85,20 @@ def towards_truth(written: Array, gain: float, rendered: Rendered, pair: JudgedP
     """
     if pair.truth is None:
         raise ValueError(f"{pair.pair_id} has no truth to be compared with")
-    content, truth = pair.content.samples, pair.truth.samples
-    return {**over_time(written, content, truth), **textures(written, pair)}
+    content, truth = pair.content.samples, pair.truth
+    found = over_time(written, content, truth.samples)
+    moved = transfers(written.astype(np.float64), content.astype(np.float64), truth.features.model)
+    return {
+        **found,
+        "pitch": pitch_kept(written, truth.features.melody),
+        **{name: moved[column] for name, column in TRANSFERS.items()},
+    }
+
+
+def pitch_kept(written: Array, truth: Melody) -> float | None:
+    """Return the share of the truth's voiced frames where a pitch tracker finds the result within 50 cents."""
+    peak = float(np.abs(written).max())
+    return melody_kept(melody(written.astype(np.float64) / peak), truth) if peak > 0 else None
 
 
 def over_time(output: Array, content: Array, truth: Array) -> dict[str, float | None]:
@@ -97,14 +117,6 @@ def over_time(output: Array, content: Array, truth: Array) -> dict[str, float | 
     own, given, wanted = (_over_time(fitted(sound, len(truth))) for sound in (output, content, truth))
     found = {name: _share(own.spectra[name], given.spectra[name], wanted.spectra[name]) for name in FRAMES}
     return {**found, "melody": _melody(own.chroma, wanted)}
-
-
-def textures(written: Array, pair: JudgedPair) -> dict[str, float | None]:
-    """Return the figures of texture towards the truth, where the project has them."""
-    if pair.truth is None:
-        return dict.fromkeys(TEXTURES)
-    found = metrics.compare(metrics.features(written), pair.content.features, pair.truth.features)
-    return {name: found.get(column) for name, column in TEXTURES.items()}
 
 
 def fitted(sound: Array, length: int) -> Array:
@@ -142,7 +154,7 @@ def _magnitude(sound: Array, window: int) -> Array:
 def _share(own: list[Array], given: list[Array], wanted: list[Array]) -> float | None:
     """Return the share of the way from content to truth, the mean of all pictures; None where there is no way."""
     ways = [_distance(c, t) for c, t in zip(given, wanted, strict=True)]
-    if min(ways) <= metrics.NEGLIGIBLE:
+    if min(ways) <= NEGLIGIBLE:
         return None
     return float(np.mean([1 - _distance(o, t) / way for o, t, way in zip(own, wanted, ways, strict=True)]))
 

@@ -52,6 +52,11 @@ def truth_tables(rows: Sequence[Row], pairs: Sequence[JudgedPair], systems: Mapp
     return tables
 
 
+def truth_significance(rows: Sequence[Row]) -> str | None:
+    """Return the table of paired differences; None where none of its systems was measured."""
+    return significance_table(rows, {name: name for name in TRUTH_FIGURES})
+
+
 def truth_blocks(
     rows: Sequence[Row], pairs: Sequence[JudgedPair], systems: Mapping[str, System], command: str
 ) -> dict[str, str]:
@@ -63,7 +68,7 @@ def truth_blocks(
     described = "\n".join(f"- `{system.name}`: {system.what}" for system in systems.values())
     tables = "\n\n".join(f"{title}:\n\n{table}" for title, table in truth_tables(rows, pairs, systems).items())
     found = {"truth": f"{made}\n\n{described}\n\n{tables}"}
-    if (table := significance_table(rows, {name: name for name in TRUTH_FIGURES})) is not None:
+    if (table := truth_significance(rows)) is not None:
         found["truth-significance"] = f"{made} {NOTE}\n\n{table}"
     return found
 

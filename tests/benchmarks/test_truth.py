@@ -18,7 +18,7 @@ from benchmarks.mosaic import mosaic_system
 from benchmarks.pairs import PairsError, read_pairs
 from benchmarks.random_cnn import PeerSettings
 from benchmarks.systems import System
-from benchmarks.truth_figures import FRAMES, TRUTH_FIGURES, over_time, towards_truth
+from benchmarks.truth_figures import FRAMES, TRANSFERS, TRUTH_FIGURES, over_time, towards_truth
 from benchmarks.truth_tables import truth_blocks, truth_mean_table, truth_tables
 from stylecore.settings import preset
 from tests.benchmarks.conftest import QUICK
@@ -38,7 +38,8 @@ def played(harmonics: dict[int, float], notes_hz: tuple[float, ...] = MELODY_HZ,
     return 0.2 * np.concatenate(tones)
 
 
-DULL, BRIGHT = {1: 1.0, 2: 0.2}, {1: 0.3, 3: 0.6, 5: 0.8, 7: 0.5, 9: 0.5}
+DULL = {1: 1.0, 2: 0.2}
+BRIGHT = {1: 0.6, 2: 0.4, 3: 0.6, 4: 0.5, 5: 0.6, 6: 0.4, 7: 0.4, 8: 0.3, 9: 0.3}
 CONTENT, TRUTH = played(DULL), played(BRIGHT)
 STYLE = played(BRIGHT, (220.0,), 1.2)
 
@@ -75,8 +76,8 @@ def test_the_truth_is_one_and_the_content_zero_at_any_level() -> None:
 
 
 def test_half_way_is_between_and_the_wrong_melody_is_below() -> None:
-    # The odd harmonics of the truth at half their level, beside the content's: nearer, but not there.
-    nearer = over_time(played({1: 0.6, 2: 0.1, 3: 0.3, 5: 0.4, 7: 0.25, 9: 0.25}), CONTENT, TRUTH)
+    half_way = {number: (DULL.get(number, 0.0) + level) / 2 for number, level in BRIGHT.items()}
+    nearer = over_time(played(half_way), CONTENT, TRUTH)
     for name in FRAMES:
         value = nearer[name]
         assert value is not None
@@ -118,9 +119,11 @@ def test_every_figure_of_the_truth_is_one_where_it_is_defined(pairs_csv: Path) -
     rendered = truth.truth_systems({}, [CONTENT])["content"].render(pair.content.samples, pair.style.samples)
     right, left = (towards_truth(sound.samples, 1.0, rendered, pair) for sound in (pair.truth, pair.content))
     assert right.keys() == set(TRUTH_FIGURES)
+    assert right["pitch"] == 1
+    assert all(right[name] is not None for name in TRANSFERS)
     for name in TRUTH_FIGURES:
         assert right[name] is None or right[name] == pytest.approx(1, abs=1e-6), name
-        assert name == "melody" or left[name] is None or left[name] == pytest.approx(0, abs=1e-6), name
+        assert name in ("melody", "pitch") or left[name] is None or left[name] == pytest.approx(0, abs=1e-6), name
 
 
 def test_another_truth_is_another_result(pairs_csv: Path) -> None:
