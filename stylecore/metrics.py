@@ -34,7 +34,10 @@ BANDWIDTH_CONTRAST = 0.25
 """A style whose bandwidth is nearer than this share of the content's leaves nothing to shift."""
 
 NEGLIGIBLE = 1e-5
-"""Distances below this are rounding: an MFCC in dB is of order 1 or more."""
+"""Spreads below this are rounding."""
+
+TIMBRE_NEGLIGIBLE_DB = 0.1
+"""A style whose mean MFCCs are nearer to the content's leaves no way to go: MFCCs of other sounds differ by tens."""
 
 Notes = Literal["content", "style"]
 """Whose notes a result is meant to play."""
@@ -369,7 +372,7 @@ def _tuning(power: Array) -> float:
 def _share_travelled(left: NDArray[np.floating], whole: NDArray[np.floating]) -> float | None:
     """Return `1 - ||left|| / ||whole||`: the share of the way from content to style; None where there is no way."""
     distance = float(np.linalg.norm(whole))
-    return 1 - float(np.linalg.norm(left)) / distance if distance > NEGLIGIBLE else None
+    return 1 - float(np.linalg.norm(left)) / distance if distance > TIMBRE_NEGLIGIBLE_DB else None
 
 
 def _correlation(estimate: Array, reference: Array) -> float | None:
