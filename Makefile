@@ -36,8 +36,8 @@ quality: $(VENV)/installed
 	$(BIN)/python -m benchmarks.evaluation_set
 	$(BIN)/python -m benchmarks.quality --jobs 2
 
-# The same phrase on another instrument is the right answer: how near does each system come? About an hour of two cores,
-# half of it the peer's; goes on where it was stopped. Needs Debian packages, which the first command names.
+# The same phrase on another instrument is the right answer: how near does each system come? About half an hour of two
+# cores, the peer a third of it; goes on where it was stopped. Needs Debian packages, which the first command names.
 truth: $(VENV)/installed
 	$(BIN)/python -m benchmarks.truth_set
 	$(BIN)/python -m benchmarks.truth --jobs 2

