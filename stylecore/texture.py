@@ -85,7 +85,9 @@ def texture(samples: Array) -> Texture | None:
     level_db = 10 * np.log10(np.maximum(energy.sum(axis=1) / energy.sum(), 1e-30))
     weights = np.clip(1 + (level_db - level_db.max()) / AUDIBLE_DB, 0, 1)
     mean = np.maximum(envelopes[:, loud].mean(axis=1), 1e-30)
-    fluctuations = _modulations(envelopes, SLOWEST_HZ, ENVELOPE_RATE)
+    # A pause that went down to silence would shake the envelope on both its sides.
+    filled = np.where(loud, envelopes, mean[:, None])
+    fluctuations = _modulations(filled, SLOWEST_HZ, ENVELOPE_RATE)
     spread = np.maximum(fluctuations[:, loud].std(axis=1), EVEN * mean)
     standard = fluctuations / spread[:, None]
     shape = np.stack([np.log(spread / mean), (standard[:, loud] ** 3).mean(axis=1)], axis=1)

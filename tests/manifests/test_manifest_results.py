@@ -165,7 +165,7 @@ def test_snapshot_has_the_plans_names_and_order(root: str) -> None:
     assert frame["output"].isna().tolist() == [False, False, True]
     snapshot = pq.ParquetFile(results.snapshot_uri(root, "r9")).read()
     assert snapshot.equals(pq.ParquetFile(results.latest_uri(root)).read())
-    assert snapshot.schema.metadata[VERSION_KEY] == b"1"
+    assert snapshot.schema.metadata[VERSION_KEY] == b"2"
     assert snapshot.column_names == [*RESULT_SCHEMA.names, "label", "row"]
 
 
@@ -195,8 +195,8 @@ def _store(root: str, table: pa.Table) -> None:
 
 
 def test_a_part_of_a_newer_version(root: str) -> None:
-    _store(root, pa.table({"fingerprint": ["a"]}).replace_schema_metadata({VERSION_KEY: b"2"}))
-    with pytest.raises(ManifestError, match=r"part-00000.parquet: schema version 2 > 1.*Upgrade"):
+    _store(root, pa.table({"fingerprint": ["a"]}).replace_schema_metadata({VERSION_KEY: b"3"}))
+    with pytest.raises(ManifestError, match=r"part-00000.parquet: schema version 3 > 2.*Upgrade"):
         read_history(root)
 
 
@@ -206,6 +206,22 @@ def test_a_part_without_the_newest_columns_is_read(root: str) -> None:
     assert [found["evaluations"] for found in read_history(root, "evaluations")] == [None]
     assert write_snapshot(FILES, root, "r2", plan(["a"]), None) == 1
     assert pd.read_parquet(results.latest_uri(root))["status"].tolist() == ["succeeded"]
+
+
+def test_a_figure_that_meant_something_else_is_null(root: str) -> None:
+    older = {
+        "fingerprint": ["a"],
+        "pair_id": ["p"],
+        "status": ["succeeded"],
+        "finished_at": [START],
+        "timbre_transfer": [0.5],
+        "texture_transfer": [0.5],
+    }
+    _store(root, pa.table(older).replace_schema_metadata({VERSION_KEY: b"1"}))
+    results.write_part(FILES, root, "r2", 0, [row("b", timbre_transfer=0.25, texture_transfer=0.25)])
+    found = {one["fingerprint"]: one for one in read_history(root, "timbre_transfer", "texture_transfer")}
+    assert [found[name]["timbre_transfer"] for name in "ab"] == [0.5, 0.25]
+    assert [found[name]["texture_transfer"] for name in "ab"] == [None, 0.25]
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,7 @@ def texture(samples: Array) -> tuple[Array, Array, Array, Array]:
     modulations, standards, shape = [], [], []
     for envelope in envelopes:
         mean = envelope[loud].mean()
-        fast = band_pass(envelope, 4, 1000, 400)
+        fast = band_pass(np.where(loud, envelope, mean), 4, 1000, 400)
         deviation = max(fast[loud].std(), 0.01 * mean)
         standard = fast / deviation
         ranges = ((8, 16), (16, 32), (32, 64), (64, 128), (128, 200))
