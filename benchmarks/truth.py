@@ -74,9 +74,9 @@ def planned(pairs: Sequence[JudgedPair], systems: Mapping[str, System]) -> list[
 
 
 def measure_sounds(pair: JudgedPair) -> None:
-    """Measure the truth of a pair, which keeps it."""
+    """Measure the sounds that the results of a pair are compared with; they keep it."""
     if pair.truth is not None:
-        _ = pair.truth.features
+        _ = pair.content.features, pair.truth.features
 
 
 def read_true_pairs(path: Path) -> list[JudgedPair]:

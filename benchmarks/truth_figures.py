@@ -90,15 +90,20 @@ def towards_truth(written: Array, gain: float, rendered: Rendered, pair: JudgedP
     moved = transfers(written.astype(np.float64), content.astype(np.float64), truth.features.model)
     return {
         **found,
-        "pitch": pitch_kept(written, truth.features.melody),
+        "pitch": pitch_kept(written, pair.content.features.melody, truth.features.melody),
         **{name: moved[column] for name, column in TRANSFERS.items()},
     }
 
 
-def pitch_kept(written: Array, truth: Melody) -> float | None:
-    """Return the share of the truth's voiced frames where a pitch tracker finds the result within 50 cents."""
+def pitch_kept(written: Array, content: Melody, truth: Melody) -> float | None:
+    """Return the share of the truth's voiced frames where a pitch tracker finds the result within 50 cents.
+
+    None where content or truth is no single voice: what the tracker hears in chords or drums is no melody.
+    """
     peak = float(np.abs(written).max())
-    return melody_kept(melody(written.astype(np.float64) / peak), truth) if peak > 0 else None
+    if not (content.is_pitched and peak > 0):
+        return None
+    return melody_kept(melody(written.astype(np.float64) / peak), truth)
 
 
 def over_time(output: Array, content: Array, truth: Array) -> dict[str, float | None]:

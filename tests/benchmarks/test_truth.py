@@ -18,8 +18,9 @@ from benchmarks.mosaic import mosaic_system
 from benchmarks.pairs import PairsError, read_pairs
 from benchmarks.random_cnn import PeerSettings
 from benchmarks.systems import System
-from benchmarks.truth_figures import FRAMES, TRANSFERS, TRUTH_FIGURES, over_time, towards_truth
+from benchmarks.truth_figures import FRAMES, TRANSFERS, TRUTH_FIGURES, over_time, pitch_kept, towards_truth
 from benchmarks.truth_tables import truth_blocks, truth_mean_table, truth_tables
+from stylecore.melody import Melody, melody
 from stylecore.settings import preset
 from tests.benchmarks.conftest import QUICK
 
@@ -124,6 +125,20 @@ def test_every_figure_of_the_truth_is_one_where_it_is_defined(pairs_csv: Path) -
     for name in TRUTH_FIGURES:
         assert right[name] is None or right[name] == pytest.approx(1, abs=1e-6), name
         assert name in ("melody", "pitch") or left[name] is None or left[name] == pytest.approx(0, abs=1e-6), name
+
+
+def test_the_pitch_is_that_of_the_truth_and_asks_for_single_voices() -> None:
+    def heard(sound: np.ndarray) -> Melody:
+        return melody(sound / np.abs(sound).max())
+
+    content, wanted = heard(CONTENT), heard(TRUTH)
+    assert pitch_kept(CONTENT, content, wanted) == pytest.approx(1, abs=0.1)
+    octave_up = played(BRIGHT, tuple(2 * hz for hz in MELODY_HZ))
+    assert pitch_kept(octave_up, content, wanted) == pytest.approx(0, abs=0.1)
+    noise = np.random.default_rng(0).normal(size=len(CONTENT))
+    assert pitch_kept(TRUTH, heard(noise), wanted) is None
+    assert pitch_kept(TRUTH, content, heard(noise)) is None
+    assert pitch_kept(np.zeros(len(TRUTH)), content, wanted) is None
 
 
 def test_another_truth_is_another_result(pairs_csv: Path) -> None:
