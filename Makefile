@@ -10,7 +10,7 @@ FAULTS := $(CURDIR)/output/faults.jsonl
 export PREFECT_HOME := $(CURDIR)/.prefect
 unexport PREFECT_API_URL PREFECT_PROFILE
 
-.PHONY: demo test soak lint quality phase performance bench variants peer planning orchestration overlap scaling lock clean
+.PHONY: demo test soak lint quality truth phase performance bench variants peer planning orchestration overlap scaling lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/timbreflow run manifests/examples/demo.parquet $(DEMO_OUTPUT)
@@ -35,6 +35,12 @@ lint: $(VENV)/installed
 quality: $(VENV)/installed
 	$(BIN)/python -m benchmarks.evaluation_set
 	$(BIN)/python -m benchmarks.quality --jobs 2
+
+# The same phrase on another instrument is the right answer: how near does each system come? About half an hour of two
+# cores, the peer a third of it; goes on where it was stopped. Needs Debian packages, which the first command names.
+truth: $(VENV)/installed
+	$(BIN)/python -m benchmarks.truth_set
+	$(BIN)/python -m benchmarks.truth --jobs 2
 
 # What the search for a phase does, on the same pairs: about ten minutes of two cores.
 phase: $(VENV)/installed

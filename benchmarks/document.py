@@ -6,15 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.measuring import FIGURES
+from benchmarks.significance import NOTE, significance_table
 from benchmarks.systems import System
-from benchmarks.tables import CHOICES, SYSTEMS, Row, mean_tables, pair_table
+from benchmarks.tables import CHOICES, COLUMNS, SYSTEMS, Row, mean_tables, pair_table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 DOCUMENT = DOCS / "quality.md"
 
 
 def write_documents(folder: Path, rows: Sequence[Row], systems: Mapping[str, System], command: str) -> None:
-    """Rewrite the blocks `systems`, `means` and `pairs` of quality.md and `choices` of method.md in place.
+    """Rewrite the blocks of quality.md and `choices` of method.md in place.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def rewrite(path: Path, content: Mapping[str, str]) -> None:
 
 
 def blocks(rows: Sequence[Row], systems: Mapping[str, System], command: str) -> dict[str, str]:
-    """Return what belongs between the markers; no block of choices where none was measured."""
+    """Return what belongs between the markers; none of choices and of significance where not measured."""
     made = f"Made by `{command}`.\n\n"
     tables = mean_tables(rows, systems)
     found = {
@@ -61,9 +63,16 @@ def blocks(rows: Sequence[Row], systems: Mapping[str, System], command: str) -> 
         "means": made + tables[SYSTEMS],
         "pairs": _pairs(rows, systems, made),
     }
+    if (table := significance(rows)) is not None:
+        found["significance"] = f"{made}{NOTE}\n\n{table}"
     if CHOICES in tables:
         found["choices"] = f"{_described(systems, 'choice')}\n\n{made}{tables[CHOICES]}"
     return found
+
+
+def significance(rows: Sequence[Row]) -> str | None:
+    """Return the table of paired differences; None where none of its systems was measured."""
+    return significance_table(rows, {name: COLUMNS[name] for name in FIGURES})
 
 
 def _described(systems: Mapping[str, System], group: str) -> str:

@@ -14,29 +14,39 @@ from benchmarks.systems import System
 
 ROOT = Path(__file__).resolve().parent.parent
 DECISIVE = ("stylecore/*.py", "tasks/audio.py", "tasks/rendering.py", *(f"benchmarks/{n}.py" for n in (
-    "baselines", "measuring", "pairs", "systems")))  # fmt: skip
+    "baselines", "measuring", "mosaic", "pairs", "systems")))  # fmt: skip
 """The code that decides a result or its figures."""
+TOWARDS_TRUTH = ("benchmarks/truth_figures.py",)
+"""The code that decides the figures of a pair with a truth, besides."""
 
 Row = dict[str, object]
 
 
 def key_of(pair: JudgedPair, system: System) -> str:
     """Return 40 hex digits over sounds, settings, weights and code: equal keys mean equal results."""
-    decisive = {
+    decisive: dict[str, object] = {
         "system": system.name,
         "identity": system.identity,
         "content": pair.content.sha256,
         "style": pair.style.sha256,
         "code": code_digest(),
     }
+    if pair.truth is not None:
+        decisive["truth"] = [pair.truth.sha256, digest_of(TOWARDS_TRUTH)]
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:40]
 
 
 @lru_cache(maxsize=1)
 def code_digest() -> str:
     """Return a sha256 over the decisive code as Python reads it: comments and docstrings do not count."""
+    return digest_of(DECISIVE)
+
+
+@lru_cache(maxsize=4)
+def digest_of(patterns: tuple[str, ...]) -> str:
+    """Return a sha256 over the code of the files that patterns find from the repository's root."""
     digest = hashlib.sha256()
-    for pattern in DECISIVE:
+    for pattern in patterns:
         for path in sorted(ROOT.glob(pattern)):
             digest.update(f"{path.relative_to(ROOT)}\n{meaning(path.read_text(encoding='utf-8'))}\n".encode())
     return digest.hexdigest()

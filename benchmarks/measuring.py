@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,26 @@ FIGURES = (
 )
 
 
+Measure = Callable[[np.ndarray, float, Rendered, JudgedPair], Mapping[str, float | None]]
+"""From a result as written, the gain it was written with, the result before, and its pair, to its figures."""
+
+
 def judged(pair: JudgedPair, system: System, folder: Path) -> dict[str, object]:
+    """Compute and measure one result by the project's figures; `judged_by` says what comes back."""
+    return judged_by(_figures, FIGURES, pair, system, folder)
+
+
+def judged_by(
+    measure: Measure, figures: Sequence[str], pair: JudgedPair, system: System, folder: Path
+) -> dict[str, object]:
     """Compute and measure one result; its audio goes to `audio/<system>/<pair_id>.flac` under the folder.
+
+    Parameters
+    ----------
+    measure : callable
+        Finds the figures.
+    figures : sequence of str
+        Their names: a pair without a result has them too, as None.
 
     Returns
     -------
@@ -42,7 +61,7 @@ def judged(pair: JudgedPair, system: System, folder: Path) -> dict[str, object]:
         Pair, system, figures, seconds of processor time per second of audio, and where the audio is. A diverged pair
         has no figures and an `error`.
     """
-    row: dict[str, object] = {"pair_id": pair.pair_id, "system": system.name, **dict.fromkeys(FIGURES)}
+    row: dict[str, object] = {"pair_id": pair.pair_id, "system": system.name, **dict.fromkeys(figures)}
     try:
         rendered, seconds = system.timed(pair.content.samples, pair.style.samples)
     except Diverged as error:
@@ -54,7 +73,7 @@ def judged(pair: JudgedPair, system: System, folder: Path) -> dict[str, object]:
     (folder / audio).write_bytes(flac)
     return {
         **row,
-        **_figures(pcm_to_float(decode_flac((folder / audio).read_bytes())), gain, rendered, pair),
+        **measure(pcm_to_float(decode_flac((folder / audio).read_bytes())), gain, rendered, pair),
         "cpu_seconds_per_second": seconds / pair.content.seconds,
         "audio": str(audio),
         "audio_sha256": hashlib.sha256(flac).hexdigest(),

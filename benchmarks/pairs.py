@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from stylecore import metrics
 from tasks.audio import SAMPLE_RATE, read_sound
 from tasks.storage import Storage
+
+MAKER = "`python -m benchmarks.evaluation_set` makes the evaluation set"
+ROLES = ("content", "style", "truth")
+GROUPS = ("kind", "soundfont")
 
 
 class PairsError(Exception):
@@ -42,15 +46,20 @@ class JudgedSound:
 
 @dataclass(frozen=True)
 class JudgedPair:
-    """A content and a style under a name."""
+    """A content and a style under a name; where it is known, the right answer, and in which groups the pair counts."""
 
     pair_id: str
     content: JudgedSound
     style: JudgedSound
+    truth: JudgedSound | None = None
+    groups: tuple[str, ...] = ()
 
 
-def read_pairs(path: Path) -> list[JudgedPair]:
-    """Return the pairs of a CSV with the columns content, style and, if wanted, pair_id; paths start from its folder.
+def read_pairs(path: Path, maker: str = MAKER) -> list[JudgedPair]:
+    """Return the pairs of a CSV with the columns content and style; paths start from its folder.
+
+    The columns pair_id, truth (a third sound), kind and soundfont (groups of pairs) may be there besides. `maker` says
+    what makes the CSV, should it be missing.
 
     Raises
     ------
@@ -60,7 +69,7 @@ def read_pairs(path: Path) -> list[JudgedPair]:
         If a sound cannot be used.
     """
     if not path.is_file():
-        raise PairsError(f"{path}: no such file; `python -m benchmarks.evaluation_set` makes the evaluation set")
+        raise PairsError(f"{path}: no such file; {maker}")
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"content", "style"} <= rows[0].keys():
@@ -70,15 +79,19 @@ def read_pairs(path: Path) -> list[JudgedPair]:
         raise PairsError(f"{path}: more than one pair is named {', '.join(sorted(twice))}")
     if unsafe := [name for name in names if Path(name).name != name]:
         raise PairsError(f"{path}: pair_id={unsafe[0]!r} names no file: leave out the slashes")
-    sounds = _read({path.parent / row[side] for row in rows for side in ("content", "style")})
-    return [
-        JudgedPair(name, sounds[path.parent / row["content"]], sounds[path.parent / row["style"]])
-        for name, row in zip(names, rows, strict=True)
-    ]
+    sounds = _read({path.parent / row[role] for row in rows for role in ROLES if row.get(role)})
+    return [_pair(name, row, sounds, path.parent) for name, row in zip(names, rows, strict=True)]
+
+
+def _pair(name: str, row: Mapping[str, str], sounds: Mapping[Path, JudgedSound], folder: Path) -> JudgedPair:
+    content, style, truth = (sounds[folder / row[role]] if row.get(role) else None for role in ROLES)
+    if content is None or style is None:
+        raise PairsError(f"{name}: needs a content and a style")
+    return JudgedPair(name, content, style, truth, tuple(row[column] for column in GROUPS if row.get(column)))
 
 
 def all_sounds(pairs: Sequence[JudgedPair]) -> list[JudgedSound]:
-    """Return every sound once, in an order that depends on their bytes alone."""
+    """Return every content and style once, in an order that depends on their bytes alone."""
     by_identity = {sound.sha256: sound for pair in pairs for sound in (pair.content, pair.style)}
     return [by_identity[identity] for identity in sorted(by_identity)]
 

@@ -54,7 +54,9 @@ def peer_system(settings: PeerSettings) -> System:
         "code": hashlib.sha256(meaning(source).encode()).hexdigest(),
         "torch": torch.__version__,
     }
-    return System(PEER, "Ulyanov and Lebedev's random one-layer network", identity, partial(_rendered, settings))
+    return System(
+        PEER, "Ulyanov and Lebedev's random one-layer network", identity, partial(_rendered, settings), "peer"
+    )
 
 
 def _rendered(settings: PeerSettings, content: Samples, style: Samples) -> Rendered:

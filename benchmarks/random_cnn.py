@@ -157,7 +157,12 @@ def optimise(
     """Lower the objective from noise by L-BFGS with a line search after Wolfe."""
     point = (NOISE * torch.randn(BINS, n_frames, generator=generator)).requires_grad_()
     minimiser = torch.optim.LBFGS(
-        [point], max_iter=settings.iterations, history_size=HISTORY, line_search_fn="strong_wolfe"
+        [point],
+        max_iter=settings.iterations,
+        # From near silence a loud style's loss falls by less than single precision shows: PyTorch would stop there.
+        tolerance_change=0.0,
+        history_size=HISTORY,
+        line_search_fn="strong_wolfe",
     )
     losses: list[float] = []
 

@@ -77,7 +77,7 @@ class Phrase:
             _midi(self.notes).save(midi)
             config.write_text(f"bank 0\n0 {self.files[0]}\n")
             options = ["-c", str(config), "-Ow", "-o", str(audio), "--output-24bit", "--output-mono", "-s", "44100"]
-            _run(["timidity", *options, "-EFreverb=0", "-EFchorus=0", "--quiet", str(midi)], "timidity")
+            run_player(["timidity", *options, "-EFreverb=0", "-EFchorus=0", "--quiet", str(midi)], "timidity")
             return read_mono(audio)
 
 
@@ -140,7 +140,7 @@ class Spoken:
         """Return the sentence."""
         with tempfile.TemporaryDirectory() as folder:
             audio = Path(folder) / "speech.wav"
-            _run(["espeak-ng", "-v", self.voice, "-s", "150", "-w", str(audio), self.text], "espeak-ng")
+            run_player(["espeak-ng", "-v", self.voice, "-s", "150", "-w", str(audio), self.text], "espeak-ng")
             return read_mono(audio)
 
 
@@ -190,7 +190,14 @@ def _midi(notes: str) -> mido.MidiFile:
     return song
 
 
-def _run(command: list[str], package: str) -> None:
+def run_player(command: list[str], package: str) -> None:
+    """Run a program that writes a sound.
+
+    Raises
+    ------
+    SourceMissing
+        If it is not installed, or fails; the message names its package.
+    """
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:

@@ -57,15 +57,15 @@ class System:
         All that decides the result besides sounds and code, in JSON's types.
     render : callable
         From content and style to the result.
-    group : {"system", "choice"}
-        Which of the two tables of means shows it.
+    group : {"system", "choice", "peer"}
+        Which table of means shows it; a peer, somebody else's method, is no part of the quality tables.
     """
 
     name: str
     what: str
     identity: Mapping[str, object]
     render: Callable[[Samples, Samples], Rendered]
-    group: Literal["system", "choice"] = "system"
+    group: Literal["system", "choice", "peer"] = "system"
 
     def timed(self, content: Samples, style: Samples) -> tuple[Rendered, float]:
         """Return the result and the seconds of processor time, of all threads together, that it took."""
@@ -179,9 +179,12 @@ def encoded(settings: Settings, encoder: Encoder, content: Samples, style: Sampl
 
 
 def warm_up(systems: Sequence[System]) -> None:
-    """Pay for what the libraries do on their first call, so that no pair does; one of the networks pays for all."""
+    """Pay for what the libraries do on their first call, so that no pair does; one of the networks pays for all.
+
+    A peer takes minutes even for a short sound, and starts cold.
+    """
     noise = np.random.default_rng(0).normal(size=SAMPLE_RATE // 2)
-    neural = [system for system in systems if system.identity]
+    neural = [system for system in systems if system.identity and system.group != "peer"]
     for system in [*(system for system in systems if not system.identity), *neural[:1]]:
         system.render(noise, noise[::-1])
 

@@ -70,9 +70,21 @@ def means(rows: Sequence[Row]) -> dict[str, float | None]:
     >>> found["bandwidth_shift"], round(found["rhythm_kept"], 2), found["timbre_transfer"]
     (1.0, 0.6, None)
     """
-    known = {name: [float(str(row[name])) for row in rows if row.get(name) is not None] for name in COLUMNS}
     low, high = BANDWIDTH_ARRIVED
-    known["bandwidth_shift"] = [float(low <= shift <= high) for shift in known["bandwidth_shift"]]
+    shifts = [row.get("bandwidth_shift") for row in rows]
+    arrived = [None if shift is None else float(low <= float(str(shift)) <= high) for shift in shifts]
+    return averages(
+        [{**row, "bandwidth_shift": share} for row, share in zip(rows, arrived, strict=True)], list(COLUMNS)
+    )
+
+
+def averages(rows: Sequence[Row], figures: Sequence[str]) -> dict[str, float | None]:
+    """Return the mean of each figure over the rows where it is known, None where it is known in none.
+
+    >>> averages([{"a": 1.0, "b": None}, {"a": 2.0}], ["a", "b"])
+    {'a': 1.5, 'b': None}
+    """
+    known = {name: [float(str(row[name])) for row in rows if row.get(name) is not None] for name in figures}
     return {name: sum(values) / len(values) if values else None for name, values in known.items()}
 
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from benchmarks import measuring, quality
-from benchmarks.document import DOCS, blocks, write_documents
+from benchmarks.document import DOCS, blocks, rewrite, write_documents
 from benchmarks.ledger import Ledger
 from benchmarks.measuring import FIGURES, judged
 from benchmarks.pairs import PairsError, all_sounds, read_pairs
@@ -239,6 +239,23 @@ def test_the_document_takes_the_tables_and_their_command(tmp_path: Path) -> None
     path.write_text("no markers")
     with pytest.raises(ValueError, match="no block"):
         write_documents(tmp_path, rows, systems, "")
+
+
+def test_the_document_says_which_differences_are_more_than_chance(tmp_path: Path) -> None:
+    figures = dict.fromkeys([*FIGURES, "cpu_seconds_per_second"], 0.25)
+    rows = [
+        {"pair_id": pair, "system": name, "error": None, **figures, "rhythm_kept": value}
+        for name, values in (("default", (0.5, 0.7)), ("random", (0.2, 0.3)))
+        for pair, value in zip("ab", values, strict=True)
+    ]
+    systems = {name: System(name, "", {}, lambda c, s: None) for name in ("default", "random")}  # type: ignore[arg-type, return-value]
+    block = blocks(rows, systems, "python -m benchmarks.quality")["significance"]
+    assert block.startswith("Made by `python -m benchmarks.quality`.")
+    cells = [cell.strip() for line in block.splitlines() if line.startswith("| rhythm") for cell in line.split("|")]
+    assert cells[1:-1] == ["rhythm", "+0.350", "7.0", "2"]
+    assert "significance" not in blocks(rows[:2], systems, "")
+    (tmp_path / "quality.md").write_text((DOCS / "quality.md").read_text())
+    rewrite(tmp_path / "quality.md", {"significance": block})
 
 
 @pytest.mark.parametrize(

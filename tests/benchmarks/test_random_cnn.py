@@ -138,3 +138,14 @@ def test_the_document_names_command_machine_and_ratio(tmp_path: Path, monkeypatc
 def test_too_many_pairs_are_refused() -> None:
     with pytest.raises(SystemExit, match="limit=57 > 56 pairs"):
         peer_random_cnn.main(["--limit", "57"])
+
+
+def test_a_loud_style_does_not_end_the_optimisation_where_it_begins(
+    sounds: tuple[np.ndarray, np.ndarray], generator: torch.Generator
+) -> None:
+    content, style = (random_cnn.picture(random_cnn.at_peer_rate(sound)) for sound in (sounds[0], 100 * sounds[1]))
+    settings = PeerSettings(filters=64, iterations=10)
+    filters = random_cnn.random_filters(settings, generator)
+    targets = random_cnn.encoded(content, style, filters)
+    losses = random_cnn.optimise(targets, filters, content.shape[1], settings, generator).losses
+    assert losses[-1] < 0.5 * losses[0]
