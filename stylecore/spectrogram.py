@@ -87,6 +87,13 @@ def stft(waveform: Tensor, sample_rate: int) -> Tensor:
     )
 
 
+def spectrum_of_frames(frames: Tensor, sample_rate: int) -> Tensor:
+    """Return the spectra `[F, T]` of frames `[T, n_fft]` that were cut already, in the STFT's window."""
+    margin = (n_fft(sample_rate) - win_length(sample_rate)) // 2
+    window = torch.nn.functional.pad(_window(sample_rate, frames.dtype, frames.device), (margin, margin))
+    return torch.fft.rfft(frames * window, dim=1).T
+
+
 def istft(spectrum: Tensor, sample_rate: int, n_samples: int) -> Tensor:
     """Return the waveform whose STFT is nearest in the least-squares sense (Griffin & Lim 1984, equation 6).
 

@@ -1,0 +1,101 @@
+"""What the alignment needs to know of a sound, once, however many pairs it is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import soxr
+import torch
+from torch import Tensor
+
+from stylecore.fine_structure import envelope, pitchedness, salience
+from stylecore.onsets import frames_since, novelty, onsets
+from stylecore.spectrogram import at_reference_level, magnitude, picture
+
+OVERSAMPLING = 4
+"""Frames are read between samples when they are transposed: linear interpolation is clean at four times the rate."""
+
+BANDS = 16
+QUIET_DB = -90.0
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One sound at the reference level.
+
+    `samples` `[4 N]`, four times oversampled; `picture`, `envelope` `[F, T]`: log-magnitudes and the smooth part of
+    them; `salience` `[pitches, T]`; `level_db` `[T]` under the loudest frame; `starts` bool `[T]` and `since` `[T]`:
+    onsets, and frames since the last; `novelty` `[T]`, 0 to 1; `colour` `[16, T]`: levels of bands by how unusual they
+    are for this sound; `pitched`, 0 to 1.
+    """
+
+    samples: Tensor
+    picture: Tensor
+    envelope: Tensor
+    salience: Tensor
+    level_db: Tensor
+    starts: Tensor
+    since: Tensor
+    novelty: Tensor
+    colour: Tensor
+    pitched: float
+
+    @property
+    def fine(self) -> Tensor:
+        """Fine structure, `[F, T]`."""
+        return self.picture - self.envelope
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes held, for a cache with a limit."""
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, Tensor))
+
+
+@torch.no_grad()
+def analyse(samples: Tensor, sample_rate: int) -> Analysis:
+    """Analyse one sound `[N]`.
+
+    Raises
+    ------
+    SignalError
+        If the sound is silent or shorter than half a transform.
+    """
+    at_level = at_reference_level(samples[None])
+    spectrum = picture(at_level, sample_rate)[0]
+    smooth = envelope(spectrum)
+    fine = spectrum - smooth
+    level_db = level_under_peak_db(spectrum)
+    starts = onsets(spectrum, level_db)
+    loud = ((level_db + 30) / 20).clamp(0, 1)
+    dense = soxr.resample(at_level[0].cpu().numpy(), sample_rate, OVERSAMPLING * sample_rate)
+    return Analysis(
+        samples=torch.from_numpy(dense).to(samples),
+        picture=spectrum,
+        envelope=smooth,
+        salience=salience(spectrum, fine),
+        level_db=level_db,
+        starts=starts,
+        since=frames_since(starts),
+        novelty=novelty(spectrum),
+        colour=_colour(spectrum, level_db),
+        pitched=pitchedness(spectrum, fine, loud),
+    )
+
+
+def level_under_peak_db(spectrum: Tensor) -> Tensor:
+    """Return the level of each frame of log-magnitudes `[F, T]` under the loudest, in dB, `[T]`."""
+    energy = magnitude(spectrum).square().sum(0)
+    return (10 * torch.log10(energy / energy.max() + 1e-9)).clamp_min(QUIET_DB)
+
+
+def _colour(spectrum: Tensor, level_db: Tensor) -> Tensor:
+    """Return band levels `[16, T]` in standard deviations of the sound itself: bright for it, dark for it."""
+    top = len(spectrum) - 1
+    edges = torch.logspace(torch.log10(torch.tensor(3.0)), torch.log10(torch.tensor(float(top))), BANDS + 1).long()
+    bands = torch.stack(
+        [spectrum[low : max(low + 1, high)].mean(0) for low, high in zip(edges.tolist(), edges[1:].tolist(), strict=False)]
+    )
+    loud = ((level_db + 45) / 30).clamp(0, 1)
+    usual = (bands * loud).sum(1, keepdim=True) / loud.sum()
+    deviation = (((bands - usual).square() * loud).sum(1, keepdim=True) / loud.sum()).sqrt().clamp_min(0.3)
+    return ((bands - usual) / deviation).clamp(-3, 3)

@@ -1,0 +1,110 @@
+"""A spectrum as an envelope and what stands on it: whose voice it is, and which notes it plays.
+
+The envelope is the slow part of a log-magnitude spectrum along frequency (cepstral smoothing: Oppenheim & Schafer
+1975), the fine structure is the rest: partials and the gaps between them. A sound transposed keeps the envelope and
+stretches the fine structure.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from stylecore.spectrogram import BIN_HZ
+
+CEPSTRA = 24
+"""Cepstral coefficients that make an envelope: it does not follow partials less than 670 Hz apart."""
+
+LOWEST_NOTE, HIGHEST_NOTE, STEPS_PER_SEMITONE = 38, 98, 2
+"""Pitches that are looked for, as MIDI numbers: 73 Hz to 2.3 kHz, in quarter tones."""
+
+HARMONICS, DECAY, BETWEEN = 8, 0.8, 0.5
+"""A pitch is as salient as its harmonics stand out, each less than the one below; what stands out half-way between
+them speaks for another pitch."""
+
+STEADY_FRAMES = 4
+NOISE, TONE = 0.17, 0.27
+"""Salience times steadiness of noise and drums is below the first, of a melody, a chord or a voice above the second."""
+
+
+def envelope(picture: Tensor) -> Tensor:
+    """Return the smooth spectral envelope of log-magnitudes `[F, T]`, as they are, along frequency."""
+    return _smoother(len(picture)).to(picture) @ picture
+
+
+@lru_cache(maxsize=4)
+def _smoother(n_bins: int) -> Tensor:
+    """Return cepstral smoothing as a matrix `[F, F]`: a window on the cepstrum of the mirrored spectrum."""
+    spectra = torch.eye(n_bins, dtype=torch.float64)
+    cepstra = torch.fft.rfft(torch.cat([spectra, spectra[1:-1].flip(0)]), dim=0)
+    index = torch.arange(len(cepstra), dtype=torch.float64)
+    fade = ((index - CEPSTRA // 2) / (CEPSTRA - CEPSTRA // 2)).clamp(0, 1)
+    window = 0.5 * (1 + torch.cos(math.pi * fade))
+    return torch.fft.irfft(cepstra * window[:, None], n=2 * (n_bins - 1), dim=0)[:n_bins].float()
+
+
+def standing_out(picture: Tensor, fine: Tensor) -> Tensor:
+    """Return what stands out of the envelope, `[F, T]`, each bin by its log-magnitude: a loud partial counts more."""
+    weights = picture.clamp_min(0) / picture.max().clamp_min(1e-6)
+    weighted = fine.clamp_min(0) * weights
+    weighted[:2] = 0  # below 60 Hz is no note
+    return weighted
+
+
+def salience(picture: Tensor, fine: Tensor) -> Tensor:
+    """Return how much each pitch is there, `[pitches, T]`, frames of unit norm or zero (harmonic summation).
+
+    Parameters
+    ----------
+    picture, fine : Tensor
+        Log-magnitudes and their fine structure, `[F, T]`.
+    """
+    sums = (_harmonic_sums(len(picture)).to(picture) @ standing_out(picture, fine)).clamp_min(0)
+    sharpened = sums.square() / sums.amax(0, keepdim=True).clamp_min(1e-6)
+    return torch.nn.functional.normalize(sharpened, dim=0, eps=1e-6)
+
+
+@lru_cache(maxsize=4)
+def _harmonic_sums(n_bins: int) -> Tensor:
+    """Return the weights `[pitches, F]` of bins at, and between, the harmonics of each pitch."""
+    steps = (HIGHEST_NOTE - LOWEST_NOTE) * STEPS_PER_SEMITONE + 1
+    notes = LOWEST_NOTE + torch.arange(steps) / STEPS_PER_SEMITONE
+    pitches = 440.0 * 2.0 ** ((notes - 69) / 12) / BIN_HZ
+    weights = torch.zeros(steps, n_bins)
+    for harmonic in range(1, HARMONICS + 1):
+        strength = DECAY ** (harmonic - 1)
+        for multiple, weight in ((harmonic, strength), (harmonic - 0.5, -BETWEEN * strength)):
+            position = pitches * multiple
+            rows = torch.nonzero(position < n_bins - 2)[:, 0]
+            lower = position[rows].long()
+            share = position[rows] - lower
+            weights[rows, lower] += weight * (1 - share)
+            weights[rows, lower + 1] += weight * share
+    return weights
+
+
+def pitchedness(picture: Tensor, fine: Tensor, loud: Tensor) -> float:
+    """Return 0 for noise and drums, 1 for notes, between for what is neither: salient pitches times steady partials.
+
+    Parameters
+    ----------
+    picture, fine : Tensor
+        Log-magnitudes and their fine structure, `[F, T]`.
+    loud : Tensor
+        How much each frame counts, `[T]`.
+    """
+    if picture.shape[1] <= STEADY_FRAMES or not bool(loud.sum() > 0):
+        return 0.0
+    out = standing_out(picture, fine)
+    sums = (_harmonic_sums(len(picture)).to(picture) @ out).amax(0) / torch.linalg.vector_norm(out, dim=0).clamp_min(
+        1e-3
+    )
+    unit = torch.nn.functional.normalize(fine, dim=0, eps=1e-6)
+    steady = (unit[:, :-STEADY_FRAMES] * unit[:, STEADY_FRAMES:]).sum(0)
+    salient = float((sums * loud).sum() / loud.sum())
+    weight = loud[:-STEADY_FRAMES]
+    lasting = float((steady * weight).sum() / weight.sum().clamp_min(1e-6))
+    return min(1.0, max(0.0, (salient * lasting - NOISE) / (TONE - NOISE)))
