@@ -42,28 +42,39 @@ def band_energies(picture: Tensor, bands: int) -> Tensor:
 def temporal_envelope(picture: Tensor, scale: Scale) -> Tensor:
     """Return the temporal energy envelope of log-magnitude pictures `[B, F, T]`.
 
-    `energy`, `[B, 1, T]`: `e[t] = sum_f |S[f, t]|^2`. `log`, `[B, 2, T]`, stacks the level of that and the mean over
-    frequency of the picture itself: the first alone follows the loudest partial, the second alone the noise floor.
+    `energy`, `[B, 1, T]`: `e[t] = sum_f |S[f, t]|^2`; `log`, `[B, 1, T]`: the level of that.
     """
-    energy = magnitude(picture).square().sum(1)
-    if scale == "energy":
-        return energy[:, None]
-    return torch.stack([level(energy), picture.mean(1)], dim=1)
+    energy = magnitude(picture).square().sum(1, keepdim=True)
+    return energy if scale == "energy" else level(energy)
 
 
-def rhythm_envelopes(picture: Tensor, mask: Tensor | None, bands: int) -> Tensor:
-    """Return how the level of each frequency band rises and falls around its own mean, `[B, bands, T]`.
+def rhythm_envelopes(picture: Tensor, mask: Tensor | None, bands: int, reach: int) -> Tensor:
+    """Return how the level of each frequency band rises and falls around its own local mean, `[B, bands, T]`.
 
-    Dynamics without timbre, so that it does not contradict the spectral envelope. Opposed to the paper, which has the
-    energy of the whole frame alone (`bands = 0`): there the loudest partial hides when a quieter one begins. `mask` is
-    `[B, 1, T]`, one on an item's own frames; None when every frame is.
+    Rhythm without timbre: what is slower than the local mean, such as how a note of this instrument decays, is left
+    to the style. Opposed to the paper, which has the energy of the whole frame alone (`bands = 0`): there the loudest
+    partial hides when a quieter one begins.
+
+    Parameters
+    ----------
+    picture : Tensor
+        Log-magnitudes, `[B, F, T]`.
+    mask : Tensor or None
+        `[B, 1, T]`, one on an item's own frames; None when every frame is.
+    bands : int
+        Of equal width.
+    reach : int
+        The local mean is over so many frames on both sides; 0 for the whole sound.
     """
     if bands == 0:
         return picture[:, :0]
     levels = level(band_energies(picture, bands))
-    if mask is None:
-        return levels - levels.mean(2, keepdim=True)
-    return (levels - (levels * mask).sum(2, keepdim=True) / mask.sum(2, keepdim=True)) * mask
+    own = levels.new_ones(levels.shape[0], 1, levels.shape[2]) if mask is None else mask
+    if reach == 0:
+        return (levels - (levels * own).sum(2, keepdim=True) / own.sum(2, keepdim=True)) * own
+    width = 2 * reach + 1
+    sums = torch.nn.functional.avg_pool1d(levels * own, width, 1, reach)
+    return (levels - sums / torch.nn.functional.avg_pool1d(own, width, 1, reach).clamp_min(1e-6)) * own
 
 
 def frame_weights(picture: Tensor, scale: Scale) -> Tensor:

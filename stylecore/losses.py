@@ -56,7 +56,8 @@ class ContentTarget:
     """What is kept of one content sound.
 
     Encodings `[C, F', T']` and the `salience` `[F', T']` of their positions by layer, temporal envelopes `[K, T]`, and
-    how much each frame counts in a spectral envelope, `[1, T]`. `halved` is the same of the sound's picture at half the
+    how much each frame counts in a spectral envelope, `[1, T]`. `reach`: of the rhythm's local mean, in frames of this
+    resolution. `halved` is the same of the sound's picture at half the
     resolution, where the optimisation begins; None where it does not.
     """
 
@@ -65,6 +66,7 @@ class ContentTarget:
     temporal: Tensor
     rhythm: Tensor
     frame_weights: Tensor
+    reach: int = 0
     halved: ContentTarget | None = None
 
     @property
@@ -101,35 +103,42 @@ class StyleTarget:
 
 
 @torch.no_grad()
-def encode_content(encoder: Encoder, picture: Tensor, settings: Settings) -> ContentTarget:
-    """Encode one content picture `[F, T]`, once, however many styles it meets."""
-    found = _content_target(encoder, picture, settings)
+def encode_content(
+    encoder: Encoder, picture: Tensor, settings: Settings, envelopes_of: Tensor | None = None
+) -> ContentTarget:
+    """Encode one content picture `[F, T]`; its envelopes may be those of another picture of equal shape."""
+    levels = picture if envelopes_of is None else envelopes_of
+    found = _content_target(encoder, picture, levels, settings, settings.temporal_reach)
     if not settings.coarse_iterations:
         return found
-    return replace(found, halved=_content_target(encoder, halved(picture), settings))
+    coarse = _content_target(encoder, halved(picture), halved(levels), settings, -(-settings.temporal_reach // 2))
+    return replace(found, halved=coarse)
 
 
-def _content_target(encoder: Encoder, picture: Tensor, settings: Settings) -> ContentTarget:
+def _content_target(
+    encoder: Encoder, picture: Tensor, levels: Tensor, settings: Settings, reach: int
+) -> ContentTarget:
     encodings = encoder(picture[None], depth=max(settings.content_layers))
     return ContentTarget(
         encodings={layer: encodings[layer - 1][0] for layer in settings.content_layers},
         saliences={layer: salience(picture, layer, settings.salience) for layer in settings.content_layers},
-        temporal=temporal_envelope(picture[None], settings.envelopes)[0],
-        rhythm=rhythm_envelopes(picture[None], None, settings.temporal_bands)[0],
-        frame_weights=frame_weights(picture[None], settings.envelopes)[0],
+        temporal=temporal_envelope(levels[None], settings.envelopes)[0],
+        rhythm=rhythm_envelopes(levels[None], None, settings.temporal_bands, reach)[0],
+        frame_weights=frame_weights(levels[None], settings.envelopes)[0],
+        reach=reach,
     )
 
 
 @torch.no_grad()
 def encode_style(encoder: Encoder, picture: Tensor, settings: Settings) -> StyleTarget:
-    """Encode one style picture `[F, T]`, once, however many contents it meets."""
-    found = _style_target(encoder, picture, settings)
+    """Encode one style picture `[F, T]`."""
+    found = _style_target(encoder, picture, settings, settings.temporal_reach)
     if not settings.coarse_iterations:
         return found
-    return replace(found, halved=_style_target(encoder, halved(picture), settings))
+    return replace(found, halved=_style_target(encoder, halved(picture), settings, -(-settings.temporal_reach // 2)))
 
 
-def _style_target(encoder: Encoder, picture: Tensor, settings: Settings) -> StyleTarget:
+def _style_target(encoder: Encoder, picture: Tensor, settings: Settings, reach: int) -> StyleTarget:
     encodings = encoder(picture[None], depth=max(settings.style_layers))
     weights = frame_weights(picture[None], settings.envelopes)
     spectral = spectral_envelope(picture[None], weights, settings.envelopes, settings.spectral_bands)
@@ -137,7 +146,7 @@ def _style_target(encoder: Encoder, picture: Tensor, settings: Settings) -> Styl
         grams={layer: gram(encodings[layer - 1], None, settings.style_bands)[0] for layer in settings.style_layers},
         spectral=tuple(envelope[0] for envelope in spectral),
         temporal=temporal_envelope(picture[None], settings.envelopes)[0],
-        rhythm=rhythm_envelopes(picture[None], None, settings.temporal_bands)[0],
+        rhythm=rhythm_envelopes(picture[None], None, settings.temporal_bands, reach)[0],
     )
 
 
@@ -175,6 +184,7 @@ class Objective:
         lengths = [content.frames for content in contents]
         device = contents[0].temporal.device
         self.longest = max(lengths)
+        self.reach = contents[0].reach
         self.frames = torch.tensor(lengths, device=device)
         self.padded_frames = None if min(lengths) == self.longest else self.frames
         self.mask = None if self.padded_frames is None else frame_mask(self.frames, self.longest)[:, 0]
@@ -218,7 +228,7 @@ class Objective:
         whole = _envelope_distance(envelope, self.temporal, self.frames, settings.envelopes)
         if settings.temporal_bands == 0:
             return whole
-        rhythm = rhythm_envelopes(picture, self.mask, settings.temporal_bands)
+        rhythm = rhythm_envelopes(picture, self.mask, settings.temporal_bands, self.reach)
         return whole + _envelope_distance(rhythm, self.rhythm, self.frames, "log")
 
     def _spectral(self, picture: Tensor) -> Tensor:

@@ -23,6 +23,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
+    notes: Literal["content", "style"] = Field(
+        "content",
+        description="whose notes the result plays: the content's, in the style's voice, or the style's own as well",
+    )
+    strength: float = Field(
+        1.0, ge=0, le=2, allow_inf_nan=False, description="how far to go: 0 the content, 1 the style's voice, or beyond"
+    )
     alpha: float = Field(60.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
     beta: float = Field(5.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
     gamma: float = Field(
@@ -47,6 +54,13 @@ class Settings(BaseModel):
     )
     temporal_bands: int = Field(
         64, ge=0, le=256, description="frequency bands whose rise and fall L_e follows as well; 0 is the paper's"
+    )
+    temporal_reach: int = Field(
+        5,
+        ge=0,
+        le=3_000,
+        description="there L_e follows what is faster than the mean over so many frames of 10 ms on both sides; "
+        "0: than the mean of the whole sound",
     )
     spectral_bands: int = Field(
         64, ge=0, le=256, description="frequency bands whose average level L_t follows as well; 0 for none"
