@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.baselines import matched_equaliser, plain_mix
-from stylecore.losses import encode_content, encode_style
+from stylecore.analysis import analyse
 from stylecore.network import Encoder, load_encoder, random_encoder, weights_digest
+from stylecore.pairing import paired
 from stylecore.settings import CORE_VERSION, Settings, preset
 from stylecore.spectrogram import magnitude
 from stylecore.synthesis import Pair, sound_picture, synthesise
@@ -170,12 +171,8 @@ def synthesised(settings: Settings, encoder: Encoder, content: Samples, style: S
 
 def encoded(settings: Settings, encoder: Encoder, content: Samples, style: Samples) -> Pair:
     """Return content and style as the method takes them."""
-    return Pair(
-        content=encode_content(encoder, sound_picture(_tensor(content), settings.sample_rate), settings),
-        style=encode_style(encoder, sound_picture(_tensor(style), settings.sample_rate), settings),
-        n_samples=len(content),
-        settings=settings,
-    )
+    analyses = [analyse(_tensor(sound), settings.sample_rate) for sound in (content, style)]
+    return paired(analyses[0], analyses[1], len(content), encoder, settings)
 
 
 def warm_up(systems: Sequence[System]) -> None:

@@ -18,7 +18,7 @@ import torch
 from benchmarks.comparing import Judgement, Task, chosen, command_of, compare, parsed, parser_of, write_report
 from benchmarks.document import DOCS, rewrite
 from benchmarks.measuring import judged_by
-from benchmarks.mosaic import LayOut, mosaic_system
+from benchmarks.mosaic import mosaic_system
 from benchmarks.pairs import JudgedPair, PairsError, all_sounds, read_pairs
 from benchmarks.peer_random_cnn import peer_system
 from benchmarks.quality import changes
@@ -36,9 +36,6 @@ MAKER = "`python -m benchmarks.truth_set` makes the truth set"
 PEER_PAIRS = 6
 """The peer takes minutes for each."""
 
-LAY_OUT: LayOut | None = None
-"""What lays a style out along a content; without it there is no system `mosaic`."""
-
 
 def truth_systems(changed: Mapping[str, object], sounds: Sequence[Samples]) -> dict[str, System]:
     """Return the systems by name: those of the quality table without the choices, the mosaic and the peer.
@@ -49,8 +46,7 @@ def truth_systems(changed: Mapping[str, object], sounds: Sequence[Samples]) -> d
         If a change is unknown or out of bounds.
     """
     listed = [system for system in all_systems(changed, sounds).values() if system.group == "system"]
-    if LAY_OUT is not None:
-        listed.append(mosaic_system(LAY_OUT, preset("default").resolve(changed)))
+    listed.append(mosaic_system(preset("default").resolve(changed)))
     return {system.name: system for system in [*listed, peer_system(PeerSettings())]}
 
 

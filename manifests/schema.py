@@ -87,7 +87,12 @@ def _pair_columns() -> list[Column]:
 
 def _setting_columns() -> list[Column]:
     return [
-        Column("settings", _STRING, "all resolved settings of the pair, a JSON object"),
+        Column(
+            "settings",
+            _STRING,
+            "resolved settings of the pair, a JSON object; "
+            "`notes` and `strength` only where they are not `content` and 1",
+        ),
         Column("alpha", _FLOAT, "weight of the content loss"),
         Column("beta", _FLOAT, "weight of the style loss"),
         Column("gamma", _FLOAT, "weight of the loss of the temporal energy envelope"),

@@ -38,7 +38,7 @@ SUSTAIN = 5.0
 SMOOTH_FRAMES = 2
 """The content's pitches are averaged over so many frames on both sides: the path need not follow every flicker."""
 
-CONTENT_FINE, CONTENT_FINE_WITHOUT_NOTES = 0.25, 0.6
+CONTENT_FINE, CONTENT_FINE_OF_STROKES, CONTENT_FINE_WITHOUT_NOTES = 0.25, 0.4, 0.7
 """Share of the content's own fine structure: its melody in detail; most of it where the style has no notes to offer."""
 USUAL = 0.3
 """Share of the style's usual envelope: a moment of a style is no more than an example."""
@@ -67,7 +67,8 @@ def lay_along(content: Analysis, style: Analysis, sample_rate: int) -> Tensor:
     moments = way.moment.to(style.picture.device) + first
     shifts = semitones[way.transposition].to(style.picture)
     laid = _laid(content, style, moments, shifts, sample_rate, notes=notes)
-    share = CONTENT_FINE_WITHOUT_NOTES if content.pitched >= 0.5 and not notes else CONTENT_FINE
+    strokes = CONTENT_FINE_WITHOUT_NOTES if content.pitched >= 0.5 else CONTENT_FINE_OF_STROKES
+    share = CONTENT_FINE if notes else strokes
     blended = (laid + share * (content.fine - (laid - envelope(laid)))).clamp_min(0)
     return at_levels(blended, content.picture, 1.0 if notes else STROKE_LEVELS)
 
@@ -212,4 +213,3 @@ def at_levels(laid: Tensor, content: Tensor, share: float) -> Tensor:
 def towards(content: Tensor, laid: Tensor, strength: float) -> Tensor:
     """Return log-magnitudes so far on the way from the content to the laid-out style: 0 the content, 1 the style."""
     return laid if strength == 1 else (content + strength * (laid - content)).clamp_min(0)
-

@@ -8,7 +8,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from stylecore.fine_structure import envelope, pitchedness, salience
+from stylecore.fine_structure import CEPSTRA_UNDER_NOTES, envelope, pitchedness, salience
 from stylecore.onsets import frames_since, novelty, onsets
 from stylecore.spectrogram import at_reference_level, magnitude, picture
 
@@ -72,7 +72,7 @@ def analyse(samples: Tensor, sample_rate: int) -> Analysis:
         samples=torch.from_numpy(dense).to(samples),
         picture=spectrum,
         envelope=smooth,
-        salience=salience(spectrum, fine),
+        salience=salience(spectrum, spectrum - envelope(spectrum, CEPSTRA_UNDER_NOTES)),
         level_db=level_db,
         starts=starts,
         since=frames_since(starts),
@@ -92,9 +92,8 @@ def _colour(spectrum: Tensor, level_db: Tensor) -> Tensor:
     """Return band levels `[16, T]` in standard deviations of the sound itself: bright for it, dark for it."""
     top = len(spectrum) - 1
     edges = torch.logspace(torch.log10(torch.tensor(3.0)), torch.log10(torch.tensor(float(top))), BANDS + 1).long()
-    bands = torch.stack(
-        [spectrum[low : max(low + 1, high)].mean(0) for low, high in zip(edges.tolist(), edges[1:].tolist(), strict=False)]
-    )
+    parts = zip(edges.tolist(), edges[1:].tolist(), strict=False)
+    bands = torch.stack([spectrum[low : max(low + 1, high)].mean(0) for low, high in parts])
     loud = ((level_db + 45) / 30).clamp(0, 1)
     usual = (bands * loud).sum(1, keepdim=True) / loud.sum()
     deviation = (((bands - usual).square() * loud).sum(1, keepdim=True) / loud.sum()).sqrt().clamp_min(0.3)

@@ -18,6 +18,9 @@ from stylecore.spectrogram import BIN_HZ
 CEPSTRA = 24
 """Cepstral coefficients that make an envelope: it does not follow partials less than 670 Hz apart."""
 
+CEPSTRA_UNDER_NOTES = 10
+"""Where notes are looked for it is smoother: partials may be 1.6 kHz apart, as those of a high note are."""
+
 LOWEST_NOTE, HIGHEST_NOTE, STEPS_PER_SEMITONE = 38, 98, 2
 """Pitches that are looked for, as MIDI numbers: 73 Hz to 2.3 kHz, in quarter tones."""
 
@@ -30,18 +33,19 @@ NOISE, TONE = 0.17, 0.27
 """Salience times steadiness of noise and drums is below the first, of a melody, a chord or a voice above the second."""
 
 
-def envelope(picture: Tensor) -> Tensor:
+def envelope(picture: Tensor, cepstra: int = CEPSTRA) -> Tensor:
     """Return the smooth spectral envelope of log-magnitudes `[F, T]`, as they are, along frequency."""
-    return _smoother(len(picture)).to(picture) @ picture
+    return _smoother(len(picture), cepstra).to(picture) @ picture
 
 
-@lru_cache(maxsize=4)
-def _smoother(n_bins: int) -> Tensor:
+@lru_cache(maxsize=8)
+def _smoother(n_bins: int, cepstra_kept: int) -> Tensor:
     """Return cepstral smoothing as a matrix `[F, F]`: a window on the cepstrum of the mirrored spectrum."""
     spectra = torch.eye(n_bins, dtype=torch.float64)
     cepstra = torch.fft.rfft(torch.cat([spectra, spectra[1:-1].flip(0)]), dim=0)
     index = torch.arange(len(cepstra), dtype=torch.float64)
-    fade = ((index - CEPSTRA // 2) / (CEPSTRA - CEPSTRA // 2)).clamp(0, 1)
+    half = cepstra_kept // 2
+    fade = ((index - half) / (cepstra_kept - half)).clamp(0, 1)
     window = 0.5 * (1 + torch.cos(math.pi * fade))
     return torch.fft.irfft(cepstra * window[:, None], n=2 * (n_bins - 1), dim=0)[:n_bins].float()
 

@@ -115,9 +115,7 @@ def encode_content(
     return replace(found, halved=coarse)
 
 
-def _content_target(
-    encoder: Encoder, picture: Tensor, levels: Tensor, settings: Settings, reach: int
-) -> ContentTarget:
+def _content_target(encoder: Encoder, picture: Tensor, levels: Tensor, settings: Settings, reach: int) -> ContentTarget:
     encodings = encoder(picture[None], depth=max(settings.content_layers))
     return ContentTarget(
         encodings={layer: encodings[layer - 1][0] for layer in settings.content_layers},

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Literal
 
 import librosa
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from stylecore.errors import SignalError
 from stylecore.melody import Melody, melody, melody_kept, style_leak
 from stylecore.noise import Blips, added_blips_per_s, blips, harmonics_to_noise_db
+from stylecore.settings import Notes
 from stylecore.timbre import mean_mfcc, transposed
 from stylecore.transfers import NAMES, Model, model, transfers
 
@@ -38,9 +38,6 @@ NEGLIGIBLE = 1e-5
 
 TIMBRE_NEGLIGIBLE_DB = 0.1
 """A style whose mean MFCCs are nearer to the content's leaves no way to go: MFCCs of other sounds differ by tens."""
-
-Notes = Literal["content", "style"]
-"""Whose notes a result is meant to play."""
 
 Array = NDArray[np.float64]
 

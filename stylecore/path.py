@@ -78,7 +78,10 @@ def _step(value: Tensor, jump: float, hop: float, glide: float) -> tuple[Tensor,
     best = torch.maximum(left, hopped)[:, None].repeat(1, columns)
     move = torch.where(left >= hopped, JUMP, HOP).to(torch.uint8)[:, None].repeat(1, columns)
     if rows > 1:
-        for target, source, how in ((slice(1, None), slice(None, -1), GLIDE_UP), (slice(-1), slice(1, None), GLIDE_DOWN)):
+        for target, source, how in (
+            (slice(1, None), slice(None, -1), GLIDE_UP),
+            (slice(-1), slice(1, None), GLIDE_DOWN),
+        ):
             _prefer(best[target, 1:], move[target, 1:], value[source, :-1] - glide, how)
     _prefer(best[:, 1:], move[:, 1:], value[:, :-1], GO_ON)
     return move, best, where, top * columns + int(where[top])

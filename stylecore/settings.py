@@ -10,8 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from stylecore.errors import StylecoreError
 
-CORE_VERSION = 3
+CORE_VERSION = 4
 """Raised when the core's goldens change: part of every fingerprint, so old results are recomputed."""
+
+
+Notes = Literal["content", "style"]
+"""Whose notes a result is meant to play."""
 
 
 class SettingsError(StylecoreError, ValueError):
@@ -23,17 +27,17 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    notes: Literal["content", "style"] = Field(
+    notes: Notes = Field(
         "content",
         description="whose notes the result plays: the content's, in the style's voice, or the style's own as well",
     )
     strength: float = Field(
         1.0, ge=0, le=2, allow_inf_nan=False, description="how far to go: 0 the content, 1 the style's voice, or beyond"
     )
-    alpha: float = Field(60.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
-    beta: float = Field(5.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
+    alpha: float = Field(400.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
+    beta: float = Field(300.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
     gamma: float = Field(
-        40.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the temporal energy-envelope loss L_e"
+        200.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the temporal energy-envelope loss L_e"
     )
     delta: float = Field(
         100.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the spectral energy-envelope loss L_t"
@@ -65,10 +69,15 @@ class Settings(BaseModel):
     spectral_bands: int = Field(
         64, ge=0, le=256, description="frequency bands whose average level L_t follows as well; 0 for none"
     )
+    start: Literal["noise", "target"] = Field(
+        "target",
+        description="where the optimisation begins: Gaussian noise (paper), or Gaussian noise around the spectrogram "
+        "that L_c asks for",
+    )
     optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="how the spectrogram is optimised")
     learning_rate: float = Field(0.1, gt=0, le=10, description="step of Adam; L-BFGS finds its own")
     coarse_iterations: int = Field(
-        20,
+        0,
         ge=0,
         le=10_000,
         description="evaluations at half the resolution, at most, before those; 0 is the paper's",
@@ -114,8 +123,13 @@ class Settings(BaseModel):
         return checked_settings({**self.model_dump(), **changes})
 
     def canonical_json(self) -> str:
-        """Return the JSON that is fingerprinted and stored: sorted keys, no choice of spelling left."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Return the JSON that is fingerprinted and stored: sorted keys, no choice of spelling left.
+
+        A setting that does nothing (`NEUTRAL`) is left out, so that results from before there was such a setting are
+        not computed again.
+        """
+        values = self.model_dump(mode="json")
+        return json.dumps({n: v for n, v in values.items() if n not in NEUTRAL or v != NEUTRAL[n]}, sort_keys=True)
 
 
 def checked_settings(values: Mapping[str, object]) -> Settings:
@@ -149,9 +163,16 @@ def _explained(detail: Mapping) -> str:
     return f"{name}={detail['input']!r}: {message[0].lower()}{message[1:]}"
 
 
+NEUTRAL: dict[str, object] = {"notes": "content", "strength": 1.0}
+"""Values, equal to the defaults, with which a setting changes nothing. Each setting that is added joins them."""
+
+
 PRESETS: dict[str, Settings] = {
     "default": Settings(),
     "paper": Settings(
+        notes="style",
+        start="noise",
+        temporal_reach=0,
         alpha=1.0,
         beta=1.0,
         gamma=1.0,

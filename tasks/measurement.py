@@ -85,7 +85,7 @@ def measure(order: Order, cache: ByteLimitedCache) -> Measurement:
         "content": _features(order.content, cache),
         "style": _features(order.style, cache),
     }
-    figures = metrics.compare(sounds["output"], sounds["content"], sounds["style"])
+    figures = metrics.compare(sounds["output"], sounds["content"], sounds["style"], notes=order.notes)
     described = {f"{whose}_{name}": value for whose, of in sounds.items() for name, value in of.descriptors.items()}
     seconds = {"write": encoded - began, "measure": time.perf_counter() - encoded}
     return Measurement(flac, **sums, figures={**described, **figures}, seconds=seconds)

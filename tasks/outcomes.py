@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from stylecore.settings import Settings
+from stylecore.settings import Notes, Settings
 
 PlannedPair = Mapping[str, object]
 """One row of a plan."""
@@ -121,23 +121,28 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Order:
-    """What a meter is asked to write and measure: samples `[N]`, and the two sounds that they were made of."""
+    """What a meter is asked to write and measure: samples `[N]`, the two sounds that they were made of, whose notes."""
 
     samples: NDArray[np.float32]
     sample_rate: int
     content: Sound
     style: Sound
+    notes: Notes = "content"
 
     @classmethod
     def of(cls, outcome: Outcome) -> Order:
         """Return the order for a rendered outcome."""
         assert outcome.rendered is not None
-        sounds = (
-            Sound(str(outcome.planned[f"{side}_identity"]), samples)
-            for side, samples in (("content", outcome.content), ("style", outcome.style))
-            if samples is not None
+        planned, settings = outcome.planned, outcome.settings
+        assert outcome.content is not None
+        assert outcome.style is not None
+        return cls(
+            outcome.rendered.samples,
+            settings.sample_rate,
+            Sound(str(planned["content_identity"]), outcome.content),
+            Sound(str(planned["style_identity"]), outcome.style),
+            settings.notes,
         )
-        return cls(outcome.rendered.samples, outcome.settings.sample_rate, *sounds)
 
 
 LACKS_MEMORY = ("out of memory", "can't allocate memory", "alloc_failed")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 
+from stylecore.analysis import Analysis, analyse
 from stylecore.errors import Interrupted
-from stylecore.losses import encode_content, encode_style
+from stylecore.pairing import paired
 from stylecore.settings import Settings
-from stylecore.synthesis import OWN_SETTINGS, Pair, sound_picture, synthesise
+from stylecore.synthesis import Pair, synthesise
 from tasks.cache import ByteLimitedCache
 from tasks.hardware import encoder_on, end_if_lost, free_bytes, on_device
 from tasks.outcomes import Outcome, error_type_of
@@ -21,7 +23,7 @@ BYTES_PER_SAMPLE = 3_300
 libraries want room to work in. Where that is too little the batch is halved."""
 
 FILLED = 0.8
-"""Share of the free memory that a batch may take: the cache of encoded sounds grows beside it."""
+"""Share of the free memory that a batch may take: the cache of analysed sounds grows beside it."""
 
 Ready = tuple[Outcome, Pair]
 
@@ -38,7 +40,7 @@ def synthesise_batch(
     device : str
         As torch names it.
     cache : ByteLimitedCache
-        Of encoded sounds.
+        Of analysed sounds.
     on_step : callable
         Called before each evaluation and each iteration of the phase; raises `Interrupted` to stop.
 
@@ -80,20 +82,14 @@ def _encoded(outcome: Outcome, device: str, cache: ByteLimitedCache) -> Pair | N
     assert content is not None
     assert style is not None
     try:
-        encoder = encoder_on(device)
-        look = (device, settings.model_copy(update=dict.fromkeys(OWN_SETTINGS, 0)))
-        return Pair(
-            content=cache.get(
-                ("content", planned["content_identity"], look),
-                lambda: encode_content(encoder, _picture(content, settings, device), settings),
-            ),
-            style=cache.get(
-                ("style", planned["style_identity"], look),
-                lambda: encode_style(encoder, _picture(style, settings, device), settings),
-            ),
-            n_samples=len(content),
-            settings=settings,
-        )
+        analyses = [
+            cache.get(
+                (planned[f"{side}_identity"], device, settings.sample_rate),
+                partial(_analysed, samples, settings.sample_rate, device),
+            )
+            for side, samples in (("content", content), ("style", style))
+        ]
+        return paired(analyses[0], analyses[1], len(content), encoder_on(device), settings)
     except Exception as error:  # whatever one pair does, its companions go on
         end_if_lost(device)
         outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
@@ -102,8 +98,8 @@ def _encoded(outcome: Outcome, device: str, cache: ByteLimitedCache) -> Pair | N
     return None
 
 
-def _picture(samples: Samples, settings: Settings, device: str) -> torch.Tensor:
-    return sound_picture(on_device(samples, device), settings.sample_rate)
+def _analysed(samples: Samples, sample_rate: int, device: str) -> Analysis:
+    return analyse(on_device(samples, device), sample_rate)
 
 
 def _synthesise_or_split(ready: Sequence[Ready], device: str, on_step: Callable[[], None]) -> None:
@@ -147,10 +143,8 @@ def seconds_per_audio_second(settings: Settings, device: str, threads: int) -> f
     noise = torch.randn(settings.sample_rate, generator=torch.Generator().manual_seed(0)).to(device)
     few = {name: min(5, getattr(settings, name)) for name in ("coarse_iterations", "sound_iterations")}
     short = settings.model_copy(update={**few, "iterations": 10, "tolerance": 0.0})
-    picture = sound_picture(noise, settings.sample_rate)
-    pair = Pair(
-        encode_content(encoder, picture, short), encode_style(encoder, picture, short), settings.sample_rate, short
-    )
+    sound = analyse(noise, settings.sample_rate)
+    pair = paired(sound, sound, settings.sample_rate, encoder, short)
     synthesise([pair], encoder)  # the first call pays for the libraries' own warming up
     result = synthesise([pair], encoder)[0]
     scale = settings.full_evaluations / short.full_evaluations
