@@ -42,8 +42,10 @@ class Settings(BaseModel):
     temporal_reference: Literal["content", "style"] = Field(
         "content", description="whose temporal energy envelope the result follows (paper: style)"
     )
-    envelopes: Literal["log", "energy"] = Field(
-        "log", description="envelopes compared as logarithms, or as energies relative to the reference's (paper)"
+    envelopes: Literal["log", "energy", "level"] = Field(
+        "log",
+        description="envelopes compared as logarithms, as energies relative to the reference's (paper), or as the "
+        "logarithms of the paper's envelopes alone",
     )
     temporal_bands: int = Field(
         64, ge=0, le=256, description="frequency bands whose rise and fall L_e follows as well; 0 is the paper's"

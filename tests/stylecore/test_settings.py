@@ -53,7 +53,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
         ("style_bands", 0, "greater than or equal to 1"),
         ("style_bands", 258, "less than or equal to 257"),
         ("temporal_reference", "both", "'content' or 'style'"),
-        ("envelopes", "mel", "'log' or 'energy'"),
+        ("envelopes", "mel", "'log', 'energy' or 'level'"),
         ("optimiser", "sgd", "'lbfgs' or 'adam'"),
         ("learning_rate", 0.0, "greater than 0"),
         ("learning_rate", 11.0, "less than or equal to 10"),
