@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from stylecore.network import encoded_bins
 from stylecore.spectrogram import MAGNITUDE_FLOOR, magnitude
 
 Scale = Literal["log", "energy", "level"]
@@ -53,7 +54,7 @@ def temporal_envelope(picture: Tensor, scale: Scale) -> Tensor:
     if scale == "energy":
         return energy[:, None]
     if scale == "level":
-        return level(energy)[:, None]
+        return level(magnitude(_encoded(picture)).square().sum(1))[:, None]
     return torch.stack([level(energy), picture.mean(1)], dim=1)
 
 
@@ -102,10 +103,16 @@ def spectral_envelope(picture: Tensor, weights: Tensor, scale: Scale, bands: int
     if scale == "energy":
         return ((magnitude(picture).square() * weights).sum(2),)
     bins = (picture * weights).sum(2)
-    narrow = (level(band_energies(picture, bands)) * weights).sum(2) if bands else picture[:, :0, 0]
+    banded = _encoded(picture) if scale == "level" else picture
+    narrow = (level(band_energies(banded, bands)) * weights).sum(2) if bands else picture[:, :0, 0]
     if scale == "level":
         return bins, narrow
     return bins, narrow, level((band_energies(picture, BROAD_BANDS) * weights).sum(2))
+
+
+def _encoded(picture: Tensor) -> Tensor:
+    """Return the bins that the network sees: in the others no content keeps a weak temporal envelope from a whistle."""
+    return picture[:, : encoded_bins(picture.shape[1])]
 
 
 def resampled(envelope: Tensor, n_frames: int) -> Tensor:
