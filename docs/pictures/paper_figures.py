@@ -36,7 +36,7 @@ FIGURES = {
     "paper_figure_2.png": ("singing_phrase", "violin_sustained"),
 }
 PAPER = preset("paper")
-COLOURS = 48
+COLOURS = 96
 LOUDEST = 7.5
 """Upper end of the colours, in nepers: what a full sine at the reference level reaches."""
 

@@ -92,8 +92,9 @@ def power(picture: Array) -> Array:
 
 
 def temporal_envelope(picture: Array, scale: str) -> Array:
-    """Return `[K, T]`: the energy per frame, `log` its logarithm and the frame's mean log-magnitude, `level` the first
-    of these over the encoded bins.
+    """Return `[K, T]`: the energy per frame or, `log`, its logarithm and the frame's mean log-magnitude.
+
+    `level`: the logarithm alone, over the encoded bins.
     """
     if scale == "level":
         return np.log(1 + power(encoded_part(picture)).sum(axis=0) / FLOOR**2)[None]

@@ -26,7 +26,6 @@ def test_the_paper_preset_follows_the_paper() -> None:
     paper = preset("paper")
     assert min(paper.alpha, paper.beta, paper.gamma, paper.delta) > 0  # all four terms of equation 1
     assert paper.style_bands == 1  # one Gram matrix
-    assert paper.style_layers == (1, 2, 3, 4, 5)
     assert paper.salience == 0
     assert paper.temporal_reference == "style"
     assert paper.temporal_bands == 0  # the energy of whole frames
