@@ -27,7 +27,7 @@ from tasks.audio import SAMPLE_RATE
 
 RANDOM_SEED = 0
 LONG_GRIFFIN_LIM = 60
-"""Iterations where Griffin-Lim is the end: as many as the preset `paper` has."""
+"""Iterations where Griffin-Lim is the end."""
 CALIBRATION_S = 1.5
 TERMS = {"content": "alpha", "style": "beta", "temporal": "gamma", "spectral": "delta"}
 

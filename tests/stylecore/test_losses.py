@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylecore.encoded import gram, relative_distance
-from stylecore.envelopes import frame_weights, resampled, spectral_envelope, temporal_envelope
+from stylecore.envelopes import Scale, frame_weights, resampled, spectral_envelope, temporal_envelope
 from stylecore.losses import LossTerms, Objective, encode_content, encode_style
 from stylecore.network import AlexNet3x3, Encoder
 from stylecore.settings import PRESETS, Settings
@@ -20,7 +20,7 @@ from tests.reference import losses_numpy as reference
 TERMS = LossTerms._fields
 BINS = 13
 LOG = Settings(coarse_iterations=0, style_bands=4)
-PAPER = Settings(
+ENERGY = Settings(
     coarse_iterations=0,
     style_bands=1,
     style_layers=(1, 2, 3, 4, 5),
@@ -31,7 +31,8 @@ PAPER = Settings(
     salience=0.0,
     envelopes="energy",
 )
-VARIANTS = pytest.mark.parametrize("settings", [LOG, PAPER], ids=["log", "energy"])
+LEVEL = ENERGY.resolve({"envelopes": "level", "spectral_bands": 3})
+VARIANTS = pytest.mark.parametrize("settings", [LOG, ENERGY, LEVEL], ids=["log", "energy", "level"])
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,9 @@ def test_gradients_are_the_numerical_ones(exact: Encoder, settings: Settings, na
     else:
         point = _padded(_pictures(*frames, seed=3))
     objective = _objective(exact, contents, styles, settings)
-    assert torch.autograd.gradcheck(lambda p: getattr(objective(p), name), point.requires_grad_(), atol=1e-6)
+    # At silence the magnitude's square bends: a difference over 1e-6 is not yet the derivative.
+    atol = 1e-5 if case == "silence" else 1e-6
+    assert torch.autograd.gradcheck(lambda p: getattr(objective(p), name), point.requires_grad_(), atol=atol)
 
 
 @VARIANTS
@@ -143,7 +146,7 @@ def _loss_and_gradient(objective: Objective, point: Tensor, name: str) -> tuple[
 @pytest.mark.parametrize("frames", [(31, 21, 6), (29, 29, 29)])
 @pytest.mark.parametrize(
     "settings",
-    [LOG, Settings(**{**PAPER.model_dump(), "style_layers": (1, 5), "content_layers": (4,)})],
+    [LOG, Settings(**{**ENERGY.model_dump(), "style_layers": (1, 5), "content_layers": (4,)})],
     ids=["default", "energy"],
 )
 def test_a_pair_in_a_batch_is_the_pair_alone(
@@ -214,6 +217,31 @@ def test_energy_envelopes_add_up_the_energy() -> None:
     torch.testing.assert_close(temporal, power.sum(0)[None, None])
     torch.testing.assert_close(spectral, power.mean(1)[None])
     torch.testing.assert_close(temporal.sum(), 9 * spectral.sum())
+
+
+def test_levels_do_not_hear_a_whistle_where_the_network_is_deaf() -> None:
+    """At half the sampling rate no content holds the picture: a temporal envelope would be matched by a whistle."""
+    (picture,) = _pictures(9)
+    whistle = picture.clone()
+    whistle[-1] += 5.0
+    for scale, hears in (("log", True), ("level", False)):
+        plain, added = (temporal_envelope(p[None], scale) for p in (picture, whistle))
+        assert bool((added - plain).abs().max() > 1e-6) == hears
+
+
+def test_a_single_loud_cell_is_a_cheap_average_energy_but_no_average_level() -> None:
+    frames = 100
+    quiet = torch.full((1, 257, frames), 1.0, dtype=torch.float64)
+    blip = quiet.clone()
+    blip[0, 100, 50] += 6.0
+    weights = torch.full((1, 1, frames), 1 / frames, dtype=torch.float64)
+
+    def raised(scale: Scale) -> float:
+        """Return the largest change of an average, in nepers of amplitude."""
+        pairs = zip(*(spectral_envelope(p, weights, scale, 3)[1:] for p in (quiet, blip)), strict=True)
+        return max(float((b - a).abs().max()) / 2 for a, b in pairs)
+
+    assert raised("level") < 6.0 / frames < 10 * 6.0 / frames < raised("log")
 
 
 def test_a_resampled_envelope_keeps_its_ends_and_its_line() -> None:
