@@ -8,7 +8,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from stylecore.fine_structure import CEPSTRA_UNDER_NOTES, envelope, pitchedness, salience
+from stylecore.fine_structure import CEPSTRA_UNDER_NOTES, Tonality, envelope, salience, tonality
 from stylecore.onsets import frames_since, novelty, onsets
 from stylecore.spectrogram import at_reference_level, magnitude, picture
 
@@ -26,7 +26,7 @@ class Analysis:
     `samples` `[4 N]`, four times oversampled; `picture`, `envelope` `[F, T]`: log-magnitudes and the smooth part of
     them; `salience` `[pitches, T]`; `level_db` `[T]` under the loudest frame; `starts` bool `[T]` and `since` `[T]`:
     onsets, and frames since the last; `novelty` `[T]`, 0 to 1; `colour` `[16, T]`: levels of bands by how unusual they
-    are for this sound; `pitched`, 0 to 1.
+    are for this sound; `tonality`: whether it has notes, and one at a time.
     """
 
     samples: Tensor
@@ -38,7 +38,7 @@ class Analysis:
     since: Tensor
     novelty: Tensor
     colour: Tensor
-    pitched: float
+    tonality: Tonality
 
     @property
     def fine(self) -> Tensor:
@@ -78,7 +78,7 @@ def analyse(samples: Tensor, sample_rate: int) -> Analysis:
         since=frames_since(starts),
         novelty=novelty(spectrum),
         colour=_colour(spectrum, level_db),
-        pitched=pitchedness(spectrum, fine, loud),
+        tonality=tonality(spectrum, fine, loud),
     )
 
 

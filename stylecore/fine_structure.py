@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,8 +30,10 @@ HARMONICS, DECAY, BETWEEN = 8, 0.8, 0.5
 them speaks for another pitch."""
 
 STEADY_FRAMES = 4
-NOISE, TONE = 0.17, 0.27
+NOISE_TO_TONE = 0.17, 0.27
 """Salience times steadiness of noise and drums is below the first, of a melody, a chord or a voice above the second."""
+CHORD_TO_NOTE = 0.6, 0.75
+"""The salience of the best pitch in chords is below the first, in single notes above the second."""
 
 
 def envelope(picture: Tensor, cepstra: int = CEPSTRA) -> Tensor:
@@ -90,8 +93,18 @@ def _harmonic_sums(n_bins: int) -> Tensor:
     return weights
 
 
-def pitchedness(picture: Tensor, fine: Tensor, loud: Tensor) -> float:
-    """Return 0 for noise and drums, 1 for notes, between for what is neither: salient pitches times steady partials.
+class Tonality(NamedTuple):
+    """What kind of sound it is, two numbers from 0 to 1.
+
+    `pitched`: 0 for noise and drums, 1 for notes; `single`: 0 for chords and noise, 1 for one note at a time.
+    """
+
+    pitched: float
+    single: float
+
+
+def tonality(picture: Tensor, fine: Tensor, loud: Tensor) -> Tonality:
+    """Return what kind of sound it is: how well one pitch explains a frame, and whether partials last.
 
     Parameters
     ----------
@@ -101,14 +114,18 @@ def pitchedness(picture: Tensor, fine: Tensor, loud: Tensor) -> float:
         How much each frame counts, `[T]`.
     """
     if picture.shape[1] <= STEADY_FRAMES or not bool(loud.sum() > 0):
-        return 0.0
+        return Tonality(0.0, 0.0)
     out = standing_out(picture, fine)
-    sums = (_harmonic_sums(len(picture)).to(picture) @ out).amax(0) / torch.linalg.vector_norm(out, dim=0).clamp_min(
-        1e-3
-    )
+    sums = (_harmonic_sums(len(picture)).to(picture) @ out).amax(0)
+    salient = _weighted(sums / torch.linalg.vector_norm(out, dim=0).clamp_min(1e-3), loud)
     unit = torch.nn.functional.normalize(fine, dim=0, eps=1e-6)
-    steady = (unit[:, :-STEADY_FRAMES] * unit[:, STEADY_FRAMES:]).sum(0)
-    salient = float((sums * loud).sum() / loud.sum())
-    weight = loud[:-STEADY_FRAMES]
-    lasting = float((steady * weight).sum() / weight.sum().clamp_min(1e-6))
-    return min(1.0, max(0.0, (salient * lasting - NOISE) / (TONE - NOISE)))
+    lasting = _weighted((unit[:, :-STEADY_FRAMES] * unit[:, STEADY_FRAMES:]).sum(0), loud[:-STEADY_FRAMES])
+    return Tonality(_ramp(salient * lasting, *NOISE_TO_TONE), _ramp(salient, *CHORD_TO_NOTE))
+
+
+def _weighted(values: Tensor, weights: Tensor) -> float:
+    return float((values * weights).sum() / weights.sum().clamp_min(1e-6))
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    return min(1.0, max(0.0, (value - low) / (high - low)))
