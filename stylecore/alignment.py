@@ -72,7 +72,9 @@ def lay_along(content: Analysis, style: Analysis, sample_rate: int) -> Tensor:
     moments = way.moment.to(style.picture.device) + first
     shifts = semitones[way.transposition].to(style.picture)
     laid = _laid(content, style, moments, shifts, sample_rate, notes=notes)
-    blended = (laid + _content_share(content, notes=notes) * (content.fine - (laid - envelope(laid)))).clamp_min(0)
+    blended = (
+        laid + _content_share(content, notes=notes) * (content.fine - (laid - envelope(laid, content.pitch_hz)))
+    ).clamp_min(0)
     if not notes:
         return at_levels(blended, content.picture, STROKE_LEVELS)
     return at_levels(coloured(blended, style.picture), content.picture, 1.0)
@@ -192,7 +194,7 @@ def transposed_fine(style: Analysis, moments: Tensor, ratios: Tensor, sample_rat
     share = positions - lower
     frames = dense[lower] * (1 - share) + dense[lower + 1] * share
     spectrum = log_magnitude(spectrum_of_frames(frames, sample_rate).abs())
-    return spectrum - envelope(spectrum)
+    return spectrum - envelope(spectrum, style.pitch_hz[moments] * ratios)
 
 
 def filled(fine: Tensor, ratios: Tensor) -> Tensor:

@@ -19,8 +19,10 @@ from stylecore.spectrogram import BIN_HZ
 CEPSTRA = 24
 """Cepstral coefficients that make an envelope: it does not follow partials less than 670 Hz apart."""
 
-CEPSTRA_UNDER_NOTES = 10
-"""Where notes are looked for it is smoother: partials may be 1.6 kHz apart, as those of a high note are."""
+CEPSTRA_OF_HIGH_NOTES = 10
+"""Of a high note, whose partials are further apart: it does not follow those less than 1.6 kHz apart."""
+HIGH_HZ = 350.0, 600.0
+"""Pitches from one to the other count more and more as high."""
 
 LOWEST_NOTE, HIGHEST_NOTE, STEPS_PER_SEMITONE = 38, 98, 2
 """Pitches that are looked for, as MIDI numbers: 73 Hz to 2.3 kHz, in quarter tones."""
@@ -36,9 +38,22 @@ CHORD_TO_NOTE = 0.6, 0.75
 """The salience of the best pitch in chords is below the first, in single notes above the second."""
 
 
-def envelope(picture: Tensor, cepstra: int = CEPSTRA) -> Tensor:
-    """Return the smooth spectral envelope of log-magnitudes `[F, T]`, as they are, along frequency."""
-    return _smoother(len(picture), cepstra).to(picture) @ picture
+def envelope(picture: Tensor, pitch_hz: Tensor | None = None) -> Tensor:
+    """Return the smooth spectral envelope of log-magnitudes `[F, T]`, as they are, along frequency.
+
+    Parameters
+    ----------
+    picture : Tensor
+        `[F, T]`.
+    pitch_hz : Tensor, optional
+        Of each frame, `[T]`: where partials are far apart the envelope is smoother, or it would follow them. None for
+        the smoother one everywhere, under which any note stands out.
+    """
+    smoother = _smoother(len(picture), CEPSTRA_OF_HIGH_NOTES).to(picture) @ picture
+    if pitch_hz is None:
+        return smoother
+    high = ((pitch_hz - HIGH_HZ[0]) / (HIGH_HZ[1] - HIGH_HZ[0])).clamp(0, 1)
+    return torch.lerp(_smoother(len(picture), CEPSTRA).to(picture) @ picture, smoother, high)
 
 
 @lru_cache(maxsize=8)
@@ -72,6 +87,13 @@ def salience(picture: Tensor, fine: Tensor) -> Tensor:
     sums = (_harmonic_sums(len(picture)).to(picture) @ standing_out(picture, fine)).clamp_min(0)
     sharpened = sums.square() / sums.amax(0, keepdim=True).clamp_min(1e-6)
     return torch.nn.functional.normalize(sharpened, dim=0, eps=1e-6)
+
+
+def pitch_hz(saliences: Tensor) -> Tensor:
+    """Return the most salient pitch of each frame, `[T]`, from `salience`, the median of eleven frames."""
+    steps = saliences.argmax(0).float()
+    steps = torch.nn.functional.pad(steps[None, None], (5, 5), mode="replicate")[0, 0].unfold(0, 11, 1).median(1).values
+    return 440.0 * 2.0 ** ((LOWEST_NOTE + steps / STEPS_PER_SEMITONE - 69) / 12)
 
 
 @lru_cache(maxsize=4)
