@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from stylecore.errors import StylecoreError
-from stylecore.settings import PRESETS, Settings, SettingsError, checked_settings, preset
+from stylecore.settings import NEUTRAL, PRESETS, Settings, SettingsError, checked_settings, preset
 
 
 def test_importing_settings_leaves_torch_alone() -> None:
@@ -102,7 +103,7 @@ def test_one_weight_is_enough(name: str) -> None:
 
 
 def test_an_unknown_setting_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match=r"aplha=2: unknown setting; known are alpha, beta,"):
+    with pytest.raises(SettingsError, match=r"aplha=2: unknown setting; known are notes, strength, alpha, beta,"):
         checked_settings({"aplha": 2})
 
 
