@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
@@ -10,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from stylecore.errors import StylecoreError
-from stylecore.settings import NEUTRAL, PRESETS, Settings, SettingsError, checked_settings, preset
+from stylecore.settings import PRESETS, Settings, SettingsError, checked_settings, preset
 
 
 def test_importing_settings_leaves_torch_alone() -> None:
