@@ -27,7 +27,7 @@ from tasks.audio import SAMPLE_RATE
 
 RANDOM_SEED = 0
 LONG_GRIFFIN_LIM = 60
-"""Iterations where Griffin-Lim is the end: as many as the preset `paper` has."""
+"""Iterations where Griffin-Lim is the end."""
 COARSE_EVALUATIONS = 20
 """From noise, as many as the shape of a sound takes at half the resolution."""
 CALIBRATION_S = 1.5
@@ -100,6 +100,7 @@ def all_systems(changes: Mapping[str, object], sounds: Sequence[Samples]) -> dic
         _plain("equaliser", "the content, filtered to the style's average spectrum", matched_equaliser),
         _plain("mix", "content and style, mixed at equal RMS", plain_mix),
         _neural("paper", "the preset `paper`", paper, shipped),
+        _neural("style-notes", "the default with notes = style", default.resolve({"notes": "style"}), shipped),
         _neural("random", "the default settings with random, calibrated filters", default, chance),
         *(
             _neural(f"no-{term}", f"the default with {weight} = 0", default.resolve({weight: 0.0}), shipped)

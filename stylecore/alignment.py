@@ -38,13 +38,18 @@ SUSTAIN = 5.0
 SMOOTH_FRAMES = 2
 """The content's pitches are averaged over so many frames on both sides: the path need not follow every flicker."""
 
-CONTENT_FINE, CONTENT_FINE_OF_STROKES, CONTENT_FINE_WITHOUT_NOTES = 0.25, 0.4, 0.7
-"""Share of the content's own fine structure: its melody in detail; most of it where the style has no notes to offer."""
+CONTENT_FINE, CONTENT_FINE_OF_CHORDS, CONTENT_FINE_OF_STROKES, CONTENT_FINE_WITHOUT_NOTES = 0.25, 0.4, 0.4, 0.7
+"""Share of the content's own fine structure: its melody in detail. More of a chord, which no transposed note of the
+style has, and most where the style has no notes to offer."""
 USUAL = 0.3
 """Share of the style's usual envelope: a moment of a style is no more than an example."""
 BLEND_FRAMES = 2
 LARGEST_GAIN = 30 / 20 * 2.302585
 """30 dB, in nepers."""
+COLOURED = 0.6
+BROAD_BANDS = 8
+LARGEST_COLOURING = 9 / 20 * 2.302585
+"""9 dB, in nepers."""
 STROKE_LEVELS = 0.8
 """Share of the content's level, in dB, in that of strokes; the rest is the style's own."""
 
@@ -60,17 +65,27 @@ def lay_along(content: Analysis, style: Analysis, sample_rate: int) -> Tensor:
     sample_rate : int
         In Hz.
     """
-    notes = min(content.pitched, style.pitched) >= 0.5
+    notes = min(content.tonality.pitched, style.tonality.pitched) >= 0.5
     first, frames = _searched(style)
     semitones = torch.arange(-SPAN_SEMITONES, SPAN_SEMITONES + 1) if notes else torch.zeros(1, dtype=torch.long)
     way = _way(content, style, slice(first, first + frames), semitones, notes=notes)
     moments = way.moment.to(style.picture.device) + first
     shifts = semitones[way.transposition].to(style.picture)
     laid = _laid(content, style, moments, shifts, sample_rate, notes=notes)
-    strokes = CONTENT_FINE_WITHOUT_NOTES if content.pitched >= 0.5 else CONTENT_FINE_OF_STROKES
-    share = CONTENT_FINE if notes else strokes
-    blended = (laid + share * (content.fine - (laid - envelope(laid)))).clamp_min(0)
-    return at_levels(blended, content.picture, 1.0 if notes else STROKE_LEVELS)
+    blended = (
+        laid + _content_share(content, notes=notes) * (content.fine - (laid - envelope(laid, content.pitch_hz)))
+    ).clamp_min(0)
+    if not notes:
+        return at_levels(blended, content.picture, STROKE_LEVELS)
+    return at_levels(coloured(blended, style.picture), content.picture, 1.0)
+
+
+def _content_share(content: Analysis, *, notes: bool) -> float:
+    """Return the share of the content's own fine structure."""
+    if not notes:
+        return CONTENT_FINE_WITHOUT_NOTES if content.tonality.pitched >= 0.5 else CONTENT_FINE_OF_STROKES
+    single = content.tonality.single
+    return single * CONTENT_FINE + (1 - single) * CONTENT_FINE_OF_CHORDS
 
 
 def _searched(style: Analysis) -> tuple[int, int]:
@@ -179,7 +194,7 @@ def transposed_fine(style: Analysis, moments: Tensor, ratios: Tensor, sample_rat
     share = positions - lower
     frames = dense[lower] * (1 - share) + dense[lower + 1] * share
     spectrum = log_magnitude(spectrum_of_frames(frames, sample_rate).abs())
-    return spectrum - envelope(spectrum)
+    return spectrum - envelope(spectrum, style.pitch_hz[moments] * ratios)
 
 
 def filled(fine: Tensor, ratios: Tensor) -> Tensor:
@@ -200,6 +215,25 @@ def filled(fine: Tensor, ratios: Tensor) -> Tensor:
             stop = min(start + lag, bins)
             column[start:stop] = column[start - lag : stop - lag].clone()
     return made
+
+
+def coloured(laid: Tensor, style: Tensor) -> Tensor:
+    """Return log-magnitudes `[F, T]` filtered half the way, at most 9 dB, to the style's average in broad bands.
+
+    Which moments fit best is decided by notes; they need not be as bright, together, as the style is.
+    """
+    wanted, found = (_average_shares(picture) for picture in (style, laid))
+    gain = (COLOURED / 2 * torch.log(wanted / found)).clamp(-LARGEST_COLOURING, LARGEST_COLOURING)
+    by_bin = torch.nn.functional.interpolate(gain[None, None], len(laid) - 1, mode="linear")[0, 0]
+    return log_magnitude(magnitude(laid) * torch.cat([by_bin[:1], by_bin]).exp()[:, None])
+
+
+def _average_shares(picture: Tensor) -> Tensor:
+    """Return each broad band's share of the energy `[8]`, loud frames counting less than they would by themselves."""
+    energy = magnitude(picture[1:]).square().unflatten(0, (BROAD_BANDS, -1)).sum(1)
+    weights = energy.sum(0) ** 0.25
+    average = energy @ (weights / weights.sum().clamp_min(1e-9))
+    return average / average.sum().clamp_min(1e-9) + 1e-7
 
 
 def at_levels(laid: Tensor, content: Tensor, share: float) -> Tensor:

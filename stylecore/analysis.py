@@ -8,7 +8,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from stylecore.fine_structure import CEPSTRA_UNDER_NOTES, envelope, pitchedness, salience
+from stylecore.fine_structure import Tonality, envelope, pitch_hz, salience, tonality
 from stylecore.onsets import frames_since, novelty, onsets
 from stylecore.spectrogram import at_reference_level, magnitude, picture
 
@@ -24,21 +24,23 @@ class Analysis:
     """One sound at the reference level.
 
     `samples` `[4 N]`, four times oversampled; `picture`, `envelope` `[F, T]`: log-magnitudes and the smooth part of
-    them; `salience` `[pitches, T]`; `level_db` `[T]` under the loudest frame; `starts` bool `[T]` and `since` `[T]`:
+    them; `salience` `[pitches, T]` and the
+    most salient `pitch_hz` `[T]`; `level_db` `[T]` under the loudest frame; `starts` bool `[T]` and `since` `[T]`:
     onsets, and frames since the last; `novelty` `[T]`, 0 to 1; `colour` `[16, T]`: levels of bands by how unusual they
-    are for this sound; `pitched`, 0 to 1.
+    are for this sound; `tonality`: whether it has notes, and one at a time.
     """
 
     samples: Tensor
     picture: Tensor
     envelope: Tensor
     salience: Tensor
+    pitch_hz: Tensor
     level_db: Tensor
     starts: Tensor
     since: Tensor
     novelty: Tensor
     colour: Tensor
-    pitched: float
+    tonality: Tonality
 
     @property
     def fine(self) -> Tensor:
@@ -62,7 +64,9 @@ def analyse(samples: Tensor, sample_rate: int) -> Analysis:
     """
     at_level = at_reference_level(samples[None])
     spectrum = picture(at_level, sample_rate)[0]
-    smooth = envelope(spectrum)
+    notes = salience(spectrum, spectrum - envelope(spectrum))
+    pitch = pitch_hz(notes)
+    smooth = envelope(spectrum, pitch)
     fine = spectrum - smooth
     level_db = level_under_peak_db(spectrum)
     starts = onsets(spectrum, level_db)
@@ -72,13 +76,14 @@ def analyse(samples: Tensor, sample_rate: int) -> Analysis:
         samples=torch.from_numpy(dense).to(samples),
         picture=spectrum,
         envelope=smooth,
-        salience=salience(spectrum, spectrum - envelope(spectrum, CEPSTRA_UNDER_NOTES)),
+        salience=notes,
+        pitch_hz=pitch,
         level_db=level_db,
         starts=starts,
         since=frames_since(starts),
         novelty=novelty(spectrum),
         colour=_colour(spectrum, level_db),
-        pitched=pitchedness(spectrum, fine, loud),
+        tonality=tonality(spectrum, fine, loud),
     )
 
 

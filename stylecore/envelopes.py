@@ -6,6 +6,9 @@ and the averaged timbre.
 `energy` is the paper's: energies per frame and per bin, compared as they are. They say nothing of what is 30 dB under
 the loudest partial. `log`, the default, compares logarithms, at several resolutions; together the two envelopes then
 say: in every narrow band the style's level on average, and the content's rise and fall around it (docs/method.md).
+`level`, that of the preset `paper`, is the paper's two envelopes and no others, as logarithms: the level of each frame,
+and the average level of each bin and band. It compares no average energies: a single loud cell of the picture is the
+cheapest way to raise one, and is heard as a blip.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from stylecore.network import encoded_bins
 from stylecore.spectrogram import MAGNITUDE_FLOOR, magnitude
 
-Scale = Literal["log", "energy"]
+Scale = Literal["log", "energy", "level"]
 
 BROAD_BANDS = 16
 """Bands of 500 Hz in which the average energy, not the average level, is compared: the loudest frames decide it."""
@@ -42,9 +46,10 @@ def band_energies(picture: Tensor, bands: int) -> Tensor:
 def temporal_envelope(picture: Tensor, scale: Scale) -> Tensor:
     """Return the temporal energy envelope of log-magnitude pictures `[B, F, T]`.
 
-    `energy`, `[B, 1, T]`: `e[t] = sum_f |S[f, t]|^2`; `log`, `[B, 1, T]`: the level of that.
+    `energy`, `[B, 1, T]`: `e[t] = sum_f |S[f, t]|^2`; `log` and `level`, `[B, 1, T]`: the level of that.
     """
-    energy = magnitude(picture).square().sum(1, keepdim=True)
+    heard = _encoded(picture) if scale == "level" else picture
+    energy = magnitude(heard).square().sum(1, keepdim=True)
     return energy if scale == "energy" else level(energy)
 
 
@@ -91,7 +96,7 @@ def spectral_envelope(picture: Tensor, weights: Tensor, scale: Scale, bands: int
 
     `energy`: the energy of each bin, `[B, F]`. `log`: the picture itself, `[B, F]`, so that every partial counts, down
     to the floor; the level of each of `bands` narrow bands, `[B, bands]`; the level of the average energy of each
-    broad band, `[B, 16]`.
+    broad band, `[B, 16]`. `level`: the first two of these.
 
     Parameters
     ----------
@@ -99,16 +104,24 @@ def spectral_envelope(picture: Tensor, weights: Tensor, scale: Scale, bands: int
         `[B, F, T]`.
     weights : Tensor
         Of the frames, of sum 1, zero where padded, `[B, 1, T]`.
-    scale : {"log", "energy"}
+    scale : {"log", "energy", "level"}
         Which.
     bands : int
         Narrow bands; 0 for none.
     """
     if scale == "energy":
         return ((magnitude(picture).square() * weights).sum(2),)
-    broad = level((band_energies(picture, BROAD_BANDS) * weights).sum(2))
-    narrow = (level(band_energies(picture, bands)) * weights).sum(2) if bands else picture[:, :0, 0]
-    return (picture * weights).sum(2), narrow, broad
+    bins = (picture * weights).sum(2)
+    banded = _encoded(picture) if scale == "level" else picture
+    narrow = (level(band_energies(banded, bands)) * weights).sum(2) if bands else picture[:, :0, 0]
+    if scale == "level":
+        return bins, narrow
+    return bins, narrow, level((band_energies(picture, BROAD_BANDS) * weights).sum(2))
+
+
+def _encoded(picture: Tensor) -> Tensor:
+    """Return the bins that the network sees: in the others no content keeps a weak temporal envelope from a whistle."""
+    return picture[:, : encoded_bins(picture.shape[1])]
 
 
 def resampled(envelope: Tensor, n_frames: int) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,8 +19,10 @@ from stylecore.spectrogram import BIN_HZ
 CEPSTRA = 24
 """Cepstral coefficients that make an envelope: it does not follow partials less than 670 Hz apart."""
 
-CEPSTRA_UNDER_NOTES = 10
-"""Where notes are looked for it is smoother: partials may be 1.6 kHz apart, as those of a high note are."""
+CEPSTRA_OF_HIGH_NOTES = 10
+"""Of a high note, whose partials are further apart: it does not follow those less than 1.6 kHz apart."""
+HIGH_HZ = 350.0, 600.0
+"""Pitches from one to the other count more and more as high."""
 
 LOWEST_NOTE, HIGHEST_NOTE, STEPS_PER_SEMITONE = 38, 98, 2
 """Pitches that are looked for, as MIDI numbers: 73 Hz to 2.3 kHz, in quarter tones."""
@@ -29,13 +32,28 @@ HARMONICS, DECAY, BETWEEN = 8, 0.8, 0.5
 them speaks for another pitch."""
 
 STEADY_FRAMES = 4
-NOISE, TONE = 0.17, 0.27
+NOISE_TO_TONE = 0.17, 0.27
 """Salience times steadiness of noise and drums is below the first, of a melody, a chord or a voice above the second."""
+CHORD_TO_NOTE = 0.6, 0.75
+"""The salience of the best pitch in chords is below the first, in single notes above the second."""
 
 
-def envelope(picture: Tensor, cepstra: int = CEPSTRA) -> Tensor:
-    """Return the smooth spectral envelope of log-magnitudes `[F, T]`, as they are, along frequency."""
-    return _smoother(len(picture), cepstra).to(picture) @ picture
+def envelope(picture: Tensor, pitch_hz: Tensor | None = None) -> Tensor:
+    """Return the smooth spectral envelope of log-magnitudes `[F, T]`, as they are, along frequency.
+
+    Parameters
+    ----------
+    picture : Tensor
+        `[F, T]`.
+    pitch_hz : Tensor, optional
+        Of each frame, `[T]`: where partials are far apart the envelope is smoother, or it would follow them. None for
+        the smoother one everywhere, under which any note stands out.
+    """
+    smoother = _smoother(len(picture), CEPSTRA_OF_HIGH_NOTES).to(picture) @ picture
+    if pitch_hz is None:
+        return smoother
+    high = ((pitch_hz - HIGH_HZ[0]) / (HIGH_HZ[1] - HIGH_HZ[0])).clamp(0, 1)
+    return torch.lerp(_smoother(len(picture), CEPSTRA).to(picture) @ picture, smoother, high)
 
 
 @lru_cache(maxsize=8)
@@ -71,6 +89,13 @@ def salience(picture: Tensor, fine: Tensor) -> Tensor:
     return torch.nn.functional.normalize(sharpened, dim=0, eps=1e-6)
 
 
+def pitch_hz(saliences: Tensor) -> Tensor:
+    """Return the most salient pitch of each frame, `[T]`, from `salience`, the median of eleven frames."""
+    steps = saliences.argmax(0).float()
+    steps = torch.nn.functional.pad(steps[None, None], (5, 5), mode="replicate")[0, 0].unfold(0, 11, 1).median(1).values
+    return 440.0 * 2.0 ** ((LOWEST_NOTE + steps / STEPS_PER_SEMITONE - 69) / 12)
+
+
 @lru_cache(maxsize=4)
 def _harmonic_sums(n_bins: int) -> Tensor:
     """Return the weights `[pitches, F]` of bins at, and between, the harmonics of each pitch."""
@@ -90,8 +115,18 @@ def _harmonic_sums(n_bins: int) -> Tensor:
     return weights
 
 
-def pitchedness(picture: Tensor, fine: Tensor, loud: Tensor) -> float:
-    """Return 0 for noise and drums, 1 for notes, between for what is neither: salient pitches times steady partials.
+class Tonality(NamedTuple):
+    """What kind of sound it is, two numbers from 0 to 1.
+
+    `pitched`: 0 for noise and drums, 1 for notes; `single`: 0 for chords and noise, 1 for one note at a time.
+    """
+
+    pitched: float
+    single: float
+
+
+def tonality(picture: Tensor, fine: Tensor, loud: Tensor) -> Tonality:
+    """Return what kind of sound it is: how well one pitch explains a frame, and whether partials last.
 
     Parameters
     ----------
@@ -101,14 +136,18 @@ def pitchedness(picture: Tensor, fine: Tensor, loud: Tensor) -> float:
         How much each frame counts, `[T]`.
     """
     if picture.shape[1] <= STEADY_FRAMES or not bool(loud.sum() > 0):
-        return 0.0
+        return Tonality(0.0, 0.0)
     out = standing_out(picture, fine)
-    sums = (_harmonic_sums(len(picture)).to(picture) @ out).amax(0) / torch.linalg.vector_norm(out, dim=0).clamp_min(
-        1e-3
-    )
+    sums = (_harmonic_sums(len(picture)).to(picture) @ out).amax(0)
+    salient = _weighted(sums / torch.linalg.vector_norm(out, dim=0).clamp_min(1e-3), loud)
     unit = torch.nn.functional.normalize(fine, dim=0, eps=1e-6)
-    steady = (unit[:, :-STEADY_FRAMES] * unit[:, STEADY_FRAMES:]).sum(0)
-    salient = float((sums * loud).sum() / loud.sum())
-    weight = loud[:-STEADY_FRAMES]
-    lasting = float((steady * weight).sum() / weight.sum().clamp_min(1e-6))
-    return min(1.0, max(0.0, (salient * lasting - NOISE) / (TONE - NOISE)))
+    lasting = _weighted((unit[:, :-STEADY_FRAMES] * unit[:, STEADY_FRAMES:]).sum(0), loud[:-STEADY_FRAMES])
+    return Tonality(_ramp(salient * lasting, *NOISE_TO_TONE), _ramp(salient, *CHORD_TO_NOTE))
+
+
+def _weighted(values: Tensor, weights: Tensor) -> float:
+    return float((values * weights).sum() / weights.sum().clamp_min(1e-6))
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    return min(1.0, max(0.0, (value - low) / (high - low)))

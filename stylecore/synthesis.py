@@ -17,7 +17,7 @@ from stylecore.coarse import enlarged
 from stylecore.encoded import padded
 from stylecore.lbfgs import DIVERGED, STOP_REASONS, Evaluation, Minimum, minimise_adam, minimise_lbfgs
 from stylecore.losses import ContentTarget, LossTerms, Objective, Problem, StyleTarget
-from stylecore.network import Encoder
+from stylecore.network import Encoder, encoded_bins
 from stylecore.phase import griffin_lim, random_phase
 from stylecore.refinement import by_length, refine
 from stylecore.settings import Settings
@@ -82,10 +82,15 @@ def starting_picture(encoder: Encoder, n_bins: int, n_frames: int, settings: Set
     """Return seeded Gaussian noise `[n_bins, n_frames]` with the mean and deviation of the network's training pictures.
 
     Drawn frame by frame on the CPU: it depends on shape and seed alone, not on the content, the batch or the device.
+    Bins that the network does not see are silent where envelopes are levels: these know their average alone, so the
+    noise would stay for good.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     noise = torch.randn((n_frames, n_bins), generator=generator).T
-    return encoder.input_mean.cpu() + noise / encoder.input_scale.cpu()
+    start = encoder.input_mean.cpu() + noise / encoder.input_scale.cpu()
+    if settings.envelopes == "level":
+        start[encoded_bins(n_bins) :] = 0.0
+    return start
 
 
 START_NOISE = 0.3

@@ -92,7 +92,9 @@ def power(picture: Array) -> Array:
 
 
 def temporal_envelope(picture: Array, scale: str) -> Array:
-    """Return `[1, T]`: the energy per frame or, `log`, its logarithm."""
+    """Return `[1, T]`: the energy per frame or, `log`, its logarithm; `level`: that of the encoded bins."""
+    if scale == "level":
+        picture = encoded_part(picture)
     energy = power(picture).sum(axis=0)[None]
     return energy if scale == "energy" else np.log(1 + energy / FLOOR**2)
 
@@ -123,14 +125,20 @@ def loudness(picture: Array) -> Array:
 
 
 def spectral_envelope(picture: Array, weights: Array, scale: str, bands: int) -> list[Array]:
-    """Return the mean energy per bin or, `log`, the picture's, narrow bands' and 16 broad bands' mean levels."""
+    """Return the mean energy per bin or, `log`, the picture's, narrow bands' and 16 broad bands' mean levels.
+
+    `level`: the picture's, and those of bands of its encoded bins.
+    """
     if scale == "energy":
         return [power(picture).mean(axis=1)]
-    return [
+    banded = encoded_part(picture) if scale == "level" else picture
+    levels = [
         np.array([(row * weights).sum() for row in picture]),
-        np.array([(np.log(1 + row / FLOOR**2) * weights).sum() for row in band_energies(picture, bands)]),
-        np.array([np.log(1 + (row * weights).sum() / FLOOR**2) for row in band_energies(picture, 16)]),
+        np.array([(np.log(1 + row / FLOOR**2) * weights).sum() for row in band_energies(banded, bands)]),
     ]
+    if scale == "level":
+        return levels
+    return [*levels, np.array([np.log(1 + (row * weights).sum() / FLOOR**2) for row in band_energies(picture, 16)])]
 
 
 def salience(picture: Array, layer: int, exponent: float) -> Array:
@@ -156,7 +164,7 @@ def spectral_distance(x: Array, content: Array, style: Array, scale: str, bands:
     if scale == "energy":
         return relative_distance(of_x[0], of_style[0])
     means = [float(((a - b) ** 2).mean()) for a, b in zip(of_x, of_style, strict=True)]
-    return means[0] + means[1] / 4 + means[2] / 4
+    return means[0] + sum(means[1:]) / 4
 
 
 def stretched(envelope: Array, n_frames: int) -> Array:

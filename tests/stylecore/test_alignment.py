@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylecore.alignment import LONGEST_STYLE_FRAMES, STROKE_LEVELS, lay_along, towards, transposed_fine
 from stylecore.analysis import Analysis, analyse
-from stylecore.fine_structure import CEPSTRA_UNDER_NOTES, LOWEST_NOTE, STEPS_PER_SEMITONE, envelope, salience
+from stylecore.fine_structure import LOWEST_NOTE, STEPS_PER_SEMITONE, envelope, salience
 from stylecore.spectrogram import magnitude
 from tests.stylecore.tones import SAMPLE_RATE, hertz, noise, sawtooth, sawtooth_melody
 
@@ -24,7 +24,7 @@ def _analysed(sound: Tensor) -> Analysis:
 
 def _notes(picture: Tensor) -> Tensor:
     """Return the most salient pitch of each frame as a MIDI number, `[T]`."""
-    found = salience(picture, picture - envelope(picture, CEPSTRA_UNDER_NOTES))
+    found = salience(picture, picture - envelope(picture))
     return LOWEST_NOTE + found.argmax(0) / STEPS_PER_SEMITONE
 
 

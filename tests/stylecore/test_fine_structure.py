@@ -44,7 +44,7 @@ def test_saliences_have_unit_norm_or_none() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_noise_has_no_pitch(seed: int) -> None:
-    assert analyse(noise(16_000, seed), SAMPLE_RATE).pitched == 0.0
+    assert analyse(noise(16_000, seed), SAMPLE_RATE).tonality.pitched == 0.0
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_noise_has_no_pitch(seed: int) -> None:
     ],
 )
 def test_drums_have_no_notes_and_melodies_do(sound: Callable[[str, int], Tensor], name: str, pitched: float) -> None:
-    assert analyse(sound(name, 32_000), SAMPLE_RATE).pitched == pitched
+    assert analyse(sound(name, 32_000), SAMPLE_RATE).tonality.pitched == pitched
 
 
 def test_envelope_and_fine_structure_are_the_picture(sound: Callable[[str, int], Tensor]) -> None:

@@ -26,11 +26,12 @@ def test_the_default_preset_is_the_default() -> None:
 
 def test_the_paper_preset_follows_the_paper() -> None:
     paper = preset("paper")
+    assert min(paper.alpha, paper.beta, paper.gamma, paper.delta) > 0  # all four terms of equation 1
     assert paper.style_bands == 1  # one Gram matrix
+    assert paper.salience == 0
     assert paper.temporal_reference == "style"
-    assert paper.envelopes == "energy"
-    assert paper.griffin_lim_momentum == 0.0
-    assert paper.style_layers == (1, 2, 3, 4, 5)
+    assert paper.temporal_bands == 0  # the energy of whole frames
+    assert paper.coarse_iterations == paper.sound_iterations == 0  # one resolution; Griffin-Lim is the end
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -55,7 +56,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
         ("style_bands", 0, "greater than or equal to 1"),
         ("style_bands", 258, "less than or equal to 257"),
         ("temporal_reference", "both", "'content' or 'style'"),
-        ("envelopes", "mel", "'log' or 'energy'"),
+        ("envelopes", "mel", "'log', 'energy' or 'level'"),
         ("optimiser", "sgd", "'lbfgs' or 'adam'"),
         ("learning_rate", 0.0, "greater than 0"),
         ("learning_rate", 11.0, "less than or equal to 10"),

@@ -246,6 +246,13 @@ def test_the_starting_picture_depends_on_shape_and_seed_alone(encoder: Encoder) 
     assert first.std().item() == pytest.approx(1.0 / encoder.input_scale.item(), rel=0.05)
 
 
+def test_levels_begin_silent_where_the_network_does_not_see(encoder: Encoder) -> None:
+    noise, level = (starting_picture(encoder, 257, 40, QUICK.resolve({"envelopes": e})) for e in ("log", "level"))
+    assert torch.equal(level[:256], noise[:256])
+    assert bool((level[256] == 0).all())
+    assert bool((noise[256] != 0).any())
+
+
 def test_the_start_is_the_same_for_any_content_and_any_companion(pair: MakePair, encoder: Encoder) -> None:
     once = QUICK.resolve({"iterations": 1})
     contents = [
