@@ -28,6 +28,8 @@ from tasks.audio import SAMPLE_RATE
 RANDOM_SEED = 0
 LONG_GRIFFIN_LIM = 60
 """Iterations where Griffin-Lim is the end."""
+COARSE_EVALUATIONS = 20
+"""From noise, as many as the shape of a sound takes at half the resolution."""
 CALIBRATION_S = 1.5
 TERMS = {"content": "alpha", "style": "beta", "temporal": "gamma", "spectral": "delta"}
 
@@ -115,15 +117,9 @@ def all_systems(changes: Mapping[str, object], sounds: Sequence[Samples]) -> dic
 def choices(default: Settings) -> dict[str, tuple[str, dict[str, object]]]:
     """Return by name what each choice is in words, and the settings that undo it.
 
-    Evaluations follow the default's: moved from the sound to the picture, all at one resolution, doubled and halved.
+    Evaluations follow the default's: moved from the sound to the picture, doubled and halved.
     """
     picture, sound, coarse = default.iterations, default.sound_iterations, default.coarse_iterations
-    one: dict[str, object] = {
-        "coarse_iterations": 0,
-        "iterations": coarse,
-        "sound_iterations": coarse,
-        "consistency": 300.0,
-    }
     return {
         "no-salience": ("content counts alike everywhere, as in the paper", {"salience": 0.0}),
         "griffin-lim": (
@@ -139,7 +135,10 @@ def choices(default: Settings) -> dict[str, tuple[str, dict[str, object]]]:
         "style-3-4-5": ("style from the deep layers", {"style_layers": (3, 4, 5)}),
         "style-dynamics": ("L_e follows the style's envelope, as in the paper", {"temporal_reference": "style"}),
         "adam": ("Adam optimises the picture", {"optimiser": "adam"}),
-        "one-resolution": (f"no coarse evaluations: {coarse} of the picture, {coarse} of the sound", one),
+        "coarse-to-fine": (
+            f"from noise, {COARSE_EVALUATIONS} evaluations at half the resolution first",
+            {"coarse_iterations": COARSE_EVALUATIONS, "start": "noise"},
+        ),
         "twice": ("twice the evaluations", _evaluations(2 * coarse, 2 * picture, 2 * sound)),
         "half": ("half the evaluations", _evaluations(coarse // 2, max(1, picture // 2), sound // 2)),
     }

@@ -165,4 +165,6 @@ def _settings_texts(batch: pa.Table, settings: Settings) -> list[str]:
 @lru_cache(maxsize=1 << 12)
 def _resolved(settings: Settings, own: tuple[tuple[str, float | None], ...]) -> str:
     changes = {name: value for name, value in own if value is not None}
-    return json.dumps(settings.resolve(changes).model_dump(mode="json", exclude={"seed"}), sort_keys=True)
+    values = json.loads(settings.resolve(changes).canonical_json())
+    del values["seed"]
+    return json.dumps(values, sort_keys=True)

@@ -33,7 +33,7 @@ SYSTEMS = [
 ]
 CHOICES = {
     "no-salience": {"salience": 0.0},
-    "griffin-lim": {"iterations": 24, "sound_iterations": 0, "griffin_lim_iterations": 60},
+    "griffin-lim": {"iterations": 23, "sound_iterations": 0, "griffin_lim_iterations": 60},
     "no-consistency": {"consistency": 0.0},
     "no-temporal-bands": {"temporal_bands": 0},
     "no-spectral-bands": {"spectral_bands": 0},
@@ -43,12 +43,12 @@ CHOICES = {
     "style-3-4-5": {"style_layers": [3, 4, 5]},
     "style-dynamics": {"temporal_reference": "style"},
     "adam": {"optimiser": "adam"},
-    "one-resolution": {"coarse_iterations": 0, "iterations": 20, "sound_iterations": 20, "consistency": 300.0},
-    "twice": {"coarse_iterations": 40, "iterations": 16, "sound_iterations": 32},
-    "half": {"coarse_iterations": 10, "iterations": 4, "sound_iterations": 8},
+    "coarse-to-fine": {"coarse_iterations": 20, "start": "noise"},
+    "twice": {"coarse_iterations": 0, "iterations": 16, "sound_iterations": 30},
+    "half": {"coarse_iterations": 0, "iterations": 4, "sound_iterations": 7},
 }
 NAMES = [*SYSTEMS, *CHOICES]
-STARTING_POINT = {"coarse_iterations": 20, "iterations": 8, "sound_iterations": 16}
+STARTING_POINT = {"coarse_iterations": 0, "iterations": 8, "sound_iterations": 15}
 
 
 def run(pairs_csv: Path, *more: str) -> dict:

@@ -92,14 +92,11 @@ def power(picture: Array) -> Array:
 
 
 def temporal_envelope(picture: Array, scale: str) -> Array:
-    """Return `[K, T]`: the energy per frame or, `log`, its logarithm and the frame's mean log-magnitude.
-
-    `level`: the logarithm alone, over the encoded bins.
-    """
+    """Return `[1, T]`: the energy per frame or, `log`, its logarithm; `level`: that of the encoded bins."""
     if scale == "level":
-        return np.log(1 + power(encoded_part(picture)).sum(axis=0) / FLOOR**2)[None]
-    energy = power(picture).sum(axis=0)
-    return energy[None] if scale == "energy" else np.stack([np.log(1 + energy / FLOOR**2), picture.mean(axis=0)])
+        picture = encoded_part(picture)
+    energy = power(picture).sum(axis=0)[None]
+    return energy if scale == "energy" else np.log(1 + energy / FLOOR**2)
 
 
 def band_energies(picture: Array, bands: int) -> Array:
@@ -108,10 +105,17 @@ def band_energies(picture: Array, bands: int) -> Array:
     return np.stack([power(picture[low : low + height]).sum(axis=0) for low in range(1, len(picture), height)])
 
 
-def rhythm_envelopes(picture: Array, bands: int) -> Array:
-    """Return `[bands, T]`: the logarithm of a band's energy less its mean over time."""
+def rhythm_envelopes(picture: Array, bands: int, reach: int) -> Array:
+    """Return `[bands, T]`: the logarithm of a band's energy less its mean over `reach` frames on both sides.
+
+    A frame near an end has fewer neighbours; with a reach of 0 all frames are neighbours.
+    """
     levels = np.log(1 + band_energies(picture, bands) / FLOOR**2)
-    return levels - levels.mean(axis=1, keepdims=True)
+    found = np.empty_like(levels)
+    for t in range(levels.shape[1]):
+        near = levels[:, max(0, t - reach) : t + reach + 1] if reach else levels
+        found[:, t] = levels[:, t] - near.mean(axis=1)
+    return found
 
 
 def loudness(picture: Array) -> Array:
@@ -190,8 +194,9 @@ def terms(x: Array, content: Array, style: Array, arrays: dict[str, Array], sett
         temporal_envelope(x, scale), stretched(temporal_envelope(leader, scale), frames), scale
     )
     if settings.temporal_bands:
-        wanted = stretched(rhythm_envelopes(leader, settings.temporal_bands), frames)
-        temporal += float(((rhythm_envelopes(x, settings.temporal_bands) - wanted) ** 2).mean())
+        reach = settings.temporal_reach
+        wanted = stretched(rhythm_envelopes(leader, settings.temporal_bands, reach), frames)
+        temporal += float(((rhythm_envelopes(x, settings.temporal_bands, reach) - wanted) ** 2).mean())
     return {
         "content": float(
             np.mean(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 from pydantic import ValidationError
 
+from manifests.fingerprint import fingerprint
 from stylecore.errors import StylecoreError
-from stylecore.settings import PRESETS, Settings, SettingsError, checked_settings, preset
+from stylecore.settings import NEUTRAL, PRESETS, Settings, SettingsError, checked_settings, preset
 
 
 def test_importing_settings_leaves_torch_alone() -> None:
@@ -66,6 +68,12 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
         ("griffin_lim_iterations", 0, "greater than or equal to 1"),
         ("griffin_lim_momentum", 1.0, "less than 1"),
         ("sample_rate", 44_100, "16000"),
+        ("notes", "both", "'content' or 'style'"),
+        ("strength", -0.1, "greater than or equal to 0"),
+        ("strength", 2.1, "less than or equal to 2"),
+        ("start", "content", "'noise' or 'target'"),
+        ("temporal_reach", -1, "greater than or equal to 0"),
+        ("temporal_reach", 3_001, "less than or equal to 3000"),
         ("seed", -1, "greater than or equal to 0"),
         ("seed", 2**31, "less than 2147483648"),
     ],
@@ -103,7 +111,7 @@ def test_one_weight_is_enough(name: str) -> None:
 
 
 def test_an_unknown_setting_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match=r"aplha=2: unknown setting; known are alpha, beta,"):
+    with pytest.raises(SettingsError, match=r"aplha=2: unknown setting; known are notes, strength, alpha, beta,"):
         checked_settings({"aplha": 2})
 
 
@@ -131,3 +139,63 @@ def test_changes_are_put_over_settings_and_checked() -> None:
 def test_a_settings_error_is_one_of_the_core_and_a_value_error() -> None:
     assert issubclass(SettingsError, StylecoreError)
     assert issubclass(SettingsError, ValueError)
+
+
+FROZEN = {
+    "alpha": 400.0,
+    "beta": 300.0,
+    "coarse_iterations": 0,
+    "consistency": 200.0,
+    "content_layers": [1, 2],
+    "delta": 100.0,
+    "envelopes": "log",
+    "gamma": 200.0,
+    "griffin_lim_iterations": 32,
+    "griffin_lim_momentum": 0.99,
+    "iterations": 8,
+    "learning_rate": 0.1,
+    "notes": "content",
+    "optimiser": "lbfgs",
+    "salience": 1.0,
+    "sample_rate": 16000,
+    "seed": 5,
+    "sound_iterations": 15,
+    "spectral_bands": 64,
+    "start": "target",
+    "strength": 1.0,
+    "style_bands": 64,
+    "style_layers": [1, 2, 3],
+    "temporal_bands": 64,
+    "temporal_reach": 5,
+    "temporal_reference": "content",
+    "tolerance": 0.0001,
+}
+"""A record of settings as somebody may have stored it: not the defaults, which may move."""
+
+
+def test_the_fingerprint_of_stored_settings_stays() -> None:
+    """Whoever changes it has every result of every user computed again: that takes a new CORE_VERSION."""
+    text = checked_settings(FROZEN).canonical_json()
+    assert fingerprint("c" * 64, "s" * 64, text, "w" * 64, 4) == "07f4eace87cce31dea10ffc4bfbc8279fd692ac7"
+
+
+def test_the_fingerprint_does_not_depend_on_whether_neutral_settings_are_spelled_out() -> None:
+    silent = {name: value for name, value in FROZEN.items() if name not in NEUTRAL}
+    assert checked_settings(silent).canonical_json() == checked_settings(FROZEN).canonical_json()
+    assert json.loads(checked_settings(FROZEN).canonical_json()) == silent
+
+
+def test_neutral_values_are_the_defaults() -> None:
+    assert {name: getattr(Settings(), name) for name in NEUTRAL} == NEUTRAL
+
+
+@pytest.mark.parametrize(("name", "value"), [("notes", "style"), ("strength", 0.5), ("strength", 0.0)])
+def test_a_setting_that_does_something_is_in_the_json(name: str, value: object) -> None:
+    text = Settings().resolve({name: value}).canonical_json()
+    assert json.loads(text)[name] == value
+    assert checked_settings(json.loads(text)) == Settings().resolve({name: value})
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_canonical_json_gives_the_settings_back(name: str) -> None:
+    assert checked_settings(json.loads(preset(name).canonical_json())) == preset(name)

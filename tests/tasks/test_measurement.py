@@ -236,7 +236,7 @@ class TestFailure:
     def test_a_fault_while_measuring_is_a_failed_row(
         self, outcomes: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch, error: Exception, error_type: str
     ) -> None:
-        def failing(*_: object) -> None:
+        def failing(*_: object, **__: object) -> None:
             raise error
 
         monkeypatch.setattr(metrics, "compare", failing)
@@ -287,7 +287,7 @@ class TestRuleFive:
         self, finished: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def zero(real: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda *arguments: dict.fromkeys(real(*arguments), 0.0)
+            return lambda *arguments, **named: dict.fromkeys(real(*arguments, **named), 0.0)
 
         monkeypatch.setattr(metrics, "compare", zero(metrics.compare))
         table = run_all(finished.manifest, tmp_path).table

@@ -1,4 +1,4 @@
-"""Each sound is read, resampled and encoded once per run and process, not once per pair."""
+"""Each sound is read, resampled and analysed once per run and process, not once per pair."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import soundfile
+from torch import Tensor
 
+from stylecore.analysis import Analysis, analyse
 from tasks import synthesis
 from tasks.here import Here
 from tasks.options import RunOptions
@@ -50,22 +52,20 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Return how many contents and styles have been encoded; they are all the same."""
-    counts: Counter[str] = Counter()
-    for side in ("content", "style"):
-        real = getattr(synthesis, f"encode_{side}")
+def analysed(monkeypatch: pytest.MonkeyPatch) -> Counter[bytes]:
+    """Return how often each sound has been analysed, by its samples; it is analysed all the same."""
+    counts: Counter[bytes] = Counter()
 
-        def counted(*arguments: Any, side: str = side, real: Any = real) -> Any:
-            counts[side] += 1
-            return real(*arguments)
+    def counted(samples: Tensor, sample_rate: int) -> Analysis:
+        counts[samples.numpy().tobytes()] += 1
+        return analyse(samples, sample_rate)
 
-        monkeypatch.setattr(synthesis, f"encode_{side}", counted)
+    monkeypatch.setattr(synthesis, "analyse", counted)
     return counts
 
 
-def test_of_400_pairs_40_sounds_are_read_and_encoded(
-    manifest: str, tmp_path: Path, opened: Counter[str], encoded: Counter[str]
+def test_of_400_pairs_40_sounds_are_read_and_analysed(
+    manifest: str, tmp_path: Path, opened: Counter[str], analysed: Counter[bytes]
 ) -> None:
     run, plan = begin(manifest, tmp_path / "out", BRIEF, OPTIONS)
     assert len(plan.shards) > 5
@@ -76,5 +76,5 @@ def test_of_400_pairs_40_sounds_are_read_and_encoded(
         committed = compute_shards(plan.uri, group, run.output, run.run_id, OPTIONS, compute)
         assert committed.failed == 0
     assert (len(opened), opened.total()) == (2 * SIDE, 2 * SIDE)
-    assert encoded == {"content": SIDE, "style": SIDE}
+    assert (len(analysed), analysed.total()) == (2 * SIDE, 2 * SIDE)
     assert compute.encodings.n_bytes < compute.encodings.limit_bytes

@@ -85,7 +85,7 @@ class TestFirstRun:
         assert table["status"].tolist() == ["succeeded"] * 5
         assert (summary.computed, summary.failed, summary.failures) == (5, 0, {})
         assert list(table.columns) == [*(column.name for column in RESULT_COLUMNS), "mood"]
-        may_be_null = {"error_type", "error_message", "bandwidth_shift"}
+        may_be_null = {"error_type", "error_message", "bandwidth_shift", "melody_kept", "style_leak"}
         assert set(table.columns[table.isna().any()]) <= may_be_null
 
     def test_the_audio_is_there_with_the_recorded_sums(self, finished: Corpus) -> None:
@@ -108,7 +108,7 @@ class TestFirstRun:
         for row in finished.first.table.to_dict("records"):
             settings = json.loads(row["settings"])
             evaluations = QUICK.coarse_iterations + QUICK.iterations + QUICK.sound_iterations
-            assert QUICK.model_dump(mode="json") == {**settings, "seed": QUICK.seed}
+            assert json.loads(QUICK.canonical_json()) == {**settings, "seed": QUICK.seed}
             for name in ("alpha", "beta", "gamma", "delta", "iterations", "seed"):
                 assert row[name] == settings[name]
             assert 1 <= row["evaluations"] == len(row["loss_curve"]) <= evaluations
@@ -153,21 +153,20 @@ class TestFirstRun:
         assert len(changed) == 2
         assert set(changed).isdisjoint(first)
 
-    def test_a_sound_is_encoded_once_for_all_its_pairs(
+    def test_a_sound_is_analysed_once_for_all_its_pairs(
         self, finished: Corpus, tmp_path: Path, monkeypatch: Any
     ) -> None:
-        calls = {"content": 0, "style": 0}
-        for side in calls:
-            real = getattr(synthesis, f"encode_{side}")
+        calls: list[int] = []
+        real = synthesis.analyse
 
-            def counted(*arguments: Any, side: str = side, real: Callable[..., Any] = real) -> Any:
-                calls[side] += 1
-                return real(*arguments)
+        def counted(samples: Any, sample_rate: int) -> Any:
+            calls.append(len(samples))
+            return real(samples, sample_rate)
 
-            monkeypatch.setattr(synthesis, f"encode_{side}", counted)
+        monkeypatch.setattr(synthesis, "analyse", counted)
         monkeypatch.setattr(corpus_of_tests, "HERE", Here("cpu"))
         run_all(finished.manifest, tmp_path / "out")
-        assert calls == {"content": 3, "style": 2}
+        assert len(calls) == 5  # three contents and two styles
 
 
 class TestSecondRun:
@@ -412,8 +411,11 @@ class TestBadInput:
         clean = finished.first.table.set_index("pair_id")
         assert list(good.index) == list(clean.index)
         assert good["fingerprint"].tolist() == clean["fingerprint"].tolist()
+        # Other batches, other order of sums: the very same start, and close after a few evaluations.
+        np.testing.assert_allclose(good["loss_first_total"], clean["loss_first_total"], rtol=1e-5)
+        np.testing.assert_allclose(good["loss_last_total"], clean["loss_last_total"], rtol=0.05)
         names = FIGURES[:5]
-        np.testing.assert_allclose(good[names].to_numpy(float), clean[names].to_numpy(float), atol=0.02)
+        np.testing.assert_allclose(good[names].to_numpy(float), clean[names].to_numpy(float), atol=0.1)
 
     def test_a_failed_row_is_empty_where_there_is_nothing_to_tell(self, spoilt_run: Finished) -> None:
         failed = spoilt_run.table[spoilt_run.table["status"] == "failed"]

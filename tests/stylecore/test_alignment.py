@@ -1,0 +1,148 @@
+"""The style laid along the content: its voice, the content's notes and levels, for sounds of any length and kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylecore.alignment import LONGEST_STYLE_FRAMES, STROKE_LEVELS, lay_along, towards, transposed_fine
+from stylecore.analysis import Analysis, analyse
+from stylecore.fine_structure import LOWEST_NOTE, STEPS_PER_SEMITONE, envelope, salience
+from stylecore.spectrogram import magnitude
+from tests.stylecore.tones import SAMPLE_RATE, hertz, noise, sawtooth, sawtooth_melody
+
+MELODY = (57, 60, 64, 62, 69)
+NOTE_FRAMES = 40
+
+
+def _analysed(sound: Tensor) -> Analysis:
+    return analyse(sound, SAMPLE_RATE)
+
+
+def _notes(picture: Tensor) -> Tensor:
+    """Return the most salient pitch of each frame as a MIDI number, `[T]`."""
+    found = salience(picture, picture - envelope(picture))
+    return LOWEST_NOTE + found.argmax(0) / STEPS_PER_SEMITONE
+
+
+def _levels_db(picture: Tensor) -> Tensor:
+    return 10 * torch.log10(magnitude(picture).square().sum(0) + 1e-12)
+
+
+def _apart(found: Tensor, wanted: Tensor) -> float:
+    """Return the distance of magnitudes, relative to the wanted ones."""
+    return float((magnitude(found) - magnitude(wanted)).norm() / magnitude(wanted).norm())
+
+
+@pytest.fixture(scope="module")
+def melody() -> Analysis:
+    return _analysed(sawtooth_melody(MELODY, 160 * NOTE_FRAMES))
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("harp_phrase", 0.15), ("singing_phrase", 0.15), ("cello_phrase", 0.1), ("drum_loop", 1e-5)],
+)
+def test_a_sound_laid_along_itself_is_nearly_itself(
+    sound: Callable[[str, int], Tensor], name: str, limit: float
+) -> None:
+    """Not quite where there are notes: a moment of the style's envelope is mixed with the usual one."""
+    own = _analysed(sound(name, 24_000))
+    other = _analysed(sound("flute_phrase", 24_000))
+    assert _apart(lay_along(own, own, SAMPLE_RATE), own.picture) < limit
+    assert _apart(lay_along(own, other, SAMPLE_RATE), own.picture) > 0.5
+
+
+@pytest.mark.parametrize("f0_hz", [185.0, 220.0, 330.0, 523.3])
+def test_one_note_laid_along_a_melody_plays_the_melody(melody: Analysis, f0_hz: float) -> None:
+    laid = lay_along(melody, _analysed(sawtooth(f0_hz, 16_000)), SAMPLE_RATE)
+    found = _notes(laid)
+    for number, note in enumerate(MELODY):
+        steady = found[number * NOTE_FRAMES + 5 : (number + 1) * NOTE_FRAMES - 5]
+        assert (steady == note).all(), note
+
+
+@pytest.mark.parametrize("semitones", [-12, -5, 0, 3, 7, 12])
+def test_a_transposed_fine_structure_has_the_transposed_pitch(semitones: int) -> None:
+    """The style's alone, without what the content adds of its own."""
+    style = _analysed(sawtooth(hertz(60), 16_000))
+    moments, ratios = torch.full((3,), 50), torch.full((3,), 2.0 ** (semitones / 12))
+    shifted = style.envelope[:, moments] + transposed_fine(style, moments, ratios, SAMPLE_RATE)
+    assert (_notes(shifted.clamp_min(0)) == 60 + semitones).all()
+
+
+def test_the_voice_is_the_styles(melody: Analysis) -> None:
+    """Of a dull style the result is dull, of a bright one bright, at the same notes."""
+    tone = sawtooth(220.0, 16_000)
+    low_passed = torch.fft.irfft(torch.fft.rfft(tone) * (torch.arange(8_001) < 1_500), n=16_000)
+    bright, dull = (magnitude(lay_along(melody, _analysed(style), SAMPLE_RATE)) for style in (tone, low_passed))
+    above = [float(m[64:].square().sum() / m.square().sum()) for m in (bright, dull)]  # 2 kHz and more
+    assert above[1] < 0.25 * above[0]
+
+
+def test_frames_have_the_contents_energy(melody: Analysis, sound: Callable[[str, int], Tensor]) -> None:
+    heard = melody.level_db > -40
+    for style in ("violin_sustained", "harp_phrase"):
+        laid = lay_along(melody, _analysed(sound(style, 16_000)), SAMPLE_RATE)
+        torch.testing.assert_close(_levels_db(laid)[heard], _levels_db(melody.picture)[heard], rtol=0, atol=0.01)
+
+
+def test_strokes_keep_some_of_their_own_levels(sound: Callable[[str, int], Tensor]) -> None:
+    drums = _analysed(sound("drum_loop", 24_000))
+    laid = lay_along(drums, _analysed(sound("harp_phrase", 24_000)), SAMPLE_RATE)
+    heard = drums.level_db > -40
+    found, wanted = _levels_db(laid)[heard], _levels_db(drums.picture)[heard]
+    assert (found - wanted).abs().max() > 1
+    assert torch.corrcoef(torch.stack([found, wanted]))[0, 1] > STROKE_LEVELS
+
+
+def test_the_same_sounds_are_laid_out_the_same(melody: Analysis, sound: Callable[[str, int], Tensor]) -> None:
+    first, second = (lay_along(melody, _analysed(sound("singing_phrase", 24_000)), SAMPLE_RATE) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def _usable(laid: Tensor, content: Analysis) -> bool:
+    return laid.shape == content.picture.shape and bool(torch.isfinite(laid).all()) and bool((laid >= 0).all())
+
+
+def test_a_style_far_longer_than_is_looked_through_works(melody: Analysis, sound: Callable[[str, int], Tensor]) -> None:
+    """And its loudest part counts: what is 60 dB under it is not heard of."""
+    voice = sound("violin_sustained", 32_000).repeat(6)
+    quiet = 1e-3 * voice.abs().max() * noise(160_000, 0)
+    style = _analysed(torch.cat([quiet, voice]))
+    assert style.picture.shape[1] > 2 * LONGEST_STYLE_FRAMES
+    laid = lay_along(melody, style, SAMPLE_RATE)
+    assert _usable(laid, melody)
+    assert _notes(laid)[NOTE_FRAMES + 5 : 2 * NOTE_FRAMES - 5].eq(MELODY[1]).all()
+
+
+def test_a_style_of_a_fifth_of_a_second_works(melody: Analysis, sound: Callable[[str, int], Tensor]) -> None:
+    laid = lay_along(melody, _analysed(sound("violin_sustained", 3_200)), SAMPLE_RATE)
+    assert _usable(laid, melody)
+    assert _notes(laid)[NOTE_FRAMES + 5 : 2 * NOTE_FRAMES - 5].eq(MELODY[1]).all()
+
+
+@pytest.mark.parametrize("samples", [3_200, 16_000])
+def test_noise_works_on_either_side(melody: Analysis, samples: int) -> None:
+    hiss, other = _analysed(noise(samples, 1)), _analysed(noise(16_000, 2))
+    assert _usable(lay_along(melody, hiss, SAMPLE_RATE), melody)
+    assert _usable(lay_along(hiss, melody, SAMPLE_RATE), hiss)
+    assert _usable(lay_along(other, hiss, SAMPLE_RATE), other)
+
+
+def test_a_melody_on_noise_keeps_most_of_its_notes(melody: Analysis) -> None:
+    """A style without notes has none to transpose: the content's own stay on it."""
+    laid = lay_along(melody, _analysed(noise(16_000, 1)), SAMPLE_RATE)
+    heard = melody.level_db > -20
+    assert (_notes(laid) == _notes(melody.picture))[heard].float().mean() > 0.9
+
+
+def test_strength_leads_from_the_content_to_the_style(melody: Analysis) -> None:
+    laid = lay_along(melody, _analysed(noise(16_000, 1)), SAMPLE_RATE)
+    torch.testing.assert_close(towards(melody.picture, laid, 0.0), melody.picture)
+    torch.testing.assert_close(towards(melody.picture, laid, 1.0), laid)
+    torch.testing.assert_close(towards(melody.picture, laid, 0.5), (melody.picture + laid) / 2)
+    assert (towards(melody.picture, laid, 2.0) >= 0).all()

@@ -1,0 +1,95 @@
+"""Two analysed sounds and the settings: what equation 1 is asked to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylecore.alignment import lay_along
+from stylecore.analysis import Analysis, analyse
+from stylecore.losses import ContentTarget, StyleTarget, encode_content, encode_style
+from stylecore.network import Encoder
+from stylecore.pairing import paired
+from stylecore.settings import Settings
+
+N_SAMPLES = 6_400
+SAMPLE_RATE = 16_000
+Sounds = tuple[Analysis, Analysis]
+
+
+@pytest.fixture(scope="module")
+def sounds(sound: Callable[[str, int], Tensor]) -> Sounds:
+    content, style = sound("harp_phrase", N_SAMPLES), sound("violin_sustained", 4_800)
+    return analyse(content, SAMPLE_RATE), analyse(style, SAMPLE_RATE)
+
+
+def _tensors(target: ContentTarget | StyleTarget) -> dict[str, Tensor]:
+    """Return all tensors of an encoded sound by name, those inside of tables and tuples too."""
+    found: dict[str, Tensor] = {}
+    for field in fields(target):
+        value = getattr(target, field.name)
+        if isinstance(value, Tensor):
+            found[field.name] = value
+        elif isinstance(value, dict):
+            found |= {f"{field.name}[{key}]": one for key, one in value.items()}
+        elif isinstance(value, tuple):
+            found |= {f"{field.name}[{number}]": one for number, one in enumerate(value)}
+    assert len(found) > 3
+    return found
+
+
+def _same(first: ContentTarget | StyleTarget, second: ContentTarget | StyleTarget) -> bool:
+    one, other = _tensors(first), _tensors(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_with_the_styles_notes_both_sounds_are_encoded_as_they_are(encoder: Encoder, sounds: Sounds) -> None:
+    settings = Settings(notes="style", start="noise")
+    pair = paired(*sounds, N_SAMPLES, encoder, settings)
+    assert _same(pair.content, encode_content(encoder, sounds[0].picture, settings))
+    assert _same(pair.style, encode_style(encoder, sounds[1].picture, settings))
+    assert pair.settings == settings
+    assert pair.target is None
+
+
+def test_there_strength_weighs_what_draws_towards_the_style(encoder: Encoder, sounds: Sounds) -> None:
+    settings = Settings(notes="style", strength=0.5)
+    pair = paired(*sounds, N_SAMPLES, encoder, settings)
+    weights = pair.settings
+    assert (weights.beta, weights.delta) == (settings.beta / 2, settings.delta / 2)
+    assert (weights.alpha, weights.gamma) == (settings.alpha, settings.gamma)
+
+
+def test_with_the_contents_notes_both_targets_are_the_style_laid_out(encoder: Encoder, sounds: Sounds) -> None:
+    settings = Settings()
+    pair = paired(*sounds, N_SAMPLES, encoder, settings)
+    laid = lay_along(*sounds, SAMPLE_RATE)
+    assert pair.target is not None
+    assert torch.equal(pair.target, laid)
+    assert _same(pair.style, encode_style(encoder, laid, settings))
+    assert _same(pair.content, encode_content(encoder, laid, settings, envelopes_of=sounds[0].picture))
+
+
+def test_the_envelopes_over_time_stay_the_contents(encoder: Encoder, sounds: Sounds) -> None:
+    settings = Settings()
+    pair = paired(*sounds, N_SAMPLES, encoder, settings)
+    plain = encode_content(encoder, sounds[0].picture, settings)
+    for name in ("temporal", "rhythm", "frame_weights"):
+        assert torch.equal(getattr(pair.content, name), getattr(plain, name))
+    assert not torch.equal(pair.content.encodings[1], plain.encodings[1])
+
+
+def test_no_strength_asks_for_the_content(encoder: Encoder, sounds: Sounds) -> None:
+    settings = Settings(strength=0.0)
+    pair = paired(*sounds, N_SAMPLES, encoder, settings)
+    assert pair.target is not None
+    torch.testing.assert_close(pair.target, sounds[0].picture)
+    assert _same(pair.style, encode_style(encoder, pair.target, settings))
+
+
+def test_noise_to_begin_with_has_no_target(encoder: Encoder, sounds: Sounds) -> None:
+    assert paired(*sounds, N_SAMPLES, encoder, Settings(start="noise")).target is None
