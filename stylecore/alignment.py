@@ -50,7 +50,7 @@ COLOURED = 0.6
 BROAD_BANDS = 8
 LARGEST_COLOURING = 9 / 20 * 2.302585
 """9 dB, in nepers."""
-STROKE_LEVELS = 0.8
+STROKE_LEVELS = 0.7
 """Share of the content's level, in dB, in that of strokes; the rest is the style's own."""
 
 

@@ -35,7 +35,7 @@ class Settings(BaseModel):
         1.0, ge=0, le=2, allow_inf_nan=False, description="how far to go: 0 the content, 1 the style's voice, or beyond"
     )
     alpha: float = Field(400.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
-    beta: float = Field(300.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
+    beta: float = Field(1000.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
     gamma: float = Field(
         200.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the temporal energy-envelope loss L_e"
     )
