@@ -25,6 +25,7 @@ SYSTEMS = [
     "equaliser",
     "mix",
     "paper",
+    "style-notes",
     "random",
     "no-content",
     "no-style",
