@@ -10,15 +10,17 @@ for the style.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from stylecore.analysis import OVERSAMPLING, Analysis
+from stylecore.analysis import Analysis
 from stylecore.fine_structure import STEPS_PER_SEMITONE, envelope
+from stylecore.mosaic import as_they_are, at_levels, coloured, mosaic, transposed
 from stylecore.path import Costs, Way, best_way
-from stylecore.spectrogram import hop_length, log_magnitude, magnitude, n_fft, spectrum_of_frames
 
-SPAN_SEMITONES = 36
 LONGEST_STYLE_FRAMES = 1000
 """Of a longer style the ten loudest seconds on end are looked through: time and memory grow with them."""
 
@@ -27,31 +29,39 @@ FAR = 0.012
 TIME = 0.15
 """Cost of another time since the onset, per factor e."""
 EARLY_FRAMES = 4.0
-COLOUR_OF_NOTES, COLOUR_OF_STROKES = 0.1, 0.6
-LEVEL_OF_STROKES = 0.3
-"""Cost of a level that is 40 dB off what its own sound knows as loud."""
 SILENT = 0.5
-JUMP, HOP, GLIDE = 0.12, 0.25, 0.06
-JUMP_OF_STROKES = 0.3
+"""Cost of a moment that is far softer than the style's loud ones."""
+GLIDE = 0.06
 SUSTAIN = 5.0
 """In the middle of a note to leave costs so much more than where something begins."""
 SMOOTH_FRAMES = 2
 """The content's pitches are averaged over so many frames on both sides: the path need not follow every flicker."""
 
-CONTENT_FINE, CONTENT_FINE_OF_CHORDS, CONTENT_FINE_OF_STROKES, CONTENT_FINE_WITHOUT_NOTES = 0.25, 0.4, 0.4, 0.7
+
+@dataclass(frozen=True)
+class Manner:
+    """How the style is laid along the content: what moments are compared by, and what is kept of them.
+
+    `semitones` `[K]`: transpositions that are tried; `colour`, `level`: costs of another brightness, and of a level
+    that is 40 dB off what its own sound knows as loud; `jump`, `hop`: costs of leaving; `levels`: share of the
+    content's level, in dB, in that of a frame, the rest is the style's own.
+    """
+
+    semitones: Tensor
+    colour: float
+    level: float
+    jump: float
+    hop: float
+    levels: float
+
+
+NOTES = Manner(torch.arange(-36, 37), colour=0.1, level=0.0, jump=0.12, hop=0.25, levels=1.0)
+STROKES = Manner(torch.zeros(1, dtype=torch.long), colour=0.6, level=0.3, jump=0.3, hop=0.3, levels=0.7)
+"""Drums and noise: nothing is transposed, and what a moment is for its own sound decides."""
+
+FINE_OF_NOTES, FINE_OF_CHORDS, FINE_OF_STROKES, FINE_WITHOUT_NOTES = 0.25, 0.4, 0.4, 0.7
 """Share of the content's own fine structure: its melody in detail. More of a chord, which no transposed note of the
 style has, and most where the style has no notes to offer."""
-USUAL = 0.3
-"""Share of the style's usual envelope: a moment of a style is no more than an example."""
-BLEND_FRAMES = 2
-LARGEST_GAIN = 30 / 20 * 2.302585
-"""30 dB, in nepers."""
-COLOURED = 0.6
-BROAD_BANDS = 8
-LARGEST_COLOURING = 9 / 20 * 2.302585
-"""9 dB, in nepers."""
-STROKE_LEVELS = 0.7
-"""Share of the content's level, in dB, in that of strokes; the rest is the style's own."""
 
 
 @torch.no_grad()
@@ -66,26 +76,28 @@ def lay_along(content: Analysis, style: Analysis, sample_rate: int) -> Tensor:
         In Hz.
     """
     notes = min(content.tonality.pitched, style.tonality.pitched) >= 0.5
-    first, frames = _searched(style)
-    semitones = torch.arange(-SPAN_SEMITONES, SPAN_SEMITONES + 1) if notes else torch.zeros(1, dtype=torch.long)
-    way = _way(content, style, slice(first, first + frames), semitones, notes=notes)
+    manner, frames = (NOTES, transposed(style, sample_rate)) if notes else (STROKES, as_they_are(style))
+    first, count = _searched(style)
+    way = _way(content, style, slice(first, first + count), manner)
     moments = way.moment.to(style.picture.device) + first
-    shifts = semitones[way.transposition].to(style.picture)
-    laid = _laid(content, style, moments, shifts, sample_rate, notes=notes)
-    blended = (
-        laid + _content_share(content, notes=notes) * (content.fine - (laid - envelope(laid, content.pitch_hz)))
-    ).clamp_min(0)
-    if not notes:
-        return at_levels(blended, content.picture, STROKE_LEVELS)
-    return at_levels(coloured(blended, style.picture), content.picture, 1.0)
+    shifts = manner.semitones[way.transposition].to(style.picture)
+    laid = mosaic(frames, moments, shifts, style.picture.shape[1] - 1, content.starts)
+    own = _own_share(content, manner) * (content.fine - (laid - envelope(laid, content.pitch_hz)))
+    laid = (laid + own).clamp_min(0)
+    return at_levels(coloured(laid, style.picture) if notes else laid, content.picture, manner.levels)
 
 
-def _content_share(content: Analysis, *, notes: bool) -> float:
+def towards(content: Tensor, laid: Tensor, strength: float) -> Tensor:
+    """Return log-magnitudes so far on the way from the content to the laid-out style: 0 the content, 1 the style."""
+    return laid if strength == 1 else (content + strength * (laid - content)).clamp_min(0)
+
+
+def _own_share(content: Analysis, manner: Manner) -> float:
     """Return the share of the content's own fine structure."""
-    if not notes:
-        return CONTENT_FINE_WITHOUT_NOTES if content.tonality.pitched >= 0.5 else CONTENT_FINE_OF_STROKES
+    if manner is STROKES:
+        return FINE_WITHOUT_NOTES if content.tonality.pitched >= 0.5 else FINE_OF_STROKES
     single = content.tonality.single
-    return single * CONTENT_FINE + (1 - single) * CONTENT_FINE_OF_CHORDS
+    return single * FINE_OF_NOTES + (1 - single) * FINE_OF_CHORDS
 
 
 def _searched(style: Analysis) -> tuple[int, int]:
@@ -97,30 +109,39 @@ def _searched(style: Analysis) -> tuple[int, int]:
     return int((loudness[LONGEST_STYLE_FRAMES:] - loudness[:-LONGEST_STYLE_FRAMES]).argmax()), LONGEST_STYLE_FRAMES
 
 
-def _way(content: Analysis, style: Analysis, part: slice, semitones: Tensor, *, notes: bool) -> Way:
+def _way(content: Analysis, style: Analysis, part: slice, manner: Manner) -> Way:
     """Return the way through a part of the style that fits the content best."""
-    wanted = torch.nn.functional.normalize(_averaged(content.salience), dim=0, eps=1e-6)
-    offered = _transposed(style.salience[:, part], semitones) if notes else None
-    far = FAR * semitones.abs().to(wanted)[:, None]
+    far = FAR * manner.semitones.abs().to(style.picture)[:, None]
     quiet = SILENT * (-(style.level_db[part] - torch.quantile(style.level_db[part], 0.95) + 25) / 25).clamp(0, 1)
-    loud = ((content.level_db + 50) / 50).clamp(0, 1)
-    colour = (COLOUR_OF_NOTES if notes else COLOUR_OF_STROKES) / style.colour.shape[0] ** 0.5
+    colour = manner.colour / style.colour.shape[0] ** 0.5
+    agreement = _pitch_agreement(content, style, part, manner)
 
     def scores(first: int, last: int) -> Tensor:
         frames = slice(first, last)
         apart = TIME * (_age(content.since[frames])[:, None] - _age(style.since[part])).abs()
         apart = apart + colour * torch.cdist(content.colour[:, frames].T, style.colour[:, part].T)
-        if not notes:
-            apart = apart + LEVEL_OF_STROKES * _level_apart(content.level_db[frames], style.level_db[part])
-        fits = -(apart + quiet)[:, None] - far
-        if offered is None:
-            return fits
-        pitch = (wanted[:, frames].T @ offered).unflatten(1, (len(semitones), -1))
-        return fits + pitch * loud[frames, None, None]
+        if manner.level:
+            apart = apart + manner.level * _level_apart(content.level_db[frames], style.level_db[part])
+        return agreement(frames) - (apart + quiet)[:, None] - far
 
     firmness = 1 + SUSTAIN * (1 - content.novelty)
-    jump, hop = (JUMP, HOP) if notes else (JUMP_OF_STROKES, JUMP_OF_STROKES)
-    return best_way(scores, content.picture.shape[1], Costs(jump * firmness, hop * firmness, GLIDE))
+    costs = Costs(manner.jump * firmness, manner.hop * firmness, GLIDE)
+    return best_way(scores, content.picture.shape[1], costs)
+
+
+def _pitch_agreement(content: Analysis, style: Analysis, part: slice, manner: Manner) -> Callable[[slice], Tensor]:
+    """Return what says how well pitches agree, 0 to 1: of some frames of the content, `[T, K, N]`, or 0 for strokes."""
+    if manner is STROKES:
+        return lambda frames: content.level_db.new_zeros(1)
+    wanted = torch.nn.functional.normalize(_averaged(content.salience), dim=0, eps=1e-6)
+    offered = _transposed(style.salience[:, part], manner.semitones)
+    loud = ((content.level_db + 50) / 50).clamp(0, 1)
+
+    def agreement(frames: slice) -> Tensor:
+        cosines = (wanted[:, frames].T @ offered).unflatten(1, (len(manner.semitones), -1))
+        return cosines * loud[frames, None, None]
+
+    return agreement
 
 
 def _averaged(values: Tensor) -> Tensor:
@@ -145,105 +166,3 @@ def _age(since: Tensor) -> Tensor:
 def _level_apart(content_db: Tensor, style_db: Tensor) -> Tensor:
     apart = content_db[:, None] - (style_db - torch.quantile(style_db, 0.98))
     return apart.abs().clamp_max(40) / 40
-
-
-def _laid(
-    content: Analysis, style: Analysis, moments: Tensor, shifts: Tensor, sample_rate: int, *, notes: bool
-) -> Tensor:
-    """Return the style's frames `[F, T]` along a way; where it jumps in a note, what was goes on and fades."""
-    current = _frames(style, moments, shifts, sample_rate, notes=notes)
-    jumps = torch.nonzero((moments[1:] != moments[:-1] + 1) | (shifts[1:] != shifts[:-1]))[:, 0] + 1
-    begins = torch.nn.functional.max_pool1d(content.starts.float()[None, None], 5, 1, 2)[0, 0] > 0
-    before_moments, before_shifts, share = moments.clone(), shifts.clone(), torch.ones(len(moments)).to(current)
-    for jump in jumps.tolist():
-        if begins[jump]:
-            continue
-        for step in range(min(BLEND_FRAMES, len(moments) - jump)):
-            before_moments[jump + step] = min(int(moments[jump - 1]) + step + 1, style.picture.shape[1] - 1)
-            before_shifts[jump + step] = shifts[jump - 1]
-            share[jump + step] = (step + 1) / (BLEND_FRAMES + 1)
-    fading = torch.nonzero(share < 1)[:, 0]
-    if len(fading):
-        before = _frames(style, before_moments[fading], before_shifts[fading], sample_rate, notes=notes)
-        current[:, fading] = share[fading] * current[:, fading] + (1 - share[fading]) * before
-    return current
-
-
-def _frames(style: Analysis, moments: Tensor, shifts: Tensor, sample_rate: int, *, notes: bool) -> Tensor:
-    """Return the style's frames at these moments, transposed by semitones, in its own envelope, `[F, T]`."""
-    if not notes:
-        return style.picture[:, moments]
-    loud = magnitude(style.picture).square().sum(0).sqrt()
-    usual = (style.envelope * (loud / loud.sum())).sum(1, keepdim=True)
-    own = style.envelope[:, moments]
-    own = own + USUAL * (usual - usual.mean() + own.mean(0) - own)
-    ratios = 2.0 ** (shifts / 12)
-    return (own + filled(transposed_fine(style, moments, ratios, sample_rate), ratios)).clamp_min(0)
-
-
-def transposed_fine(style: Analysis, moments: Tensor, ratios: Tensor, sample_rate: int) -> Tensor:
-    """Return the fine structure `[F, T]` of the style at these frames, played at a ratio of its speed."""
-    centres = moments * float(hop_length(sample_rate) * OVERSAMPLING)
-    half = n_fft(sample_rate) // 2
-    offsets = torch.arange(-half, half, device=ratios.device) * float(OVERSAMPLING)
-    positions = centres[:, None] + offsets * ratios[:, None]
-    margin = int(half * OVERSAMPLING * float(ratios.max())) + 2
-    dense = torch.nn.functional.pad(style.samples, (margin, margin + OVERSAMPLING * 2 * half))
-    positions = positions + margin
-    lower = positions.long().clamp(0, len(dense) - 2)
-    share = positions - lower
-    frames = dense[lower] * (1 - share) + dense[lower + 1] * share
-    spectrum = log_magnitude(spectrum_of_frames(frames, sample_rate).abs())
-    return spectrum - envelope(spectrum, style.pitch_hz[moments] * ratios)
-
-
-def filled(fine: Tensor, ratios: Tensor) -> Tensor:
-    """Return fine structures `[F, T]` whose top, empty where a sound is transposed down, repeats what is below it.
-
-    The lag is the one at which the upper half of what is there agrees best with what is below: partials go on.
-    """
-    made, bins = fine.clone(), len(fine)
-    for frame in torch.nonzero(ratios < 0.97)[:, 0].tolist():
-        limit = int((bins - 1) * float(ratios[frame]) * 0.97)
-        if limit <= 24:
-            continue
-        column = made[:, frame]
-        lags = torch.arange(max(limit // 6, 4), limit // 2, device=fine.device)
-        windows = column.unfold(0, limit - limit // 2, 1)[limit // 2 - lags]
-        lag = int(lags[(windows @ column[limit // 2 : limit]).argmax()])
-        for start in range(limit, bins, lag):
-            stop = min(start + lag, bins)
-            column[start:stop] = column[start - lag : stop - lag].clone()
-    return made
-
-
-def coloured(laid: Tensor, style: Tensor) -> Tensor:
-    """Return log-magnitudes `[F, T]` filtered half the way, at most 9 dB, to the style's average in broad bands.
-
-    Which moments fit best is decided by notes; they need not be as bright, together, as the style is.
-    """
-    wanted, found = (_average_shares(picture) for picture in (style, laid))
-    gain = (COLOURED / 2 * torch.log(wanted / found)).clamp(-LARGEST_COLOURING, LARGEST_COLOURING)
-    by_bin = torch.nn.functional.interpolate(gain[None, None], len(laid) - 1, mode="linear")[0, 0]
-    return log_magnitude(magnitude(laid) * torch.cat([by_bin[:1], by_bin]).exp()[:, None])
-
-
-def _average_shares(picture: Tensor) -> Tensor:
-    """Return each broad band's share of the energy `[8]`, loud frames counting less than they would by themselves."""
-    energy = magnitude(picture[1:]).square().unflatten(0, (BROAD_BANDS, -1)).sum(1)
-    weights = energy.sum(0) ** 0.25
-    average = energy @ (weights / weights.sum().clamp_min(1e-9))
-    return average / average.sum().clamp_min(1e-9) + 1e-7
-
-
-def at_levels(laid: Tensor, content: Tensor, share: float) -> Tensor:
-    """Return log-magnitudes `[F, T]` whose frames have the content's energy, or so much of it in dB."""
-    wanted, found = (magnitude(p).square().sum(0).clamp_min(1e-9) for p in (content, laid))
-    wanted = wanted**share * (found * (wanted.sum() / found.sum())) ** (1 - share)
-    gain = (0.5 * torch.log(wanted / found)).clamp_max(LARGEST_GAIN).exp()
-    return log_magnitude(magnitude(laid) * gain)
-
-
-def towards(content: Tensor, laid: Tensor, strength: float) -> Tensor:
-    """Return log-magnitudes so far on the way from the content to the laid-out style: 0 the content, 1 the style."""
-    return laid if strength == 1 else (content + strength * (laid - content)).clamp_min(0)
