@@ -18,9 +18,9 @@ HEADINGS = {
     "texture_transfer": "texture",
     "rhythm_kept": "rhythm",
     "dynamics_kept": "dynam.",
-    "pitch_kept": "pitch",
+    "melody_kept": "melody",
+    "style_leak": "leak",
     "bandwidth_shift": "bandw.",
-    "spectral_convergence_db": "conv.",
 }
 
 

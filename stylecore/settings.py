@@ -34,14 +34,29 @@ class Settings(BaseModel):
     strength: float = Field(
         1.0, ge=0, le=2, allow_inf_nan=False, description="how far to go: 0 the content, 1 the style's voice, or beyond"
     )
-    alpha: float = Field(400.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c")
-    beta: float = Field(1000.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the style (Gram) loss L_s")
+    alpha: float = Field(
+        400.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c: more holds the structure"
+    )
+    beta: float = Field(
+        1000.0,
+        ge=0,
+        le=1e4,
+        allow_inf_nan=False,
+        description="weight of the style loss L_s (Gram matrices): more brings the style's texture",
+    )
     gamma: float = Field(
-        200.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the temporal energy-envelope loss L_e"
+        200.0,
+        ge=0,
+        le=1e4,
+        allow_inf_nan=False,
+        description="weight of the temporal energy-envelope loss L_e: more holds rhythm and dynamics",
     )
     delta: float = Field(
         100.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the spectral energy-envelope loss L_t"
     )
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of a run; each pair draws its own from it")
+
+    # Those above are for everybody, those below for who changes the method.
     content_layers: tuple[int, ...] = Field((1, 2), min_length=1, description="layers whose encodings carry content")
     salience: float = Field(
         1.0, ge=0, le=4, description="content counts by its magnitude to this power; 0 is the paper's: alike everywhere"
@@ -89,7 +104,12 @@ class Settings(BaseModel):
         15, ge=0, le=10_000, description="evaluations on the sound after Griffin-Lim, at most; 0 is the paper's"
     )
     consistency: float = Field(
-        200.0, ge=0, le=1e6, allow_inf_nan=False, description="weight that keeps picture and sound the same there"
+        200.0,
+        ge=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="weight of the distance between the optimised spectrogram and the spectrogram of the sound, in the "
+        "evaluations on the sound",
     )
     tolerance: float = Field(
         1e-4, ge=0, lt=1, description="a pair stops when ten evaluations lower its loss by less than this share"
@@ -97,7 +117,6 @@ class Settings(BaseModel):
     griffin_lim_iterations: int = Field(32, ge=1, le=5_000, description="iterations of Griffin-Lim")
     griffin_lim_momentum: float = Field(0.99, ge=0, lt=1, description="momentum of Griffin-Lim; 0 is the 1984 method")
     sample_rate: Literal[16_000] = Field(16_000, description="sampling rate of the picture in Hz")
-    seed: int = Field(0, ge=0, lt=2**31, description="seed of a run; each pair draws its own from it")
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

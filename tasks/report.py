@@ -36,9 +36,9 @@ FIGURES = (
     "texture_transfer",
     "rhythm_kept",
     "dynamics_kept",
-    "pitch_kept",
+    "melody_kept",
+    "style_leak",
     "bandwidth_shift",
-    "spectral_convergence_db",
 )
 
 
