@@ -17,10 +17,11 @@ import torch
 from manifests.files import absolute
 from manifests.reader import read_whole
 from stylecore import metrics
-from stylecore.losses import encode_content, encode_style
+from stylecore.analysis import analyse
 from stylecore.network import Encoder, load_encoder, random_encoder
+from stylecore.pairing import paired
 from stylecore.settings import Settings
-from stylecore.synthesis import Pair, sound_picture, synthesise
+from stylecore.synthesis import sound_picture, synthesise
 from tasks.audio import read_sound
 from tasks.lease import holding
 from tasks.options import RunOptions
@@ -53,13 +54,20 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 def test_the_style_arrives_and_the_content_stays(results: pd.DataFrame) -> None:
     assert (results["status"] == "succeeded").all()
-    figures = ["timbre_transfer", "texture_transfer", "rhythm_kept", "dynamics_kept", "pitch_kept"]
-    means = results[figures].mean()
-    assert means["timbre_transfer"] >= 0.5
-    assert means["texture_transfer"] >= 0.08
-    assert means["rhythm_kept"] >= 0.90
-    assert means["dynamics_kept"] >= 0.95
-    assert means["pitch_kept"] >= 0.55
+    means = results.select_dtypes("number").mean()  # of figures that do not apply to a pair, over the others
+    assert means["timbre_transfer"] >= 0.45
+    assert means["texture_transfer"] >= 0.06
+    assert means["melody_kept"] >= 0.80
+    assert means["style_leak"] <= 0.03
+    assert means["rhythm_kept"] >= 0.84
+    assert means["dynamics_kept"] >= 0.98
+    assert means["pitch_kept"] >= 0.82
+
+
+def test_the_sound_is_clean(results: pd.DataFrame) -> None:
+    """Harmonics stand well above the noise, and there is hardly a blip."""
+    assert results["noise_hnr_db"].mean() >= 12
+    assert results["blips_per_s"].mean() <= 0.5
 
 
 def test_the_audio_is_what_was_optimised(results: pd.DataFrame) -> None:
@@ -76,51 +84,32 @@ def test_the_singing_gets_the_bandwidth_of_the_violin(results: pd.DataFrame) -> 
     assert 0.5 <= results.loc["singing-x-violin", "bandwidth_shift"] <= 1.5
 
 
-DEEP = Settings(
-    content_layers=(4, 5),
-    salience=0.0,
-    alpha=300.0,
-    beta=20.0,
-    gamma=30.0,
-    delta=30.0,
-    temporal_bands=16,
-    spectral_bands=0,
-    coarse_iterations=0,
-    iterations=20,
-    sound_iterations=0,
-)
-"""Deep layers hold the content firmly, and the envelopes pull weakly: what was learned decides what may change."""
-
-
-def test_training_counts_where_deep_layers_hold_the_content(results: pd.DataFrame) -> None:
-    """The same architecture with random filters: at least a tenth less timbre. With the default there is no difference.
-
-    There, the levels of narrow bands carry the timbre whatever the filters (docs/method.md, docs/quality.md).
-    """
+def test_the_gram_matrices_of_trained_filters_make_texture(results: pd.DataFrame) -> None:
+    """On strokes, where the alignment has no notes to lay out: beside no Gram matrix, and beside random filters."""
+    rows = results[results["content"].str.contains("drum_loop")]
     sounds = {uri: read_sound(uri, Storage()) for uri in {*results["content"], *results["style"]}}
     calibration = torch.stack([sound_picture(torch.from_numpy(s[:24_000]), 16_000) for s in sounds.values()])
-    means = []
-    for encoder in (load_encoder(), random_encoder(0, calibration)):
-        with ThreadPoolExecutor(CORES) as pool:
-            jobs = [
-                pool.submit(_timbre, sounds[row["content"]], sounds[row["style"]], row["seed"], encoder)
-                for _, row in results.iterrows()
-            ]
-            means.append(float(np.mean([job.result() for job in jobs])))
-    trained, untrained = means
-    assert trained >= untrained + 0.1
+    trained, random = load_encoder(), random_encoder(0, calibration)
+    default, no_gram = Settings(), Settings(beta=0.0)
+    assert len(rows) == 2
+
+    def texture(settings: Settings, encoder: Encoder) -> float:
+        """Return the mean texture transfer of the drums' pairs."""
+        found = [
+            _texture(sounds[row["content"]], sounds[row["style"]], settings.resolve({"seed": row["seed"]}), encoder)
+            for _, row in rows.iterrows()
+        ]
+        return float(np.mean(found))
+
+    reached = texture(default, trained)
+    assert reached >= texture(no_gram, trained) + 0.03
+    assert reached >= texture(default, random) + 0.03
 
 
-def _timbre(content: np.ndarray, style: np.ndarray, seed: int, encoder: Encoder) -> float:
+def _texture(content: np.ndarray, style: np.ndarray, settings: Settings, encoder: Encoder) -> float:
     torch.set_num_threads(1)
-    settings = DEEP.resolve({"seed": seed})
-    pair = Pair(
-        content=encode_content(encoder, sound_picture(torch.from_numpy(content), settings.sample_rate), settings),
-        style=encode_style(encoder, sound_picture(torch.from_numpy(style), settings.sample_rate), settings),
-        n_samples=len(content),
-        settings=settings,
-    )
-    (result,) = synthesise([pair], encoder)
-    transferred = metrics.figures(result.waveform.numpy(), content, style, notes="style")["timbre_transfer"]
+    analyses = [analyse(torch.from_numpy(sound), settings.sample_rate) for sound in (content, style)]
+    (result,) = synthesise([paired(*analyses, len(content), encoder, settings)], encoder)
+    transferred = metrics.figures(result.waveform.numpy(), content, style, notes="content")["texture_transfer"]
     assert transferred is not None
     return transferred

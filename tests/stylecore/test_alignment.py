@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylecore.alignment import LONGEST_STYLE_FRAMES, STROKE_LEVELS, lay_along, towards, transposed_fine
+from stylecore.alignment import LONGEST_STYLE_FRAMES, STROKE_LEVELS, coloured, lay_along, towards, transposed_fine
 from stylecore.analysis import Analysis, analyse
 from stylecore.fine_structure import LOWEST_NOTE, STEPS_PER_SEMITONE, envelope, salience
 from stylecore.spectrogram import magnitude
@@ -81,6 +81,18 @@ def test_the_voice_is_the_styles(melody: Analysis) -> None:
     bright, dull = (magnitude(lay_along(melody, _analysed(style), SAMPLE_RATE)) for style in (tone, low_passed))
     above = [float(m[64:].square().sum() / m.square().sum()) for m in (bright, dull)]  # 2 kHz and more
     assert above[1] < 0.25 * above[0]
+
+
+def test_colouring_moves_towards_the_styles_bands_and_not_beyond() -> None:
+    dull, bright = (3 + slope * torch.linspace(-1, 1, 257)[:, None].repeat(1, 30) for slope in (-1.0, 1.0))
+
+    def brightness(picture: Tensor) -> float:
+        energy = magnitude(picture).square().sum(1)
+        return float(10 * torch.log10(energy[129:].sum() / energy[1:129].sum()))
+
+    before, after, aim = (brightness(picture) for picture in (dull, coloured(dull, bright), bright))
+    assert before + 0.2 * (aim - before) < after < aim
+    torch.testing.assert_close(coloured(bright, bright), bright)
 
 
 def test_frames_have_the_contents_energy(melody: Analysis, sound: Callable[[str, int], Tensor]) -> None:

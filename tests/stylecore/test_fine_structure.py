@@ -64,6 +64,20 @@ def test_drums_have_no_notes_and_melodies_do(sound: Callable[[str, int], Tensor]
     assert analyse(sound(name, 32_000), SAMPLE_RATE).tonality.pitched == pitched
 
 
+def test_one_note_at_a_time_is_single_and_a_chord_is_not() -> None:
+    chord = sum((sawtooth(hertz(note), 8_000) for note in (57, 61, 64, 68)), torch.zeros(8_000))
+    single, several = (analyse(sound, SAMPLE_RATE).tonality for sound in (sawtooth(hertz(57), 8_000), chord))
+    assert single == (1.0, 1.0)
+    assert several.pitched > 0.5
+    assert several.single < 0.1
+
+
+def test_an_envelope_does_not_follow_the_partials_of_a_high_note() -> None:
+    partials = torch.cos(2 * torch.pi * torch.arange(257) / 24)[:, None].repeat(1, 2)  # 750 Hz apart
+    low, high = envelope(partials, torch.tensor([150.0, 750.0])).std(0)
+    assert high < 0.5 * low
+
+
 def test_envelope_and_fine_structure_are_the_picture(sound: Callable[[str, int], Tensor]) -> None:
     analysis = analyse(sound("harp_phrase", 16_000), SAMPLE_RATE)
     torch.testing.assert_close(analysis.envelope + analysis.fine, analysis.picture)
