@@ -24,10 +24,10 @@ class Analysis:
     """One sound at the reference level.
 
     `samples` `[4 N]`, four times oversampled; `picture`, `envelope` `[F, T]`: log-magnitudes and the smooth part of
-    them; `salience` `[pitches, T]` and the
-    most salient `pitch_hz` `[T]`; `level_db` `[T]` under the loudest frame; `starts` bool `[T]` and `since` `[T]`:
-    onsets, and frames since the last; `novelty` `[T]`, 0 to 1; `colour` `[16, T]`: levels of bands by how unusual they
-    are for this sound; `tonality`: whether it has notes, and one at a time.
+    them; `salience` `[pitches, T]` and the most salient `pitch_hz` `[T]`; `level_db` `[T]` under the loudest frame;
+    `starts` bool `[T]` and `since` `[T]`: onsets, and frames since the last; `novelty` `[T]`, 0 to 1; `colour`
+    `[16, T]`: levels of bands by how unusual they are for this sound; `tonality`: whether it has notes, and one at a
+    time.
     """
 
     samples: Tensor

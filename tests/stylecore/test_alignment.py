@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylecore.alignment import LONGEST_STYLE_FRAMES, STROKE_LEVELS, coloured, lay_along, towards, transposed_fine
+from stylecore.alignment import LONGEST_STYLE_FRAMES, STROKES, lay_along, towards
 from stylecore.analysis import Analysis, analyse
 from stylecore.fine_structure import LOWEST_NOTE, STEPS_PER_SEMITONE, envelope, salience
+from stylecore.mosaic import coloured, transposed_fine
 from stylecore.spectrogram import magnitude
 from tests.stylecore.tones import SAMPLE_RATE, hertz, noise, sawtooth, sawtooth_melody
 
@@ -108,7 +109,7 @@ def test_strokes_keep_some_of_their_own_levels(sound: Callable[[str, int], Tenso
     heard = drums.level_db > -40
     found, wanted = _levels_db(laid)[heard], _levels_db(drums.picture)[heard]
     assert (found - wanted).abs().max() > 1
-    assert torch.corrcoef(torch.stack([found, wanted]))[0, 1] > STROKE_LEVELS
+    assert torch.corrcoef(torch.stack([found, wanted]))[0, 1] > STROKES.levels
 
 
 def test_the_same_sounds_are_laid_out_the_same(melody: Analysis, sound: Callable[[str, int], Tensor]) -> None:
