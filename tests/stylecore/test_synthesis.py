@@ -295,7 +295,7 @@ def test_a_pair_that_diverges_says_so_and_leaves_its_companion_alone(pair: MakeP
     assert beside[1].loss_curve[0] == pytest.approx(alone.loss_curve[0], rel=1e-5)
     # Products of another batch round differently, and each evaluation follows the rounding of those before it.
     assert beside[1].loss_curve == pytest.approx(alone.loss_curve, rel=1e-2)
-    assert _relative(beside[1].picture, alone.picture) < 1e-3
+    assert _relative(beside[1].picture, alone.picture) < 1e-2
 
 
 def test_the_result_follows_style_in_frequency_and_content_in_time(pair: MakePair, encoder: Encoder) -> None:
