@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -38,7 +39,7 @@ def draw_pair(pair: JudgedPair, audio: Path, caption: str, picture: Path) -> Non
         axis.set_xlabel("time / s")
     axes[0].set_ylabel("frequency / kHz")
     figure.colorbar(image, ax=axes, label="dB under peak")
-    figure.suptitle(f"{pair.pair_id}\n{caption}")
+    figure.suptitle(f"{pair.pair_id}\n{textwrap.fill(caption, 130)}")
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=80)
     plt.close(figure)
