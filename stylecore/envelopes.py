@@ -5,7 +5,7 @@ and the averaged timbre.
 
 `energy` is the paper's: energies per frame and per bin, compared as they are. They say nothing of what is 30 dB under
 the loudest partial. `log`, the default, compares logarithms, at several resolutions; together the two envelopes then
-say: in every narrow band the style's level on average, and the content's rise and fall around it (docs/method.md).
+say: in every narrow band the style's level on average, and the content's quick rises and falls (docs/method.md).
 `level`, that of the preset `paper`, is the paper's two envelopes and no others, as logarithms: the level of each frame,
 and the average level of each bin and band. It compares no average energies: a single loud cell of the picture is the
 cheapest way to raise one, and is heard as a blip.

@@ -31,7 +31,7 @@ class Batch:
     threads : int
         Of the processor.
     cache_bytes : int
-        Limit of the process's cache of encoded sounds.
+        Limit of the process's cache of analysed sounds.
     """
 
     outcomes: Sequence[Outcome]

@@ -35,7 +35,7 @@ def answer(message: Batch | Look, tell: Tell) -> list[Outcome] | list[str]:
         raise_if_stopping()
 
     torch.set_num_threads(message.threads)  # equal batches then give identical samples
-    synthesise_batch(message.outcomes, message.device, encodings(message.cache_bytes), on_step)
+    synthesise_batch(message.outcomes, message.device, analyses(message.cache_bytes), on_step)
     return [replace(outcome, content=None, style=None) for outcome in message.outcomes]
 
 
@@ -47,8 +47,8 @@ def prepare(device: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def encodings(limit_bytes: int) -> ByteLimitedCache:
-    """Return the one cache of encoded sounds in this process."""
+def analyses(limit_bytes: int) -> ByteLimitedCache:
+    """Return the one cache of analysed sounds in this process."""
     return ByteLimitedCache(limit_bytes)
 
 

@@ -30,12 +30,12 @@ class Here:
 
     def __init__(self, device: str) -> None:
         self.slots = DeviceSlots([device])
-        self.encodings, self.features = ByteLimitedCache(CACHE_BYTES), ByteLimitedCache(CACHE_BYTES)
+        self.analyses, self.features = ByteLimitedCache(CACHE_BYTES), ByteLimitedCache(CACHE_BYTES)
 
     def synthesise(self, batch: Batch, slot: Slot) -> None:
         """Synthesise a batch."""
         torch.set_num_threads(batch.threads)  # per thread: equal batches then give identical samples
-        synthesise_batch(batch.outcomes, slot.device, self.encodings, count_step)
+        synthesise_batch(batch.outcomes, slot.device, self.analyses, count_step)
 
     def measure(self, outcomes: Sequence[Outcome], run: RowContext) -> list[Measured]:
         """Write and measure what was rendered."""

@@ -45,7 +45,7 @@ class RunOptions(BaseModel):
     )
     snapshot_every_s: float = Field(180, ge=1, description="how often results.parquet is renewed during a run")
     stall_s: float = Field(300, ge=1, description="seconds without a step after which a device's process is killed")
-    target_cache_mib: int = Field(512, ge=0, description="limit of the cache of encoded sounds")
+    target_cache_mib: int = Field(512, ge=0, description="limit of the cache of analysed sounds")
 
     @field_validator("shards")
     @classmethod

@@ -1,4 +1,4 @@
-"""The cache of encoded sounds: a limit in bytes that holds, and nothing computed twice that still fits."""
+"""The cache of analysed sounds: a limit in bytes that holds, and nothing computed twice that still fits."""
 
 from __future__ import annotations
 

@@ -77,4 +77,4 @@ def test_of_400_pairs_40_sounds_are_read_and_analysed(
         assert committed.failed == 0
     assert (len(opened), opened.total()) == (2 * SIDE, 2 * SIDE)
     assert (len(analysed), analysed.total()) == (2 * SIDE, 2 * SIDE)
-    assert compute.encodings.n_bytes < compute.encodings.limit_bytes
+    assert compute.analyses.n_bytes < compute.analyses.limit_bytes
