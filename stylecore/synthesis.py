@@ -100,7 +100,8 @@ START_NOISE = 0.3
 def noisy_target(encoder: Encoder, target: Tensor, settings: Settings) -> Tensor:
     """Return a picture `[F, T]` with some of the noise of `starting_picture` on it.
 
-    Opposed to the paper, which begins with noise alone: from there twice as many evaluations come as near (docs/experiments.md).
+    Opposed to the paper, which begins with noise alone: from there twice as many evaluations come as near
+    (docs/experiments.md).
     """
     noise = starting_picture(encoder, target.shape[0], target.shape[1], settings) - encoder.input_mean.cpu()
     return target.cpu() + START_NOISE * noise
