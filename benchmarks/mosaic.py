@@ -16,7 +16,7 @@ from stylecore.synthesis import reconstruct
 
 
 def mosaic_system(settings: Settings) -> System:
-    """Return the system that lays the style out along the content and lets Griffin-Lim find a phase."""
+    """Return the system that lays the style out along the content and lets Griffin-Lim mend its phases."""
     identity = {"settings": settings.model_dump(mode="json"), "core_version": CORE_VERSION, "torch": torch.__version__}
     what = "the style laid out along the content, Griffin-Lim, nothing optimised"
     return System("mosaic", what, identity, partial(_rendered, settings))
@@ -27,5 +27,5 @@ def _rendered(settings: Settings, content: Samples, style: Samples) -> Rendered:
         analyse(torch.from_numpy(np.ascontiguousarray(sound, np.float32)), settings.sample_rate)
         for sound in (content, style)
     )
-    picture = lay_along(own, other, settings.sample_rate)
-    return Rendered(reconstruct(picture, len(content), settings).numpy(), magnitude(picture).numpy())
+    picture, phase = lay_along(own, other, settings.sample_rate)
+    return Rendered(reconstruct(picture, len(content), settings, phase).numpy(), magnitude(picture).numpy())

@@ -32,7 +32,7 @@ from stylecore.network import Encoder, load_encoder
 from stylecore.phase import griffin_lim, random_phase
 from stylecore.refinement import refine
 from stylecore.settings import Settings, SettingsError
-from stylecore.spectrogram import at_reference_level, magnitude, picture, stft
+from stylecore.spectrogram import at_reference_level, magnitude, picture, stft, unit
 from stylecore.synthesis import (
     Pair,
     equation_1,
@@ -88,14 +88,16 @@ def _steps(pair: JudgedPair, own: Pair, asked: Tensor, encoder: Encoder) -> Iter
     content = at_reference_level(torch.from_numpy(pair.content.samples)[None])
     starts = {
         "random phase": random_phase(tuple(asked.shape), own.settings.seed),
-        "content's phase": torch.polar(torch.ones(asked.shape), stft(content, SAMPLE_RATE)[0].angle()),
+        "content's phase": unit(stft(content, SAMPLE_RATE)[0]),
     }
+    if own.start is not None:
+        starts["phase of where it began"] = own.start.phase
     for start, phase in starts.items():
         for momentum in MOMENTA:
             for iterations in GRIFFIN_LIM_ITERATIONS:
                 name = f"Griffin-Lim, {start}, momentum {momentum:g}, {iterations} iterations"
                 yield partial(_by_griffin_lim, name, asked, phase, own.n_samples, iterations, momentum)
-    sound = reconstruct(asked, own.n_samples, own.settings)
+    sound = reconstruct(asked, own.n_samples, own.settings, _phase(own))
     for consistency in CONSISTENCIES:
         for evaluations in SOUND_ITERATIONS:
             changed = own.settings.resolve({"sound_iterations": evaluations, "consistency": consistency})
@@ -126,12 +128,16 @@ def _by_projections(own: Pair, encoder: Encoder) -> Step:
     problem = equation_1([between], encoder)
     point = optimise_picture([between], problem, encoder, _go_on)[-1].point
     for _ in range(PROJECTIONS - 1):
-        sound = reconstruct(point[0], own.n_samples, projecting)
+        sound = reconstruct(point[0], own.n_samples, projecting, _phase(own))
         point = optimise([between], problem, picture(sound[None], SAMPLE_RATE), _go_on).point
     name = (
         f"projection after every {EVALUATIONS_BETWEEN} of {PROJECTIONS * EVALUATIONS_BETWEEN} evaluations, Griffin-Lim"
     )
-    return Step(name, reconstruct(point[0], own.n_samples, own.settings), point[0])
+    return Step(name, reconstruct(point[0], own.n_samples, own.settings, _phase(own)), point[0])
+
+
+def _phase(own: Pair) -> Tensor | None:
+    return None if own.start is None else own.start.phase
 
 
 def _figures(step: Step, pair: JudgedPair, own: Pair, encoder: Encoder) -> dict[str, object]:
@@ -231,7 +237,8 @@ def _warm_up(encoder: Encoder) -> None:
     """Pay for what the libraries do on their first call, so that no pair does."""
     noise = torch.randn(SAMPLE_RATE // 2, generator=torch.Generator().manual_seed(0)).numpy()
     own = encoded(Settings(coarse_iterations=2, iterations=2, sound_iterations=2), encoder, noise, noise[::-1])
-    _by_refinement("", own, reconstruct(_optimised(own, encoder), own.n_samples, own.settings), encoder)
+    sound = reconstruct(_optimised(own, encoder), own.n_samples, own.settings, _phase(own))
+    _by_refinement("", own, sound, encoder)
 
 
 if __name__ == "__main__":

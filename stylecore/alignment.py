@@ -20,6 +20,8 @@ from stylecore.analysis import Analysis
 from stylecore.fine_structure import STEPS_PER_SEMITONE, envelope
 from stylecore.mosaic import as_they_are, at_levels, coloured, mosaic, transposed
 from stylecore.path import Costs, Way, best_way
+from stylecore.spectrogram import Polar, magnitude, unit
+from stylecore.splicing import spliced_phase
 
 LONGEST_STYLE_FRAMES = 1000
 """Of a longer style the ten loudest seconds on end are looked through: time and memory grow with them."""
@@ -29,6 +31,8 @@ FAR = 0.012
 TIME = 0.15
 """Cost of another time since the onset, per factor e."""
 EARLY_FRAMES = 4.0
+BEGINNING = 0.3
+"""Cost of a moment in which something begins where nothing does in the content, or the reverse."""
 SILENT = 0.5
 """Cost of a moment that is far softer than the style's loud ones."""
 GLIDE = 0.06
@@ -65,8 +69,8 @@ style has, and most where the style has no notes to offer."""
 
 
 @torch.no_grad()
-def lay_along(content: Analysis, style: Analysis, sample_rate: int) -> Tensor:
-    """Return the style laid along the content: log-magnitudes `[F, T]` of as many frames as the content's.
+def lay_along(content: Analysis, style: Analysis, sample_rate: int) -> Polar:
+    """Return the style laid along the content, as many frames.
 
     Parameters
     ----------
@@ -84,11 +88,23 @@ def lay_along(content: Analysis, style: Analysis, sample_rate: int) -> Tensor:
     laid = mosaic(frames, moments, shifts, style.picture.shape[1] - 1, content.starts)
     own = _own_share(content, manner) * (content.fine - (laid - envelope(laid, content.pitch_hz)))
     laid = (laid + own).clamp_min(0)
-    return at_levels(coloured(laid, style.picture) if notes else laid, content.picture, manner.levels)
+    laid = at_levels(coloured(laid, style.picture) if notes else laid, content, manner.levels)
+    return Polar(laid, spliced_phase(style, moments, shifts, sample_rate))
 
 
-def towards(content: Tensor, laid: Tensor, strength: float) -> Tensor:
-    """Return log-magnitudes so far on the way from the content to the laid-out style: 0 the content, 1 the style."""
+def towards(content: Polar, laid: Polar, strength: float) -> Polar:
+    """Return a picture so far on the way from the content to the laid-out style: 0 the content, 1 the style.
+
+    Its phases are those of the two mixed at these shares.
+    """
+    if strength >= 1:
+        return Polar(_between(content.picture, laid.picture, strength), laid.phase)
+    own, other = (magnitude(one.picture) * one.phase for one in (content, laid))
+    phase = unit((1 - strength) * own + strength * other)
+    return Polar(_between(content.picture, laid.picture, strength), phase)
+
+
+def _between(content: Tensor, laid: Tensor, strength: float) -> Tensor:
     return laid if strength == 1 else (content + strength * (laid - content)).clamp_min(0)
 
 
@@ -120,6 +136,7 @@ def _way(content: Analysis, style: Analysis, part: slice, manner: Manner) -> Way
         frames = slice(first, last)
         apart = TIME * (_age(content.since[frames])[:, None] - _age(style.since[part])).abs()
         apart = apart + colour * torch.cdist(content.colour[:, frames].T, style.colour[:, part].T)
+        apart = apart + BEGINNING * (content.novelty[frames][:, None] - style.novelty[part]).abs()
         if manner.level:
             apart = apart + manner.level * _level_apart(content.level_db[frames], style.level_db[part])
         return agreement(frames) - (apart + quiet)[:, None] - far

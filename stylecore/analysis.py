@@ -10,7 +10,16 @@ from torch import Tensor
 
 from stylecore.fine_structure import Tonality, envelope, pitch_hz, salience, tonality
 from stylecore.onsets import frames_since, novelty, onsets
-from stylecore.spectrogram import at_reference_level, magnitude, picture
+from stylecore.spectrogram import (
+    BIN_HZ,
+    LONGER,
+    at_reference_level,
+    long_picture,
+    magnitude,
+    picture,
+    stft,
+    unit,
+)
 
 OVERSAMPLING = 4
 """Frames are read between samples when they are transposed: linear interpolation is clean at four times the rate."""
@@ -47,6 +56,11 @@ class Analysis:
         """Fine structure, `[F, T]`."""
         return self.picture - self.envelope
 
+    def phase(self, sample_rate: int) -> Tensor:
+        """Return the phases as unit complex numbers `[F, T]`."""
+        spectrum = stft(self.samples[None, ::OVERSAMPLING], sample_rate)[0, :, : self.picture.shape[1]]
+        return unit(spectrum)
+
     @property
     def n_bytes(self) -> int:
         """Bytes held, for a cache with a limit."""
@@ -64,7 +78,8 @@ def analyse(samples: Tensor, sample_rate: int) -> Analysis:
     """
     at_level = at_reference_level(samples[None])
     spectrum = picture(at_level, sample_rate)[0]
-    notes = salience(spectrum, spectrum - envelope(spectrum))
+    longer = long_picture(at_level, sample_rate)[0]
+    notes = salience(longer, longer - envelope(longer), BIN_HZ / LONGER)
     pitch = pitch_hz(notes)
     smooth = envelope(spectrum, pitch)
     fine = spectrum - smooth

@@ -24,8 +24,11 @@ CEPSTRA_OF_HIGH_NOTES = 10
 HIGH_HZ = 350.0, 600.0
 """Pitches from one to the other count more and more as high."""
 
-LOWEST_NOTE, HIGHEST_NOTE, STEPS_PER_SEMITONE = 38, 98, 2
-"""Pitches that are looked for, as MIDI numbers: 73 Hz to 2.3 kHz, in quarter tones."""
+LOWEST_NOTE, HIGHEST_NOTE, STEPS_PER_SEMITONE = 28, 98, 2
+"""Pitches that are looked for, as MIDI numbers: 41 Hz to 2.3 kHz, in quarter tones."""
+
+LOWEST_APART = 38
+"""The lowest note, 73 Hz, whose partials the picture tells apart; of lower ones any noise has some."""
 
 HARMONICS, DECAY, BETWEEN = 8, 0.8, 0.5
 """A pitch is as salient as its harmonics stand out, each less than the one below; what stands out half-way between
@@ -72,19 +75,24 @@ def standing_out(picture: Tensor, fine: Tensor) -> Tensor:
     """Return what stands out of the envelope, `[F, T]`, each bin by its log-magnitude: a loud partial counts more."""
     weights = picture.clamp_min(0) / picture.max().clamp_min(1e-6)
     weighted = fine.clamp_min(0) * weights
-    weighted[:2] = 0  # below 60 Hz is no note
+    weighted[:2] = 0  # a constant, and what leaks from it, is no note
     return weighted
 
 
-def salience(picture: Tensor, fine: Tensor) -> Tensor:
+def salience(picture: Tensor, fine: Tensor, bin_hz: float = BIN_HZ) -> Tensor:
     """Return how much each pitch is there, `[pitches, T]`, frames of unit norm or zero (harmonic summation).
 
     Parameters
     ----------
     picture, fine : Tensor
         Log-magnitudes and their fine structure, `[F, T]`.
+    bin_hz : float
+        Width of a bin.
     """
-    sums = (_harmonic_sums(len(picture)).to(picture) @ standing_out(picture, fine)).clamp_min(0)
+    out = standing_out(picture, fine)
+    if bin_hz < BIN_HZ:  # a partial in tune to a quarter tone is in tune
+        out = torch.nn.functional.max_pool1d(out.T[:, None], 3, 1, 1)[:, 0].T
+    sums = (_harmonic_sums(len(picture), bin_hz).to(picture) @ out).clamp_min(0)
     sharpened = sums.square() / sums.amax(0, keepdim=True).clamp_min(1e-6)
     return torch.nn.functional.normalize(sharpened, dim=0, eps=1e-6)
 
@@ -97,11 +105,11 @@ def pitch_hz(saliences: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _harmonic_sums(n_bins: int) -> Tensor:
+def _harmonic_sums(n_bins: int, bin_hz: float = BIN_HZ) -> Tensor:
     """Return the weights `[pitches, F]` of bins at, and between, the harmonics of each pitch."""
     steps = (HIGHEST_NOTE - LOWEST_NOTE) * STEPS_PER_SEMITONE + 1
     notes = LOWEST_NOTE + torch.arange(steps) / STEPS_PER_SEMITONE
-    pitches = 440.0 * 2.0 ** ((notes - 69) / 12) / BIN_HZ
+    pitches = 440.0 * 2.0 ** ((notes - 69) / 12) / bin_hz
     weights = torch.zeros(steps, n_bins)
     for harmonic in range(1, HARMONICS + 1):
         strength = DECAY ** (harmonic - 1)
@@ -138,7 +146,8 @@ def tonality(picture: Tensor, fine: Tensor, loud: Tensor) -> Tonality:
     if picture.shape[1] <= STEADY_FRAMES or not bool(loud.sum() > 0):
         return Tonality(0.0, 0.0)
     out = standing_out(picture, fine)
-    sums = (_harmonic_sums(len(picture)).to(picture) @ out).amax(0)
+    told_apart = _harmonic_sums(len(picture))[(LOWEST_APART - LOWEST_NOTE) * STEPS_PER_SEMITONE :]
+    sums = (told_apart.to(picture) @ out).amax(0)
     salient = _weighted(sums / torch.linalg.vector_norm(out, dim=0).clamp_min(1e-3), loud)
     unit = torch.nn.functional.normalize(fine, dim=0, eps=1e-6)
     lasting = _weighted((unit[:, :-STEADY_FRAMES] * unit[:, STEADY_FRAMES:]).sum(0), loud[:-STEADY_FRAMES])

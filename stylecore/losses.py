@@ -103,26 +103,22 @@ class StyleTarget:
 
 
 @torch.no_grad()
-def encode_content(
-    encoder: Encoder, picture: Tensor, settings: Settings, envelopes_of: Tensor | None = None
-) -> ContentTarget:
-    """Encode one content picture `[F, T]`; its envelopes may be those of another picture of equal shape."""
-    levels = picture if envelopes_of is None else envelopes_of
-    found = _content_target(encoder, picture, levels, settings, settings.temporal_reach)
+def encode_content(encoder: Encoder, picture: Tensor, settings: Settings) -> ContentTarget:
+    """Encode one content picture `[F, T]`."""
+    found = _content_target(encoder, picture, settings, settings.temporal_reach)
     if not settings.coarse_iterations:
         return found
-    coarse = _content_target(encoder, halved(picture), halved(levels), settings, -(-settings.temporal_reach // 2))
-    return replace(found, halved=coarse)
+    return replace(found, halved=_content_target(encoder, halved(picture), settings, -(-settings.temporal_reach // 2)))
 
 
-def _content_target(encoder: Encoder, picture: Tensor, levels: Tensor, settings: Settings, reach: int) -> ContentTarget:
+def _content_target(encoder: Encoder, picture: Tensor, settings: Settings, reach: int) -> ContentTarget:
     encodings = encoder(picture[None], depth=max(settings.content_layers))
     return ContentTarget(
         encodings={layer: encodings[layer - 1][0] for layer in settings.content_layers},
         saliences={layer: salience(picture, layer, settings.salience) for layer in settings.content_layers},
-        temporal=temporal_envelope(levels[None], settings.envelopes)[0],
-        rhythm=rhythm_envelopes(levels[None], None, settings.temporal_bands, reach)[0],
-        frame_weights=frame_weights(levels[None], settings.envelopes)[0],
+        temporal=temporal_envelope(picture[None], settings.envelopes)[0],
+        rhythm=rhythm_envelopes(picture[None], None, settings.temporal_bands, reach)[0],
+        frame_weights=frame_weights(picture[None], settings.envelopes)[0],
         reach=reach,
     )
 

@@ -21,6 +21,8 @@ BLEND_FRAMES = 2
 DB = math.log(10) / 20
 """A decibel of amplitude in nepers."""
 LARGEST_GAIN = 30 * DB
+NOTE_FRAMES, ALIKE_DB = 20, 6.0
+LARGEST_SWELL_DB, SWELL_OF_DYNAMICS = 3.0, 0.3
 COLOURED, BROAD_BANDS, LARGEST_COLOURING = 0.6, 8, 9 * DB
 
 
@@ -132,9 +134,31 @@ def _average_shares(picture: Tensor) -> Tensor:
     return average / average.sum().clamp_min(1e-9) + 1e-7
 
 
-def at_levels(laid: Tensor, content: Tensor, share: float) -> Tensor:
-    """Return log-magnitudes `[F, T]` whose frames have the content's energy, or so much of it in dB."""
-    wanted, found = (magnitude(p).square().sum(0).clamp_min(1e-9) for p in (content, laid))
+def at_levels(laid: Tensor, content: Analysis, share: float) -> Tensor:
+    """Return log-magnitudes `[F, T]` at the content's levels, or so much of them in dB.
+
+    Within a note the style may swell and fade a little as it does: by 3 dB, and by no more than a share of what the
+    content's levels differ among themselves.
+    """
+    wanted, found = (magnitude(p).square().sum(0).clamp_min(1e-9) for p in (content.picture, laid))
     wanted = wanted**share * (found * (wanted.sum() / found.sum())) ** (1 - share)
-    gain = (0.5 * torch.log(wanted / found)).clamp_max(LARGEST_GAIN).exp()
+    gain_db = 10 * torch.log10(wanted / found)
+    gain = ((gain_db + _swelling_db(gain_db, content)) * DB).clamp_max(LARGEST_GAIN).exp()
     return log_magnitude(magnitude(laid) * gain)
+
+
+def _swelling_db(gain_db: Tensor, content: Analysis) -> Tensor:
+    """Return how far a frame may be from the content's level, given the gain that would bring it there, `[T]`."""
+    level_db = content.level_db.clamp_min(-60)
+    limit = (SWELL_OF_DYNAMICS * level_db.std(correction=0)).clamp(1e-3, LARGEST_SWELL_DB)
+    heard = ((level_db + 50) / 30).clamp(0, 1)
+    return heard * limit * torch.tanh((_averaged_in_notes(gain_db, level_db, content.starts) - gain_db) / limit)
+
+
+def _averaged_in_notes(values: Tensor, level_db: Tensor, starts: Tensor) -> Tensor:
+    """Return averages `[T]` over near frames of the same note at a similar level."""
+    offsets = torch.arange(-NOTE_FRAMES, NOTE_FRAMES + 1, device=values.device)
+    near = (torch.arange(len(values), device=values.device)[:, None] + offsets).clamp(0, len(values) - 1)
+    note = starts.cumsum(0)
+    weights = torch.exp(-((level_db[near] - level_db[:, None]) / ALIKE_DB).square()) * (note[near] == note[:, None])
+    return (values[near] * weights).sum(1) / weights.sum(1)

@@ -7,6 +7,7 @@ from stylecore.analysis import Analysis
 from stylecore.losses import encode_content, encode_style
 from stylecore.network import Encoder
 from stylecore.settings import Settings
+from stylecore.spectrogram import Polar
 from stylecore.synthesis import Pair
 
 
@@ -24,17 +25,18 @@ def paired(content: Analysis, style: Analysis, n_samples: int, encoder: Encoder,
     settings : Settings
         The pair's own.
     """
+    target = Polar(content.picture, content.phase(settings.sample_rate))
     if settings.notes == "style":
         weights = {name: getattr(settings, name) * settings.strength for name in ("beta", "delta")}
         settings = settings.model_copy(update=weights)
-        target, heard = content.picture, style.picture
+        heard = style.picture
     else:
-        laid = lay_along(content, style, settings.sample_rate)
-        target = heard = towards(content.picture, laid, settings.strength)
+        target = towards(target, lay_along(content, style, settings.sample_rate), settings.strength)
+        heard = target.picture
     return Pair(
-        content=encode_content(encoder, target, settings, envelopes_of=content.picture),
+        content=encode_content(encoder, target.picture, settings),
         style=encode_style(encoder, heard, settings),
         n_samples=n_samples,
         settings=settings,
-        target=target if settings.start == "target" else None,
+        start=target if settings.start == "target" else None,
     )

@@ -8,6 +8,7 @@ possible".
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,12 +18,20 @@ from stylecore.errors import SignalError
 BIN_HZ = 31.25
 WINDOW_S = 0.030
 HOP_S = 0.010
+LONG_WINDOW_S, LONGER = 0.090, 4
 
 REFERENCE_RMS = 0.1
 """Every sound is brought to this RMS before its picture is taken: one level, one set of weights."""
 
 MAGNITUDE_FLOOR = 0.01
 """Magnitude at which the logarithm bends into a line. A full sine at `REFERENCE_RMS` reaches about 17, 65 dB above."""
+
+
+class Polar(NamedTuple):
+    """A spectrogram as log-magnitudes `[F, T]` and phases, unit complex numbers `[F, T]`."""
+
+    picture: Tensor
+    phase: Tensor
 
 
 def n_fft(sample_rate: int) -> int:
@@ -92,6 +101,31 @@ def spectrum_of_frames(frames: Tensor, sample_rate: int) -> Tensor:
     margin = (n_fft(sample_rate) - win_length(sample_rate)) // 2
     window = torch.nn.functional.pad(_window(sample_rate, frames.dtype, frames.device), (margin, margin))
     return torch.fft.rfft(frames * window, dim=1).T
+
+
+def long_picture(waveform: Tensor, sample_rate: int) -> Tensor:
+    """Return log-magnitudes `[B, 4 F - 3, T]` of frames of 90 ms, a bin every 7.8 Hz, at the picture's instants.
+
+    For pitch alone: the paper's frames do not tell two partials 70 Hz apart.
+    """
+    length, ratio = LONGER * n_fft(sample_rate), win_length(sample_rate) / round(LONG_WINDOW_S * sample_rate)
+    window = torch.hann_window(round(LONG_WINDOW_S * sample_rate), dtype=waveform.dtype, device=waveform.device)
+    spectrum = torch.stft(
+        waveform,
+        length,
+        hop_length=hop_length(sample_rate),
+        win_length=len(window),
+        window=window,
+        center=True,
+        pad_mode="constant",
+        return_complex=True,
+    )
+    return log_magnitude(ratio * spectrum.abs())
+
+
+def unit(spectrum: Tensor) -> Tensor:
+    """Return the phases of complex numbers as unit complex numbers; 1 for 0."""
+    return torch.polar(torch.ones_like(spectrum.real), spectrum.angle())
 
 
 def istft(spectrum: Tensor, sample_rate: int, n_samples: int) -> Tensor:

@@ -21,7 +21,7 @@ from stylecore.network import Encoder, encoded_bins
 from stylecore.phase import griffin_lim, random_phase
 from stylecore.refinement import by_length, refine
 from stylecore.settings import Settings
-from stylecore.spectrogram import at_reference_level, frame_count, magnitude, n_fft, picture
+from stylecore.spectrogram import Polar, at_reference_level, frame_count, magnitude, n_fft, picture
 
 OWN_SETTINGS = frozenset({"notes", "strength", "alpha", "beta", "gamma", "delta", "iterations", "seed"})
 """What may differ between the settings of pairs in one batch."""
@@ -31,14 +31,14 @@ OWN_SETTINGS = frozenset({"notes", "strength", "alpha", "beta", "gamma", "delta"
 class Pair:
     """One pair ready for the device: encoded targets, the content's length in samples, its own settings and seed.
 
-    `target` `[F, T]` is the picture that the content term asks for, where the optimisation may begin.
+    `start` is where the optimisation may begin: the picture that the content term asks for, with phases.
     """
 
     content: ContentTarget
     style: StyleTarget
     n_samples: int
     settings: Settings
-    target: Tensor | None = None
+    start: Polar | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,10 @@ def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], No
 
     def phase(items: list[int], n_samples: int) -> Tensor:
         own = torch.stack([pictures[item] for item in items])
-        return reconstruct_together(own, n_samples, [pairs[item].settings for item in items], on_step)
+        settings = [pairs[item].settings for item in items]
+        starts = [pairs[item].start for item in items]
+        phases = [None if start is None else start.phase for start in starts]
+        return reconstruct_together(own, n_samples, settings, phases, on_step)
 
     waveforms = by_length([pair.n_samples for pair in pairs], phase)
     phased = _time_s(device)
@@ -194,8 +197,8 @@ def starting_pictures(pairs: Sequence[Pair], encoder: Encoder, n_bins: int) -> T
     """Return where each pair begins, padded to the longest, `[B, n_bins, T]`, on the encoder's device."""
     starts = [
         starting_picture(encoder, n_bins, pair.content.frames, pair.settings)
-        if pair.target is None
-        else noisy_target(encoder, pair.target, pair.settings)
+        if pair.start is None
+        else noisy_target(encoder, pair.start.picture, pair.settings)
         for pair in pairs
     ]
     return padded(starts).to(encoder.input_mean.device)
@@ -249,24 +252,30 @@ def optimise(pairs: Sequence[Pair], problem: Problem, start: Tensor, on_step: Ca
     return minimise_lbfgs(evaluate, start, limits, shared.tolerance, problem.objective.frames * start.shape[1])
 
 
-def reconstruct(
-    log_magnitude: Tensor, n_samples: int, settings: Settings, on_step: Callable[[], None] = lambda: None
-) -> Tensor:
-    """Return samples `[N]` for an optimised picture `[F, T]` by Griffin-Lim from a seeded random phase."""
-    return reconstruct_together(log_magnitude[None], n_samples, [settings], on_step)[0]
+def reconstruct(log_magnitude: Tensor, n_samples: int, settings: Settings, phase: Tensor | None = None) -> Tensor:
+    """Return samples `[N]` for one optimised picture `[F, T]`; as `reconstruct_together`."""
+    return reconstruct_together(log_magnitude[None], n_samples, [settings], [phase])[0]
 
 
 def reconstruct_together(
-    log_magnitudes: Tensor, n_samples: int, settings: Sequence[Settings], on_step: Callable[[], None]
+    log_magnitudes: Tensor,
+    n_samples: int,
+    settings: Sequence[Settings],
+    phases: Sequence[Tensor | None],
+    on_step: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Return samples `[B, N]` for pictures `[B, F, T]` of one length; as `reconstruct`, each from its own seed."""
+    """Return samples `[B, N]` for optimised pictures `[B, F, T]` of one length, by Griffin-Lim.
+
+    From each pair's phases, unit complex numbers `[F, T]`; where it has none, as in the paper, from random ones.
+    """
     shared = settings[0]
     if log_magnitudes.shape[-1] != frame_count(n_samples, shared.sample_rate):
         raise ValueError(f"{log_magnitudes.shape[-1]} frames do not belong to {n_samples} samples")
-    phases = [random_phase(tuple(log_magnitudes.shape[1:]), own.seed) for own in settings]
+    shape = tuple(log_magnitudes.shape[1:])
+    starts = [random_phase(shape, s.seed) if p is None else p for p, s in zip(phases, settings, strict=True)]
     return griffin_lim(
         magnitude(log_magnitudes),
-        torch.stack(phases).to(log_magnitudes.device),
+        torch.stack([start.to(log_magnitudes.device) for start in starts]),
         shared.sample_rate,
         n_samples,
         shared.griffin_lim_iterations,
