@@ -127,7 +127,7 @@ def test_csv_keeps_columns_and_moves_paths(tmp_path: Path) -> None:
     assert batch["seed"].to_pylist() == [None, 3]
     own = user_columns(str(out), FILES)
     assert own is not None
-    assert own.to_pydict() == {"label": ["x, y", ""], "score": [0.5, None]}
+    assert own.to_pydict() == {"label": ["x, y", ""], "score": ["0.5", ""]}
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_csv_keeps_columns_and_moves_paths(tmp_path: Path) -> None:
         ("", "not a readable CSV"),
         ("content,style\n", "no rows under the header"),
         ("content,styl\na,b\n", "no column 'style'. Is it 'styl'"),
-        ("content,style\na,b\nc,\n", "column 'style', row 1: empty"),
-        ("content,style\na,b\na,b\n", "row 1: .* stands in row 0 already"),
-        ("content,style,seed\na,b,x\n", "column 'seed' has the type string, not a number"),
+        ("content,style\na,b\nc,\n", "column 'style', line 3: empty"),
+        ("content,style\na,b\na,b\n", "line 3: .*content '.*/a' x style '.*/b'.* stands in line 2 already"),
+        ("content,style,seed\na,b,x\n", "column 'seed', line 2: 'x' is not a number. Give one"),
         ("content,style,status\na,b,x\n", "column 'status' is a name of the result table"),
-        ("content,style\na,b,c\n", "not a readable CSV .*Expected 2 columns, got 3"),
+        ("content,style\na,b,c\n", "line 2: 3 fields, but the header has 2. Put a text that holds commas in quotes"),
     ],
 )
 def test_bad_csv(tmp_path: Path, text: str, message: str) -> None:
