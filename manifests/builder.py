@@ -17,8 +17,9 @@ from manifests.csv_table import read_csv
 from manifests.duplicates import refuse_duplicates
 from manifests.files import Files, is_s3, parent, relative_to
 from manifests.hints import column_hints
-from manifests.reader import check_schema, normalise
+from manifests.reader import normalise
 from manifests.schema import REQUIRED_COLUMNS, ManifestError
+from manifests.schema_checks import check_schema
 from manifests.sources import LeftOut, find_sounds, source_uri
 from manifests.tables import BATCH_ROWS, write_parquet
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from manifests.columns import Place
-from manifests.csv_text import SEPARATORS, CsvText, csv_text
+from manifests.csv_text import SEPARATORS, CsvText, csv_text, has_text
 from manifests.files import Files, parent
 from manifests.schema import FLOAT_SETTINGS, INTEGER_SETTINGS, ROW_SETTINGS, ManifestError
 from manifests.tables import BATCH_ROWS, MAX_ROWS
@@ -19,7 +19,7 @@ from manifests.tables import BATCH_ROWS, MAX_ROWS
 _UNSET = frozenset({"", "na", "n/a", "nan", "null", "none", "#n/a"})
 """How programs write that a number is not there, in lower case."""
 
-_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)", re.ASCII)
 
@@ -79,7 +79,7 @@ def _read(uri: str, files: Files) -> bytes:
 
 
 def _records(source: CsvText, uri: str, lines: list[int]) -> Iterator[list[str]]:
-    """Give the records, the header first, and put the line on which each begins into `lines`; empty ones are none."""
+    """Give the records, the header first, and put the line on which each begins into `lines`; blank ones are none."""
     # Strict: a quote that is never closed would else swallow the rest of the file as one text.
     reader = csv.reader(io.StringIO(source.text, newline=""), delimiter=source.separator, strict=True)
     width = 0
@@ -91,12 +91,10 @@ def _records(source: CsvText, uri: str, lines: list[int]) -> Iterator[list[str]]
             raise ManifestError(f"{uri}: line {line}: not a readable CSV ({error}). Look at its quotes") from error
         if record is None:
             return
-        if not record:
+        if not has_text(record):
             continue
         if lines and len(record) != width:
-            quoted = SEPARATORS.get(source.separator, repr(source.separator))
-            problem = f"{_fields(len(record))}, but the header has {width}"
-            raise ManifestError(f"{uri}: line {line}: {problem}. Put a text that holds {quoted} in quotes")
+            raise ManifestError(f"{uri}: line {line}: {_misfit(len(record), width, source.separator)}")
         if len(lines) > MAX_ROWS:
             raise ManifestError(f"{uri}: more than {MAX_ROWS} rows. Split it into several")
         width = len(record)
@@ -145,7 +143,7 @@ def _number(text: str, name: str, separator: str) -> float | None:
     """Return a setting as it is written; a comma in a whole number may stand before thousands, and is refused."""
     if text.lower() in _UNSET:
         return None
-    if name in INTEGER_SETTINGS and _WHOLE.fullmatch(text):
+    if name in INTEGER_SETTINGS and _WHOLE.fullmatch(text) and abs(int(text)) < 2**63:
         return int(text)
     if name in FLOAT_SETTINGS and separator != "," and (comma := _DECIMAL_COMMA.fullmatch(text)):
         return float(f"{comma[1]}.{comma[2]}")
@@ -161,5 +159,8 @@ def _notes(header: Sequence[str], uri: str) -> list[str]:
     return [f"{uri}: columns without a name are left out: number {', '.join(unnamed[:_SHOWN])}"]
 
 
-def _fields(count: int) -> str:
-    return "1 field" if count == 1 else f"{count} fields"
+def _misfit(fields: int, columns: int, separator: str) -> str:
+    problem = f"{'1 field' if fields == 1 else f'{fields} fields'}, but the header has {columns}"
+    if fields < columns:
+        return f"{problem}. Give every column a field, empty or not"
+    return f"{problem}. Put a text that holds {SEPARATORS.get(separator, repr(separator))} in quotes"

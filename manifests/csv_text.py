@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from manifests.schema import MANIFEST_COLUMNS, ManifestError
@@ -50,22 +52,27 @@ def csv_text(data: bytes, uri: str) -> CsvText:
     """
     text = _decoded(data, uri)
     declared = _SEPARATOR_LINE.match(text)
-    if declared is not None:
-        return CsvText(text[declared.end() :], declared[1], 1)
-    header = text.lstrip("\r\n").partition("\n")[0].strip("\r")
-    if not header.strip():
+    body = text[declared.end() :] if declared else text
+    if not body.strip():
         raise ManifestError(f"{uri}: not a readable CSV: it is empty. Give it a header line, and a line for each pair")
-    separator = max(SEPARATORS, key=lambda one: _columns(header, one))
-    if _columns(header, separator)[1] < 2:
-        problem = f"its header {header[:80]!r} is one column"
+    if declared is not None:
+        return CsvText(body, declared[1], 1)
+    separator = max(SEPARATORS, key=lambda one: _columns(text, one))
+    if _columns(text, separator)[1] < 2:
+        problem = f"its header {text.strip().splitlines()[0][:80]!r} is one column"
         raise ManifestError(f"{uri}: {problem}. Separate the columns by {', '.join(SEPARATORS.values())}")
     return CsvText(text, separator, 0)
 
 
-def _columns(header: str, separator: str) -> tuple[int, int]:
-    """Return how many columns of a manifest, and how many at all, a header has with a separator."""
+def has_text(record: Sequence[str]) -> bool:
+    """Return whether a record says anything: workbooks end with lines such as `;;`, which are no rows."""
+    return any(field and not field.isspace() for field in record)
+
+
+def _columns(text: str, separator: str) -> tuple[int, int]:
+    """Return how many columns of a manifest, and how many at all, the header has with a separator."""
     try:
-        names = next(csv.reader([header], delimiter=separator))
+        names = next(filter(has_text, csv.reader(io.StringIO(text, newline=""), delimiter=separator)))
     except csv.Error:
         return 0, 0
     return sum(name.strip().lower() in MANIFEST_COLUMNS for name in names), len(names)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from manifests.schema import MANIFEST_COLUMNS, REQUIRED_COLUMNS
 
@@ -21,33 +23,61 @@ _SCHEMES = frozenset({"file", "s3", "s3a", "s3n", "gs", "http", "https"})
 _VARIABLE = re.compile(r"\$\w|\$\{|%\w+%")
 
 
-def path_hint(written: str) -> str | None:
+class PathHint(NamedTuple):
+    """What is odd about a path, in the same words for all of its kind, and what to write instead."""
+
+    problem: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.problem}. {self.mend}"
+
+
+def path_hint(written: str) -> PathHint | None:
     r"""Return what to write instead of a path that is most likely not meant as it stands; None for any other.
 
     Examples
     --------
-    >>> path_hint("snd\\a.wav")
-    'A backslash is part of a name here. Write / between folders: snd/a.wav'
+    >>> str(path_hint("snd\\a.wav"))
+    'a backslash is part of a name here. Write / between folders: snd/a.wav'
     >>> path_hint("snd/a.wav") is None
     True
     """
     if _HOME.match(written):
-        return f"~ is not replaced here. Write the whole path: {os.path.expanduser(written)}"
+        return PathHint("~ is not replaced here", f"Write the whole path: {os.path.expanduser(written)}")
     if drive := _DRIVE.fullmatch(written):
         path = f"/mnt/{drive[1].lower()}/{_slashed(drive[2])}"
-        return f"Drives of Windows are unknown here. Write the path that the sound has here, in WSL {path}"
+        return PathHint("drives of Windows are unknown here", f"Write where the sound is here, in WSL {path}")
     if "\\" in written:
-        return f"A backslash is part of a name here. Write / between folders: {_slashed(written)}"
+        return PathHint("a backslash is part of a name here", f"Write / between folders: {_slashed(written)}")
     if (scheme := _ONE_SLASH.fullmatch(written)) and scheme[1].lower() in _SCHEMES:
         meant = f"file:///{scheme[2].lstrip('/')}" if scheme[1].lower() == "file" else f"{scheme[1]}://{scheme[2]}"
-        return f"Slashes are missing after the scheme. Write {meant}"
+        return PathHint("slashes are missing after the scheme", f"Write {meant}")
     if _VARIABLE.match(written):
-        return "Variables are not replaced here. Write the whole path"
+        return PathHint("variables are not replaced here", "Write the whole path")
     if written != written.strip():
-        return "A blank before or after it is part of the name. Take it out"
+        return PathHint("a blank before or after a path is part of it", "Take it out")
     if len(written) > 1 and written[0] == written[-1] and written[0] in "\"'":
-        return "Quotes are part of the name. Take them out"
+        return PathHint("quotes are part of a path", "Take them out")
     return None
+
+
+class OddPaths:
+    """Counts the paths that are most likely not meant, and keeps the first of each column and kind."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str], str] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, column: str, hint: PathHint, sentence: str) -> None:
+        """Count a path; `sentence` says where it is and what to write instead."""
+        kind = column, hint.problem
+        self._first.setdefault(kind, sentence)
+        self._counts[kind] += 1
+
+    def sentences(self) -> list[str]:
+        """Return a sentence for each column and kind."""
+        return [f"{first}{_and_more(self._counts[kind] - 1)}" for kind, first in self._first.items()]
 
 
 def column_hints(names: Sequence[str]) -> Iterator[str]:
@@ -69,6 +99,10 @@ def column_hints(names: Sequence[str]) -> Iterator[str]:
         if close and name not in MANIFEST_COLUMNS:
             meant = f"Is it '{close[0]}'? Then rename it"
             yield f"column '{name}' is taken for one of your own, and sets nothing. {meant}"
+
+
+def _and_more(paths: int) -> str:
+    return f" (and {paths} more such {'path' if paths == 1 else 'paths'})" if paths else ""
 
 
 def _plain(name: str) -> str:

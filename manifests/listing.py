@@ -6,10 +6,9 @@ import glob
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterable
 
-from manifests.files import Files, join
+from manifests.files import join
 
 _MAGIC = re.compile(r"[*?\[]")
 _HIDDEN = (".", "_")
@@ -24,36 +23,39 @@ def is_pattern(path: str) -> bool:
     return _MAGIC.search(path) is not None
 
 
-def files_below(folder: str, files: Files) -> list[str]:
-    """Return every file below a folder, sorted: what the pattern `folder/**/*` matches, links to folders included."""
-    return files.glob(join(glob.escape(folder), "**", "*"))
+def all_below(folder: str) -> str:
+    """Return the pattern of every file below a folder: what a user names by a folder and by a pattern is found alike.
+
+    >>> all_below("/data/take [1]")
+    '/data/take [[]1]/**/*'
+    """
+    return join(glob.escape(folder), "**", "*")
 
 
-def is_hidden(uri: str, named: str) -> bool:
+def is_hidden(uri: str, pattern: str) -> bool:
     """Return whether a file is other programs' own: it, or a folder above it, begins with a dot or an underscore.
 
     Such are Spark's `_temporary`, Delta's `_delta_log`, Jupyter's `.ipynb_checkpoints`, a Mac's `__MACOSX` and `._a`.
-    A partition folder such as `_x=1` is none. What the user has named is not looked at.
+    A partition folder such as `_x=1` is none, nor is what the pattern itself names so.
 
     Parameters
     ----------
     uri : str
         The file.
-    named : str
-        The folder or pattern that the user has named, and that led to it.
+    pattern : str
+        The pattern that has matched it.
 
     Examples
     --------
-    >>> is_hidden("/data/_delta_log/1.parquet", "/data"), is_hidden("/data/_fold=1/1.parquet", "/data")
+    >>> is_hidden("/data/_log/1.wav", "/data/**/*"), is_hidden("/data/_fold=1/1.wav", "/data/**/*")
     (True, False)
     >>> is_hidden("/data/_old/1.wav", "/data/_*/*.wav"), is_hidden("/data/_old/1.wav", "/data/*/*.wav")
     (False, True)
     """
-    base, wildcards = _split_pattern(named)
-    *folders, name = uri.removeprefix(base).strip("/").split("/")
-    wanted = [part for part in wildcards if _begins_hidden(part)]
-    parts = [name, *(folder for folder in folders if not (folder.startswith("_") and "=" in folder))]
-    return any(_begins_hidden(part) and not any(fnmatchcase(part, one) for one in wanted) for part in parts)
+    *folders, name = uri.split("/")
+    parts = [*("" if folder.startswith("_") and "=" in folder else folder for folder in folders), name]
+    asked = _aligned(pattern.split("/"), len(parts))
+    return any(_begins_hidden(part) and not _begins_hidden(one) for part, one in zip(parts, asked, strict=True))
 
 
 def suffix_counts(uris: Iterable[str]) -> str:
@@ -68,11 +70,13 @@ def suffix_counts(uris: Iterable[str]) -> str:
     return ", ".join([*shown, *([f"{rest} others"] if rest else [])])
 
 
-def _split_pattern(named: str) -> tuple[str, Sequence[str]]:
-    """Return the folder in front of the first wildcard, and the parts from there on."""
-    parts = named.split("/")
-    first = next((index for index, part in enumerate(parts) if is_pattern(part)), len(parts))
-    return "/".join(parts[:first]), parts[first:]
+def _aligned(pattern: list[str], count: int) -> list[str]:
+    """Return for each of so many parts of a path the part of the pattern that it matches; `**` matches any number."""
+    if "**" not in pattern:
+        return pattern
+    first, last = pattern.index("**"), len(pattern) - 1 - pattern[::-1].index("**")
+    head, tail = pattern[:first], pattern[last + 1 :]
+    return [*head, *["**"] * (count - len(head) - len(tail)), *tail]
 
 
 def _begins_hidden(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from manifests.files import Files, absolute, parent
-from manifests.listing import files_below, is_hidden, suffix_counts
+from manifests.listing import all_below, is_hidden, suffix_counts
 from manifests.partitions import Part, own_partitions, partitioned
 from manifests.schema import ManifestError
 
@@ -38,8 +38,9 @@ def find_parts(manifest: str, files: Files) -> Parts:
         raise ManifestError(f"{manifest}: {error}") from error
     if not files.is_folder(uri):
         return Parts([Part(uri, {})], parent(uri), _unused_partitions(manifest, parent(uri)))
-    found = files_below(uri, files)
-    shown = [path for path in found if not is_hidden(path, uri)]
+    pattern = all_below(uri)
+    found = files.glob(pattern)
+    shown = [path for path in found if not is_hidden(path, pattern)]
     parts = [path for path in shown if path.lower().endswith(".parquet")]
     others = [path for path in shown if not path.lower().endswith(".parquet")]
     if not parts:

@@ -7,11 +7,8 @@ path and each distinct combination of row settings of a batch once.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,13 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from manifests.advice import number_advice, text_advice
-from manifests.columns import Place, is_number, is_text, names, paths, setting, texts
+from manifests.columns import Place, names, paths, setting, texts
 from manifests.duplicates import refuse_duplicates
 from manifests.files import Files, FileStat, relative_to
 from manifests.fingerprint import pair_ids, settings_text
 from manifests.gathering import Manifest, combinations, gather
-from manifests.hints import column_hints, path_hint
+from manifests.hints import OddPaths, column_hints, path_hint
 from manifests.partitions import Part
 from manifests.parts import find_parts, mend_for
 from manifests.schema import (
@@ -33,10 +29,10 @@ from manifests.schema import (
     INTEGER_SETTINGS,
     MANIFEST_COLUMNS,
     REQUIRED_COLUMNS,
-    RESERVED,
     ROW_SETTINGS,
     ManifestError,
 )
+from manifests.schema_checks import check_schema
 from manifests.swelling import may_swell
 from manifests.tables import ForeignTable, open_foreign, parquet_errors, read_batches, read_own
 
@@ -55,12 +51,6 @@ NORMALISED_SCHEMA = pa.schema(
 )
 """What every manifest becomes: row number, resolved URIs, and the row settings, null where not set."""
 
-LONGEST_NAME = 256
-"""Characters of a column's name."""
-
-_SHOWN_NAMES = 20
-_SHOWN_HINTS = 3
-"""Paths of a column that are most likely not meant."""
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -191,13 +181,13 @@ def check(manifest: str, files: Files, validate_row: RowValidator) -> ManifestSu
     contents: set[str] = set()
     styles: set[str] = set()
     given: set[str] = set()
-    hints: dict[str, list[str]] = {name: [] for name in REQUIRED_COLUMNS}
+    odd = OddPaths()
     for place, batch in _placed_batches(manifest, files, validate_row):
         pairs += batch.num_rows
         contents.update(batch.column("content").unique().to_pylist())
         styles.update(batch.column("style").unique().to_pylist())
-        for name, said in hints.items():
-            said.extend(islice(_path_hints(batch.column(name), name, place), _SHOWN_HINTS - len(said)))
+        for name in REQUIRED_COLUMNS:
+            _look_at_paths(batch.column(name), name, place, odd)
         given.update(name for name in ROW_SETTINGS if batch.column(name).null_count < batch.num_rows)
     own = user_columns(manifest, files)
     return ManifestSummary(
@@ -206,35 +196,8 @@ def check(manifest: str, files: Files, validate_row: RowValidator) -> ManifestSu
         styles=len(styles),
         user_columns=() if own is None else tuple(own.column_names),
         row_settings=tuple(name for name in ROW_SETTINGS if name in given),
-        notes=(*notes(manifest, files), *chain.from_iterable(hints.values())),
+        notes=(*notes(manifest, files), *odd.sentences()),
     )
-
-
-def check_schema(schema: pa.Schema, file: str) -> None:
-    """Refuse missing, doubled, reserved, wrongly typed and unprintably named columns, and settings in another case.
-
-    Raises
-    ------
-    ManifestError
-        Naming file, column and what to do.
-    """
-    for name in schema.names:
-        if len(name) > LONGEST_NAME or not name.isprintable():
-            problem = f"longer than {LONGEST_NAME} characters, or has some that cannot be printed"
-            raise ManifestError(f"{file}: the name of the column {name[:40]!r} is {problem}. Rename it")
-    for name, count in Counter(schema.names).items():
-        if count > 1:
-            raise ManifestError(f"{file}: column '{name}' is there {count} times. Keep one")
-    for name in REQUIRED_COLUMNS:
-        if name not in schema.names:
-            raise ManifestError(f"{file}: no column '{name}'. {_suggestion(name, schema.names, file)}")
-    for name in schema.names:
-        if name in RESERVED:
-            raise ManifestError(f"{file}: column '{name}' is a name of the result table. Rename it, say to 'my_{name}'")
-        _refuse_other_case(name, file)
-    for name in MANIFEST_COLUMNS:
-        if name in schema.names:
-            _check_type(schema.field(name), file)
 
 
 def normalise(batch: pa.RecordBatch, place: Place, validate_row: RowValidator) -> pa.RecordBatch:
@@ -289,49 +252,16 @@ def _carrier(table: ForeignTable) -> str:
     raise ManifestError(f"{table.uri}: no column of plain values. Write content and style into the file")
 
 
-def _path_hints(column: pa.StringArray, name: str, place: Place) -> Iterator[str]:
-    """Give a sentence for each distinct path of a batch that is most likely not meant."""
+def _look_at_paths(column: pa.StringArray, name: str, place: Place, odd: OddPaths) -> None:
+    """Tell `odd` of each distinct path of a batch that is most likely not meant."""
     for uri in column.unique().to_pylist():
         written = relative_to(uri, place.base)
         if (hint := path_hint(written)) is not None:
-            yield place.says(name, int(pc.index(column, uri).as_py()), f"'{written}': {hint}")
+            odd.add(name, hint, place.says(name, int(pc.index(column, uri).as_py()), f"'{written}': {hint}"))
 
 
 def _user_names(schema: pa.Schema) -> list[str]:
     return [name for name in schema.names if name not in MANIFEST_COLUMNS and not _PANDAS_INDEX.fullmatch(name)]
-
-
-def _refuse_other_case(name: str, file: str) -> None:
-    """Refuse `Alpha`: as one of the user's own columns it would set nothing, without a word."""
-    meant = name.strip().lower()
-    if meant != name and meant in MANIFEST_COLUMNS:
-        mend = f"Rename it to '{meant}', or to 'my_{meant}' if it is one of your own"
-        raise ManifestError(
-            f"{file}: column '{name}' sets nothing: it differs from '{meant}' in case or blanks. {mend}"
-        )
-
-
-def _check_type(field: pa.Field, file: str) -> None:
-    if field.name in ROW_SETTINGS and not is_number(field.type):
-        raise ManifestError(
-            f"{file}: column '{field.name}' has the type {field.type}, not a number. "
-            f"{number_advice(field.name, field.type)}"
-        )
-    if field.name not in ROW_SETTINGS and not is_text(field.type):
-        raise ManifestError(
-            f"{file}: column '{field.name}' has the type {field.type}, not text. {text_advice(field.name, field.type)}"
-        )
-
-
-def _suggestion(name: str, found: Sequence[str], file: str) -> str:
-    if f"/{name}=" in file:
-        return f"The folder '{name}=...' gives it if the folder above that is the manifest"
-    close = difflib.get_close_matches(name, [column.strip().lower() for column in found], n=1)
-    likely = [column for column in found if column.strip().lower() in close]
-    if likely:
-        return f"Is it '{likely[0]}'? Then rename that"
-    shown = [*found[:_SHOWN_NAMES], "..."] if len(found) > _SHOWN_NAMES else found
-    return f"Its columns are: {', '.join(shown) or 'none'}. Every manifest needs {' and '.join(REQUIRED_COLUMNS)}"
 
 
 def _checked_settings(

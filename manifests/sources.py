@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from manifests.files import Files, absolute
 from manifests.hints import path_hint
-from manifests.listing import files_below, is_hidden, is_pattern, suffix_counts
+from manifests.listing import all_below, is_hidden, is_pattern, suffix_counts
 from manifests.schema import ManifestError
 from manifests.suffixes import audio_suffixes
 
@@ -83,19 +83,21 @@ def source_uri(written: str) -> str:
 def _source_sounds(source: str, side: str, files: Files, left_out: LeftOut) -> list[str]:
     uri = source_uri(source)
     if files.is_folder(uri):
-        found = files_below(uri, files)
+        pattern = all_below(uri)
     elif files.exists(uri):
         return [_writable(uri)]
     elif is_pattern(uri):
-        found = _matches(uri, source, files)
+        pattern = uri
     else:
         mend = path_hint(source) or f"Correct the {side} path"
         raise ManifestError(f"{source}: no such file or folder. {mend}")
-    own = LeftOut()
-    sounds = [path for path in found if _is_sound(path, uri, own)]
+    found, own = _matches(pattern, source, files), LeftOut()
+    sounds = [path for path in found if _is_sound(path, pattern, own)]
     if not sounds:
         why = "".join(f"; {sentence}" for sentence in own.sentences())
         wanted = f"Give a {side} with files in {' '.join(audio_suffixes())}"
+        if not found and "[" in source:
+            wanted = "A [ is a wildcard there: write [[] for the character itself"
         raise ManifestError(f"{source}: no sound among its {len(found)} files{why}. {wanted}")
     left_out.hidden |= own.hidden
     left_out.others |= own.others
@@ -103,18 +105,18 @@ def _source_sounds(source: str, side: str, files: Files, left_out: LeftOut) -> l
     return sounds
 
 
-def _matches(uri: str, source: str, files: Files) -> list[str]:
+def _matches(pattern: str, source: str, files: Files) -> list[str]:
     try:
-        return files.glob(uri)
+        return files.glob(pattern)
     except ValueError as error:
         raise ManifestError(
             f"{source}: {error}. Write ** between two slashes, as in voices/**/*.wav, and a bucket without wildcards"
         ) from error
 
 
-def _is_sound(path: str, named: str, left_out: LeftOut) -> bool:
+def _is_sound(path: str, pattern: str, left_out: LeftOut) -> bool:
     """Return whether a file is taken, and tell `left_out` if not."""
-    if is_hidden(path, named):
+    if is_hidden(path, pattern):
         left_out.hidden.add(path)
     elif posixpath.splitext(path)[1].lower() not in audio_suffixes():
         left_out.others.add(path)
