@@ -107,6 +107,11 @@ def run(
             retry_failed=retry_failed, limit=limit, shards=shards, replace=replace, device=device, runner=runner
         )
         refuse_runner(manifest, output, options)
+        from manifests.reader import notes
+        from tasks.storage import Storage
+
+        for note in notes(manifest, Storage()):
+            _note(note)
         if dry_run:
             _dry_run(manifest, output, settings, options)
         else:

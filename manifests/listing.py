@@ -65,8 +65,9 @@ def suffix_counts(uris: Iterable[str]) -> str:
     '2 .m4a, 1 .txt, 1 without a suffix'
     """
     counts = Counter(posixpath.splitext(uri)[1].lower() or "without a suffix" for uri in uris)
-    shown = [f"{count} {ascii(suffix)[1:-1]}" for suffix, count in counts.most_common(_SHOWN_SUFFIXES)]
-    rest = counts.total() - sum(count for _, count in counts.most_common(_SHOWN_SUFFIXES))
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{count} {ascii(suffix)[1:-1]}" for suffix, count in ordered[:_SHOWN_SUFFIXES]]
+    rest = sum(count for _, count in ordered[_SHOWN_SUFFIXES:])
     return ", ".join([*shown, *([f"{rest} others"] if rest else [])])
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.files import absolute
-from manifests.reader import notes, read_whole
+from manifests.reader import read_whole
 from manifests.schema import ERROR_TYPES
 from stylecore.settings import Settings
 from tasks.devices import choose_device, shards_at_a_time
@@ -25,7 +25,7 @@ _SHOWN_SOUNDS = 3
 class Preview:
     """What a run would do: pairs by action, seconds of audio to compute, the estimated time and what it rests on.
 
-    `notes` are sentences on sounds that cannot be read, and on what the manifest may lack.
+    `notes` are sentences on sounds that cannot be read.
     """
 
     counts: dict[str, int]
@@ -50,8 +50,7 @@ def preview_run(manifest: str, output: str, settings: Settings, options: RunOpti
             "from ten evaluations on a second of noise",
         )
     seconds = cost * plan.pending_audio_s / shards_at_a_time(options)
-    said = (*notes(absolute(manifest), files), *unreadable_notes(planned))
-    return Preview(asdict(plan.counts), plan.pending_audio_s, seconds, basis, said)
+    return Preview(asdict(plan.counts), plan.pending_audio_s, seconds, basis, tuple(unreadable_notes(planned)))
 
 
 def unreadable_notes(planned: PlannedManifest) -> Iterator[str]:

@@ -145,7 +145,7 @@ def test_files_of_a_folder_that_are_not_read_are_counted(tmp_path: Path) -> None
     put(str(tmp_path), "m/c.pq", "m/d.csv", "m/.p.parquet.crc")
     summary = check(str(tmp_path / "m"), FILES, accept)
     assert summary.pairs == 2
-    assert summary.notes == (f"{tmp_path}/m: only its .parquet files are read; left out: 1 .pq, 1 .csv",)
+    assert summary.notes == (f"{tmp_path}/m: only its .parquet files are read; left out: 1 .csv, 1 .pq",)
 
 
 def test_a_table_with_a_log_of_its_own_is_pointed_out(tmp_path: Path) -> None:
