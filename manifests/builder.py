@@ -190,11 +190,16 @@ def _written(uris: Sequence[str], manifest: str) -> pa.StringArray:
 
 
 def _check_values(table: pa.Table, place: Place) -> None:
-    named = []
+    ids = []
     for batch in table.to_batches(max_chunksize=BATCH_ROWS):
-        named.append(normalise(batch, place, _accept).select(["pair_id", *REQUIRED_COLUMNS]))
+        ids.append(normalise(batch, place, _accept).column("pair_id"))
         place = replace(place, row=place.row + batch.num_rows)
-    refuse_duplicates(named, place.file, lambda row: f"line {place.lines[row - 1]}")
+
+    def pair(row: int) -> str:
+        content, style = (table.column(name)[row].as_py() for name in REQUIRED_COLUMNS)
+        return f"content '{content}' x style '{style}'"
+
+    refuse_duplicates(ids, place.file, lambda row: f"line {place.lines[row]}", pair)
 
 
 def _accept(row_settings: dict[str, object]) -> None:

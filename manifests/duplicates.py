@@ -13,37 +13,37 @@ from manifests.schema import ManifestError
 _MEND = "Take one of the two rows out, or give them different pair_ids (without that column: different row settings)"
 
 
-def refuse_duplicates(named: Sequence[pa.RecordBatch], manifest: str, place: Callable[[int], str]) -> None:
+def refuse_duplicates(
+    ids: Sequence[pa.StringArray], manifest: str, place: Callable[[int], str], pair: Callable[[int], str]
+) -> None:
     """Refuse a pair_id that stands twice in a manifest.
 
     Parameters
     ----------
-    named : sequence of pyarrow.RecordBatch
-        Its rows in order: `pair_id`, `content`, `style`.
+    ids : sequence of pyarrow.StringArray
+        The `pair_id` of all rows, in order.
     manifest : str
         Its name, for the message.
-    place : callable
-        Says where a row is, by its number from 1.
+    place, pair : callable
+        Say of a row, counted from 0, where it is and what it pairs; called for a message only.
 
     Raises
     ------
     ManifestError
         Naming the first pair that stands there already, and where both are.
     """
-    ids = pa.chunked_array([batch.column("pair_id") for batch in named], pa.string())
-    if pc.count_distinct(ids).as_py() == len(ids):
+    whole = pa.chunked_array(ids, pa.string())
+    if pc.count_distinct(whole).as_py() == len(whole):
         return
-    codes = ids.combine_chunks().dictionary_encode().indices.to_numpy()
+    codes = whole.combine_chunks().dictionary_encode().indices.to_numpy()
     _, first_rows = np.unique(codes, return_index=True)
     again = np.ones(len(codes), dtype=bool)
     again[first_rows] = False
     second = int(np.argmax(again))
     first = int(np.argmax(codes == codes[second]))
-    pairs = pa.Table.from_batches(named)
-    here, there = (pairs.slice(row, 1).to_pylist()[0] for row in (second, first))
-    standing = f"content '{here['content']}' x style '{here['style']}'"
-    before = "" if here == there else f", as content '{there['content']}' x style '{there['style']}'"
+    here, there = pair(second), pair(first)
+    before = "" if here == there else f", as {there}"
     raise ManifestError(
-        f"{manifest}: column 'pair_id', {place(second + 1)}: '{here['pair_id']}' ({standing}) stands in "
-        f"{place(first + 1)} already{before}. {_MEND}"
+        f"{manifest}: column 'pair_id', {place(second)}: '{whole[second].as_py()}' ({here}) stands in {place(first)} "
+        f"already{before}. {_MEND}"
     )

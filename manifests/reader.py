@@ -97,7 +97,7 @@ def read_manifest(manifest: str, files: Files, validate_row: RowValidator) -> It
 
 def _placed_batches(manifest: str, files: Files, validate_row: RowValidator) -> Iterator[tuple[Place, pa.RecordBatch]]:
     """Stream a manifest as `read_manifest`, each batch with its place."""
-    named: list[pa.RecordBatch] = []
+    ids: list[pa.StringArray] = []
     row = 0
     parts = find_parts(manifest, files)
     for part in parts.files:
@@ -109,12 +109,12 @@ def _placed_batches(manifest: str, files: Files, validate_row: RowValidator) -> 
             for batch in read_batches(table, wanted):
                 place = Place(part.uri, parts.base, file_row=file_row, row=row)
                 normalised = normalise(part.extended(batch, MANIFEST_COLUMNS), place, validate_row)
-                named.append(normalised.select(["pair_id", *REQUIRED_COLUMNS]))
+                ids.append(normalised.column("pair_id"))
                 row += batch.num_rows
                 yield place, normalised
     if row == 0:
         raise ManifestError(f"{manifest}: no rows, so there is nothing to compute. Put at least one pair into it")
-    refuse_duplicates(named, manifest, "row {}".format)
+    refuse_duplicates(ids, manifest, lambda row: f"row {row + 1}", lambda row: _pair_at(row, manifest, files))
 
 
 def user_columns(manifest: str, files: Files) -> pa.Table | None:
@@ -234,6 +234,15 @@ def _versions(manifest: str, files: Files) -> dict[str, FileStat]:
         with parquet_errors(part.uri, mend_for(part.uri)):
             versions[part.uri] = files.stat(part.uri)
     return versions
+
+
+def _pair_at(row: int, manifest: str, files: Files) -> str:
+    """Return what a row pairs, for a message: nothing but the ids is kept of rows that have been read."""
+    for place, batch in _placed_batches(manifest, files, lambda row_settings: None):
+        if row < place.row + batch.num_rows:
+            content, style = (batch.column(name)[row - place.row].as_py() for name in REQUIRED_COLUMNS)
+            return f"content '{content}' x style '{style}'"
+    raise ManifestError(f"{manifest}: it was replaced while it was read. Run again once it is whole")
 
 
 def _schema(part: Part, files: Files) -> pa.Schema:

@@ -222,6 +222,18 @@ def test_duplicates_across_files(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_a_doubled_pair_is_named_by_its_sounds(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", {"content": ["a", "b"], "style": ["s", "s"]})
+    write(tmp_path / "b.parquet", {"content": ["b"], "style": ["s"]})
+    pair = f"content '{tmp_path}/b' x style '{tmp_path}/s'"
+    with pytest.raises(ManifestError, match=rf"row 3: '[0-9a-f]+' \({pair}\) stands in row 2 already\. Take one"):
+        read(tmp_path)
+    write(tmp_path / "b.parquet", {"content": ["c"], "style": ["s"], "pair_id": ["x"]})
+    write(tmp_path / "c.parquet", {"content": ["d"], "style": ["s"], "pair_id": ["x"]})
+    with pytest.raises(ManifestError, match=r"row 4: 'x' \(content '.*/d' x .*row 3 already, as content '.*/c' x"):
+        read(tmp_path)
+
+
 def test_files_whose_user_columns_do_not_fit(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", pairs(1, label=["x"]))
     write(tmp_path / "b.parquet", pairs(1, label=[[1]]))
