@@ -220,6 +220,8 @@ def manifest_build(
     ] = None,
 ) -> None:
     """Build a manifest from folders, patterns, S3 prefixes or a CSV file."""
+    if from_ is not None and (content or style):
+        _refuse("--from names pairs already: give it alone, or --content and --style without it")
     with _refusing():
         from manifests.builder import build_from_csv, build_manifest
         from tasks.storage import Storage

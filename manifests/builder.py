@@ -130,7 +130,7 @@ def build_from_csv(csv: str, out: str, files: Files, say: Callable[[str], None] 
 
 def _target(out: str, files: Files) -> str:
     target = source_uri(out)
-    if files.is_folder(target):
+    if out.endswith("/") or files.is_folder(target):
         raise ManifestError(f"{out}: is a folder. Name the file to write, say {out.rstrip('/')}/pairs.parquet")
     stem, suffix = posixpath.splitext(out)
     if suffix.lower() != SUFFIX:

@@ -15,7 +15,8 @@ from manifests.schema import ManifestError
 from manifests.suffixes import audio_suffixes
 
 _SHOWN_NAMES = 3
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UNWRITABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+"""Control characters, and the lone surrogates that stand for bytes that are not UTF-8."""
 
 
 @dataclass
@@ -120,7 +121,7 @@ def _is_sound(path: str, pattern: str, left_out: LeftOut) -> bool:
         left_out.hidden.add(path)
     elif posixpath.splitext(path)[1].lower() not in audio_suffixes():
         left_out.others.add(path)
-    elif not _is_writable(path):
+    elif _UNWRITABLE.search(path):
         left_out.unwritable.add(path)
     else:
         return True
@@ -128,14 +129,9 @@ def _is_sound(path: str, pattern: str, left_out: LeftOut) -> bool:
 
 
 def _writable(uri: str) -> str:
-    if not _is_writable(uri):
+    if _UNWRITABLE.search(uri):
         raise ManifestError(f"{_printable(uri)}: the name is not UTF-8 or has control characters. Rename the file")
     return uri
-
-
-def _is_writable(uri: str) -> bool:
-    # What is not UTF-8 comes as lone surrogates.
-    return not _CONTROL.search(uri) and not any("\ud800" <= character <= "\udfff" for character in uri)
 
 
 def _printable(uri: str) -> str:

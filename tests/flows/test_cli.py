@@ -200,6 +200,7 @@ def test_manifest_check_and_build_refuse_what_is_wrong(timbreflow: Timbreflow, s
     assert_refused(timbreflow(*build, "nowhere"), "nowhere")
     assert not (sounds / "n.parquet").exists()
     assert_refused(timbreflow("manifest", "build", "--from", "m.csv", "--out", "n.csv"), "n.csv", "n.parquet")
+    assert_refused(timbreflow(*build, "content", "--from", "m.csv"), "--from", "--content")
 
 
 def test_pretrain_without_a_soundfont_names_the_package(timbreflow: Timbreflow, tmp_path: Path) -> None:
