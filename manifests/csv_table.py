@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -60,7 +61,8 @@ def read_csv(uri: str, files: Files) -> CsvTable:
     records = _records(source, uri, lines)
     header = next(records)
     names = [name for name in header if name]
-    table = pa.Table.from_batches([_batch(header, rows) for rows in _in_batches(records)], _schema(len(names)))
+    batches = iter(lambda: list(islice(records, BATCH_ROWS)), [])
+    table = pa.Table.from_batches([_batch(header, rows) for rows in batches], _schema(len(names)))
     table, lines = table.rename_columns(names), lines[1:]
     place = Place(uri, parent(uri), lines=lines)
     for index, name in enumerate(names):
@@ -100,17 +102,6 @@ def _records(source: CsvText, uri: str, lines: list[int]) -> Iterator[list[str]]
         width = len(record)
         lines.append(line)
         yield record
-
-
-def _in_batches(records: Iterator[list[str]]) -> Iterator[list[list[str]]]:
-    rows: list[list[str]] = []
-    for record in records:
-        rows.append(record)
-        if len(rows) == BATCH_ROWS:
-            yield rows
-            rows = []
-    if rows:
-        yield rows
 
 
 def _batch(header: Sequence[str], rows: Sequence[Sequence[str]]) -> pa.RecordBatch:

@@ -28,7 +28,8 @@ _FORMATS = {
 }
 _SEPARATOR_LINE = re.compile(r"sep=(.)[ \t,;]*(?:\r\n|\r|\n)", re.IGNORECASE)
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-_AROUND = 12
+_AROUND = 20
+"""Bytes before and after one that is not UTF-8 that a message shows."""
 
 
 class CsvText(NamedTuple):

@@ -8,6 +8,7 @@ from manifests.files import Files, absolute, parent
 from manifests.listing import all_below, is_hidden, suffix_counts
 from manifests.partitions import Part, own_partitions, partitioned
 from manifests.schema import ManifestError
+from manifests.suffixes import audio_suffixes
 
 MEND = "Give a manifest made by `timbreflow manifest build` or by pandas' to_parquet"
 
@@ -42,7 +43,7 @@ def find_parts(manifest: str, files: Files) -> Parts:
     found = files.glob(pattern)
     shown = [path for path in found if not is_hidden(path, pattern)]
     parts = [path for path in shown if path.lower().endswith(".parquet")]
-    others = [path for path in shown if not path.lower().endswith(".parquet")]
+    others = [path for path in shown if not path.lower().endswith((".parquet", *audio_suffixes()))]
     if not parts:
         left_out = f" (only {suffix_counts(others)})" if others else ""
         raise ManifestError(f"{manifest}: a folder without any .parquet file{left_out}. {MEND}")

@@ -142,7 +142,7 @@ def test_what_other_programs_leave_in_a_folder_is_no_part_of_a_manifest(anywhere
 def test_files_of_a_folder_that_are_not_read_are_counted(tmp_path: Path) -> None:
     put(str(tmp_path), "m/a.parquet", "m/B.PARQUET", data=pair("a.wav"))
     put(str(tmp_path), "m/B.PARQUET", data=pair("b.wav"))
-    put(str(tmp_path), "m/c.pq", "m/d.csv", "m/.p.parquet.crc")
+    put(str(tmp_path), "m/c.pq", "m/d.csv", "m/.p.parquet.crc", "m/sounds/a.wav")
     summary = check(str(tmp_path / "m"), FILES, accept)
     assert summary.pairs == 2
     assert summary.notes == (f"{tmp_path}/m: only its .parquet files are read; left out: 1 .csv, 1 .pq",)
