@@ -16,7 +16,7 @@ from manifests.columns import Place, paths, texts
 from manifests.csv_table import read_csv
 from manifests.duplicates import refuse_duplicates
 from manifests.files import Files, is_s3, parent, relative_to
-from manifests.hints import column_hints
+from manifests.hints import column_hints, path_hint
 from manifests.reader import normalise
 from manifests.schema import REQUIRED_COLUMNS, ManifestError
 from manifests.schema_checks import check_schema
@@ -132,6 +132,8 @@ def _target(out: str, files: Files) -> str:
     target = source_uri(out)
     if out.endswith("/") or files.is_folder(target):
         raise ManifestError(f"{out}: is a folder. Name the file to write, say {out.rstrip('/')}/pairs.parquet")
+    if (hint := path_hint(out)) is not None:
+        raise ManifestError(f"{out}: {hint}")
     stem, suffix = posixpath.splitext(out)
     if suffix.lower() != SUFFIX:
         raise ManifestError(f"{out}: a manifest is a Parquet file, and this name says another. Name it {stem}{SUFFIX}")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from manifests.files import Files, absolute
+from manifests.files import Files, absolute, is_s3
 from manifests.hints import path_hint
 from manifests.listing import all_below, is_hidden, is_pattern, suffix_counts
 from manifests.schema import ManifestError
@@ -83,6 +83,8 @@ def source_uri(written: str) -> str:
 
 def _source_sounds(source: str, side: str, files: Files, left_out: LeftOut) -> list[str]:
     uri = source_uri(source)
+    if is_s3(uri) and is_pattern(uri.split("/")[2]):
+        raise ManifestError(f"{source}: the name of a bucket cannot be a pattern. Give one bucket after the other")
     if files.is_folder(uri):
         pattern = all_below(uri)
     elif files.exists(uri):
@@ -110,9 +112,7 @@ def _matches(pattern: str, source: str, files: Files) -> list[str]:
     try:
         return files.glob(pattern)
     except ValueError as error:
-        raise ManifestError(
-            f"{source}: {error}. Write ** between two slashes, as in voices/**/*.wav, and a bucket without wildcards"
-        ) from error
+        raise ManifestError(f"{source}: {error}. Write ** between two slashes, as in voices/**/*.wav") from error
 
 
 def _is_sound(path: str, pattern: str, left_out: LeftOut) -> bool:

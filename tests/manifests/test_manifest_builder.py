@@ -139,6 +139,17 @@ def test_a_target_of_another_suffix_is_refused(corpus: Path, name: str) -> None:
     assert not (corpus / name).exists()
 
 
+@pytest.mark.parametrize("out", ["~/p.parquet", "file:/p.parquet", "C:\\p.parquet", "$HOME/p.parquet"])
+def test_a_target_that_is_most_likely_not_meant_is_refused(
+    corpus: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpus)
+    before = sorted(corpus.rglob("*"))
+    with pytest.raises(ManifestError, match=r"Write "):
+        build_manifest(["c"], ["s"], "cross", out, FILES)
+    assert sorted(corpus.rglob("*")) == before
+
+
 def test_a_folder_as_target(corpus: Path) -> None:
     with pytest.raises(ManifestError, match=r"is a folder. Name the file to write"):
         build_manifest([f"{corpus}/c"], [f"{corpus}/s"], "cross", f"{corpus}/c", FILES)

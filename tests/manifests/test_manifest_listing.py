@@ -80,6 +80,11 @@ def test_two_stars_within_a_name_are_refused_alike(anywhere: str) -> None:
         contents(anywhere, "v/**.wav")
 
 
+def test_a_bucket_is_no_pattern(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="the name of a bucket cannot be a pattern"):
+        build_manifest(["s3://*/a.wav"], [], "cross", f"{tmp_path}/p.parquet", FILES)
+
+
 def test_links_to_folders_lead_on_once_and_never_round(tmp_path: Path) -> None:
     for name in ("v/sub/a.wav", "far/b.wav", "far/deep/c.wav"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
