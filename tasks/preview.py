@@ -64,5 +64,8 @@ def unreadable_notes(planned: PlannedManifest) -> Iterator[str]:
         named = [pc.is_in(planned.pairs.column(side).cast(pa.string()), value_set) for side in ("content", "style")]
         pairs = pc.sum(pc.or_(*named)).as_py()
         shown = ", ".join([*sorted(uris)[:_SHOWN_SOUNDS], *(["..."] if len(uris) > _SHOWN_SOUNDS else [])])
-        sounds = "1 sound" if len(uris) == 1 else f"{len(uris)} sounds"
-        yield f"{sounds} of {pairs} pairs cannot be read, {kind} ({ERROR_TYPES[kind]}): {shown}"
+        yield f"{_counted(len(uris), 'sound')} of {_counted(pairs, 'pair')} cannot be read, {kind} ({ERROR_TYPES[kind]}): {shown}"
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}{'' if count == 1 else 's'}"

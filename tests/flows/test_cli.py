@@ -135,8 +135,8 @@ def test_dry_run_counts_and_estimates_and_writes_nothing(timbreflow: Timbreflow,
     assert code == 0, said
     assert ["new", "3"] in [line.replace("│", " ").split() for line in said.splitlines()]
     assert "min for" in said
-    assert "1 sound of 1 pairs cannot be read, not_audio" in said
     assert sorted(path for path in sounds.rglob("*") if path.name != "prefect") == before
+    assert "1 sound of 1 pair cannot be read, not_audio" in said
 
 
 def test_pair_writes_one_sound_and_starts_no_server(timbreflow: Timbreflow, sounds: Path) -> None:
