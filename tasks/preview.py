@@ -64,7 +64,8 @@ def unreadable_notes(planned: PlannedManifest) -> Iterator[str]:
         named = [pc.is_in(planned.pairs.column(side).cast(pa.string()), value_set) for side in ("content", "style")]
         pairs = pc.sum(pc.or_(*named)).as_py()
         shown = ", ".join([*sorted(uris)[:_SHOWN_SOUNDS], *(["..."] if len(uris) > _SHOWN_SOUNDS else [])])
-        yield f"{_counted(len(uris), 'sound')} of {_counted(pairs, 'pair')} cannot be read, {kind} ({ERROR_TYPES[kind]}): {shown}"
+        counted = f"{_counted(len(uris), 'sound')} of {_counted(pairs, 'pair')}"
+        yield f"{counted} cannot be read, {kind} ({ERROR_TYPES[kind]}): {shown}"
 
 
 def _counted(count: int, name: str) -> str:
