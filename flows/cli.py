@@ -107,6 +107,11 @@ def run(
             retry_failed=retry_failed, limit=limit, shards=shards, replace=replace, device=device, runner=runner
         )
         refuse_runner(manifest, output, options)
+        from manifests.reader import notes
+        from tasks.storage import Storage
+
+        for note in notes(manifest, Storage()):
+            _note(note)
         if dry_run:
             _dry_run(manifest, output, settings, options)
         else:
@@ -119,6 +124,8 @@ def _dry_run(manifest: str, output: str, settings: Settings, options: RunOptions
 
     preview = preview_run(manifest, output, settings, options)
     console.print(plan_table(preview))
+    for note in preview.notes:
+        _note(note)
 
 
 def _run(manifest: str, output: str, settings: Settings, options: RunOptions) -> None:
@@ -203,26 +210,32 @@ def _show(results: Results) -> None:
     "build", epilog="Example: `timbreflow manifest build --content voices/ --style 'glass/*.wav' --out pairs.parquet`"
 )
 def manifest_build(
-    out: Annotated[str, typer.Option(help="Manifest to write, .parquet.")],
+    out: Annotated[str, typer.Option(help="Manifest to write: a name that ends with .parquet.")],
     content: Annotated[list[str], typer.Option(help="Folder, glob pattern, file or s3:// prefix.")] = [],  # noqa: B006
     style: Annotated[list[str], typer.Option(help="Folder, glob pattern, file or s3:// prefix.")] = [],  # noqa: B006
     pairing: Annotated[str, typer.Option(help="cross, zip, or sample:N for N random pairs.")] = "cross",
     seed: Annotated[int, typer.Option(min=0, help="Seed of sample:N.")] = 0,
-    from_: Annotated[str | None, typer.Option("--from", help="Convert a CSV file instead.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Convert a CSV file instead: UTF-8, with a header.")
+    ] = None,
 ) -> None:
     """Build a manifest from folders, patterns, S3 prefixes or a CSV file."""
+    if from_ is not None and (content or style):
+        _refuse("--from names pairs already: give it alone, or --content and --style without it")
     with _refusing():
         from manifests.builder import build_from_csv, build_manifest
-        from manifests.files import absolute
         from tasks.storage import Storage
 
-        files = Storage()
         if from_ is not None:
-            count = build_from_csv(absolute(from_), absolute(out), files)
+            count = build_from_csv(from_, out, Storage(), _note)
         else:
-            sources = [absolute(source) for source in content], [absolute(source) for source in style]
-            count = build_manifest(*sources, pairing, absolute(out), files, seed)
-        console.print(f"{count} pairs in {out}", markup=False)
+            count = build_manifest(content, style, pairing, out, Storage(), seed, _note)
+        console.print(f"{count} pairs in {out}", markup=False, soft_wrap=True)
+
+
+def _note(sentence: str) -> None:
+    """Say what is no fault and yet should be known."""
+    errors.print(f"[yellow]Note:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
 
 
 @manifest_app.command("check", epilog="Example: `timbreflow manifest check pairs.parquet`")
@@ -238,7 +251,10 @@ def manifest_check(manifest: Annotated[str, typer.Argument(help="Manifest to che
         console.print(
             f"{manifest}: {summary.pairs} pairs of {summary.contents} contents and {summary.styles} styles{own}",
             markup=False,
+            soft_wrap=True,
         )
+        for note in summary.notes:
+            _note(note)
 
 
 @app.command(epilog="Example: `timbreflow doctor s3://bucket/results --fix`")

@@ -18,7 +18,7 @@ from flows.ray_cluster import refuse_runner
 from flows.renewal import renewing
 from flows.window import work_through
 from manifests.files import absolute, parent
-from manifests.reader import read_whole
+from manifests.reader import notes, read_whole
 from manifests.results import part_uri
 from stylecore.settings import PRESETS, Settings
 from tasks.interruption import clear_stop
@@ -75,6 +75,8 @@ def cross_synthesis(
     refuse_runner(manifest, output, options)
     run, files = begin_run(manifest, output, settings, options), Storage()
     pairs = read_whole(run.manifest, files, settings.resolve)  # before anything is written
+    for note in notes(run.manifest, files):
+        get_run_logger().warning(note)
     refuse_links(run.output)
     with holding(files, run.output, run.run_id, options.slice) as lease:
         planned = plan(pairs, run.output, settings, options, run.run_id)

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+import posixpath
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv as arrow_csv
 
 from manifests.columns import Place, paths, texts
-from manifests.files import Files, absolute, is_s3, parent, relative_to
-from manifests.reader import check_schema, normalise, refuse_duplicates
+from manifests.csv_table import read_csv
+from manifests.duplicates import refuse_duplicates
+from manifests.files import Files, is_s3, parent, relative_to
+from manifests.hints import column_hints, path_hint
+from manifests.reader import normalise
 from manifests.schema import REQUIRED_COLUMNS, ManifestError
+from manifests.schema_checks import check_schema
+from manifests.sources import LeftOut, find_sounds, source_uri
 from manifests.tables import BATCH_ROWS, write_parquet
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+SUFFIX = ".parquet"
+"""Of every manifest: what is in a folder with another one is not read."""
 
-_GLOB = frozenset("*?[")
 _SCHEMA = pa.schema([(name, pa.string()) for name in REQUIRED_COLUMNS])
 
 
+def _silent(sentence: str) -> None:
+    """Say nothing."""
+
+
 def build_manifest(
-    content: Sequence[str], style: Sequence[str], pairing: str, out: str, files: Files, seed: int = 0
+    content: Sequence[str],
+    style: Sequence[str],
+    pairing: str,
+    out: str,
+    files: Files,
+    seed: int = 0,
+    say: Callable[[str], None] = _silent,
 ) -> int:
     """Write the manifest of a pairing; paths are relative to it where they can be.
 
@@ -33,7 +48,7 @@ def build_manifest(
     ----------
     content, style : sequence of str
         Folders, glob patterns, s3:// prefixes or single files. From folders and patterns come the files with a suffix
-        of `AUDIO_SUFFIXES`, sorted; a file named by itself is taken as it is.
+        of `audio_suffixes`, sorted, and no hidden ones; a file named by itself is taken as it is.
     pairing : str
         `cross`: every content with every style. `zip`: the first with the first, and so on. `sample:N`: N different
         pairs of the cross product, drawn at random.
@@ -43,6 +58,8 @@ def build_manifest(
         The file system.
     seed : int
         Decides the pairs of `sample:N`.
+    say : callable
+        Is given a sentence on each kind of files that was left out.
 
     Returns
     -------
@@ -53,48 +70,57 @@ def build_manifest(
     ------
     ManifestError
         A source without sounds, an unknown or impossible pairing, a sound named twice, local sounds for a manifest
-        on S3, `out` is a folder.
+        on S3, `out` is a folder or no name of a Parquet file.
     """
     target = _target(out, files)
-    contents, styles = _sounds(content, "content", files), _sounds(style, "style", files)
+    left_out = LeftOut()
+    contents = find_sounds(content, "content", files, left_out)
+    styles = find_sounds(style, "style", files, left_out)
     if pairing == "zip":
         _check_zip(contents, styles)
     else:
         # Sources may overlap; a pair must not come twice.
         contents, styles = list(dict.fromkeys(contents)), list(dict.fromkeys(styles))
     pairs = _pairs(pairing, len(contents), len(styles), seed)
+    for sentence in left_out.sentences():
+        say(sentence)
     return write_parquet(target, files, _paired(pairs, _written(contents, target), _written(styles, target)), _SCHEMA)
 
 
-def build_from_csv(csv: str, out: str, files: Files) -> int:
+def build_from_csv(csv: str, out: str, files: Files, say: Callable[[str], None] = _silent) -> int:
     """Write the manifest that a CSV with a header line describes; return the number of pairs.
 
-    All columns are kept. Relative paths start from the CSV's folder and are rewritten relative to the manifest. The
-    bounds of row settings are left to whoever reads the manifest; everything else is checked here.
+    All columns are kept, the user's own as they are written. Relative paths start from the CSV's folder and are
+    rewritten relative to the manifest. The bounds of row settings are left to whoever reads the manifest; everything
+    else is checked here.
 
     Parameters
     ----------
     csv : str
-        The CSV (UTF-8, comma-separated), local or s3://.
+        The CSV, local or s3://; see `manifests.csv_table`.
     out : str
         The Parquet file to write, local or s3://; an old one is replaced.
     files : Files
         The file system.
+    say : callable
+        Is given a sentence on each thing that was left out, or is most likely not meant.
 
     Raises
     ------
     ManifestError
-        Missing or damaged CSV, or what `manifests.reader` refuses; a row is counted from 0 under the header.
+        Missing or damaged CSV, or what `manifests.reader` refuses; messages name the line.
     """
     target = _target(out, files)
-    source = _uri(csv)
-    table = _read_csv(source, files)
+    source = source_uri(csv)
+    table, lines, notes = read_csv(source, files)
     check_schema(table.schema, source)
     if table.num_rows == 0:
         raise ManifestError(f"{source}: no rows under the header. Put at least one pair into it")
-    _check_values(table, source)
+    place = Place(source, parent(source), lines=lines)
+    _check_values(table, place)
+    for note in (*notes, *(f"{source}: {hint}" for hint in column_hints(table.column_names))):
+        say(note)
     for name in REQUIRED_COLUMNS:
-        place = Place(source, parent(source))
         column = texts(table.column(name).combine_chunks(), name, place)
         resolved = paths(column, name, place).dictionary_encode()
         rewritten = _written(resolved.dictionary.to_pylist(), target).take(resolved.indices)
@@ -102,43 +128,16 @@ def build_from_csv(csv: str, out: str, files: Files) -> int:
     return write_parquet(target, files, [table], table.schema)
 
 
-def _uri(written: str) -> str:
-    try:
-        return absolute(written)
-    except ValueError as error:
-        raise ManifestError(str(error)) from error
-
-
 def _target(out: str, files: Files) -> str:
-    target = _uri(out)
-    if files.is_folder(target):
+    target = source_uri(out)
+    if out.endswith("/") or files.is_folder(target):
         raise ManifestError(f"{out}: is a folder. Name the file to write, say {out.rstrip('/')}/pairs.parquet")
+    if (hint := path_hint(out)) is not None:
+        raise ManifestError(f"{out}: {hint}")
+    stem, suffix = posixpath.splitext(out)
+    if suffix.lower() != SUFFIX:
+        raise ManifestError(f"{out}: a manifest is a Parquet file, and this name says another. Name it {stem}{SUFFIX}")
     return target
-
-
-def _sounds(sources: Sequence[str], side: str, files: Files) -> list[str]:
-    sounds = [sound for source in sources for sound in _source_sounds(source, side, files)]
-    if not sounds:
-        raise ManifestError(f"no {side} given. Name a folder, a pattern, an s3:// prefix or a file")
-    return sounds
-
-
-def _source_sounds(source: str, side: str, files: Files) -> list[str]:
-    uri = _uri(source)
-    if files.is_folder(uri):
-        found = files.find(uri)
-    elif files.exists(uri):
-        return [uri]
-    elif _GLOB & set(source):
-        found = files.glob(uri)
-    else:
-        raise ManifestError(f"{source}: no such file or folder. Correct the {side} path")
-    sounds = [path for path in found if path.lower().endswith(AUDIO_SUFFIXES)]
-    if not sounds:
-        raise ManifestError(
-            f"{source}: no sound among its {len(found)} files. Give a {side} with files in {' '.join(AUDIO_SUFFIXES)}"
-        )
-    return sounds
 
 
 def _check_zip(contents: Sequence[str], styles: Sequence[str]) -> None:
@@ -189,34 +188,20 @@ def _written(uris: Sequence[str], manifest: str) -> pa.StringArray:
                 f"{local}: a manifest on S3 cannot name local sounds. Copy them to S3, or write it here"
             )
     folder = parent(manifest)
-    try:
-        return pa.array([relative_to(uri, folder) for uri in uris], pa.string())
-    except UnicodeEncodeError as error:
-        raise ManifestError(f"{error.object!r}: the file name is not UTF-8. Rename the file") from error
+    return pa.array([relative_to(uri, folder) for uri in uris], pa.string())
 
 
-def _read_csv(source: str, files: Files) -> pa.Table:
-    convert = arrow_csv.ConvertOptions(column_types={name: pa.string() for name in ("pair_id", *REQUIRED_COLUMNS)})
-    parse = arrow_csv.ParseOptions(newlines_in_values=True)
-    try:
-        with files.open(source) as handle:
-            return arrow_csv.read_csv(handle, parse_options=parse, convert_options=convert)
-    except FileNotFoundError as error:
-        raise ManifestError(f"{source}: no such file. Correct the path of the CSV") from error
-    except IsADirectoryError as error:
-        raise ManifestError(f"{source}: is a folder. Name the CSV file itself") from error
-    except pa.ArrowException as error:
-        raise ManifestError(f"{source}: not a readable CSV ({error}). Save it as UTF-8, separated by commas") from error
-
-
-def _check_values(table: pa.Table, source: str) -> None:
-    place = Place(source, parent(source))
+def _check_values(table: pa.Table, place: Place) -> None:
     ids = []
     for batch in table.to_batches(max_chunksize=BATCH_ROWS):
-        normalised = normalise(batch, place, _accept)
-        ids.append(normalised.column("pair_id"))
+        ids.append(normalise(batch, place, _accept).column("pair_id"))
         place = replace(place, row=place.row + batch.num_rows)
-    refuse_duplicates(ids, source)
+
+    def pair(row: int) -> str:
+        content, style = (table.column(name)[row].as_py() for name in REQUIRED_COLUMNS)
+        return f"content '{content}' x style '{style}'"
+
+    refuse_duplicates(ids, place.file, lambda row: f"line {place.lines[row]}", pair)
 
 
 def _accept(row_settings: dict[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -38,19 +39,27 @@ class Place:
     file_row : int
         Row of the manifest at which this file starts.
     row : int
-        Row of the manifest at which the batch starts.
+        Row of the manifest at which the batch starts, counted from 0. Messages count from 1.
+    lines : sequence of int
+        Of a text file: the line, counted from 1, on which each of its rows begins.
     """
 
     file: str
     base: str
     file_row: int = 0
     row: int = 0
+    lines: Sequence[int] = ()
 
     def refuse(self, column: str, index: int, problem: str) -> NoReturn:
         """Raise a `ManifestError` for row `index` of the batch; `problem` says what is wrong and what to do."""
+        raise ManifestError(self.says(column, index, problem))
+
+    def says(self, column: str, index: int, problem: str) -> str:
+        """Return a sentence on row `index` of the batch that says where it is."""
         row = self.row + index
-        within = f" (row {row - self.file_row} of this file)" if self.file_row else ""
-        raise ManifestError(f"{self.file}: column '{column}', row {row}{within}: {problem}")
+        within = f" (row {row - self.file_row + 1} of this file)" if self.file_row else ""
+        where = f"line {self.lines[row]}" if self.lines else f"row {row + 1}{within}"
+        return f"{self.file}: column '{column}', {where}: {problem}"
 
 
 def first_true(mask: pa.Array) -> int | None:

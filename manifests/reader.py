@@ -7,11 +7,8 @@ path and each distinct combination of row settings of a batch once.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,20 +16,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from manifests.columns import Place, is_number, is_text, names, paths, setting, texts
-from manifests.files import Files, FileStat, absolute, parent
+from manifests.columns import Place, names, paths, setting, texts
+from manifests.duplicates import refuse_duplicates
+from manifests.files import Files, FileStat, relative_to
 from manifests.fingerprint import pair_ids, settings_text
 from manifests.gathering import Manifest, combinations, gather
+from manifests.hints import OddPaths, column_hints, path_hint
+from manifests.partitions import Part
+from manifests.parts import find_parts, mend_for
 from manifests.schema import (
     FLOAT_SETTINGS,
     INTEGER_SETTINGS,
     MANIFEST_COLUMNS,
     REQUIRED_COLUMNS,
-    RESERVED,
     ROW_SETTINGS,
     ManifestError,
 )
-from manifests.tables import open_foreign, parquet_errors, read_batches, read_own
+from manifests.schema_checks import check_schema
+from manifests.swelling import may_swell
+from manifests.tables import ForeignTable, open_foreign, parquet_errors, read_batches, read_own
 
 RowValidator = Callable[[dict[str, object]], object]
 """Takes the row settings that are set; raises ValueError with name, value and bound."""
@@ -49,22 +51,21 @@ NORMALISED_SCHEMA = pa.schema(
 )
 """What every manifest becomes: row number, resolved URIs, and the row settings, null where not set."""
 
-LONGEST_NAME = 256
-"""Characters of a column's name."""
-
-_MEND = "Give a manifest made by `timbreflow manifest build` or by pandas' to_parquet"
-_SHOWN_NAMES = 20
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
 class ManifestSummary(NamedTuple):
-    """What a good manifest holds: pairs, distinct sounds, the user's own columns, the settings given per row."""
+    """What a good manifest holds: pairs, distinct sounds, the user's own columns, the settings given per row.
+
+    `notes` are sentences on what is allowed and yet most likely not meant.
+    """
 
     pairs: int
     contents: int
     styles: int
     user_columns: tuple[str, ...]
     row_settings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def read_manifest(manifest: str, files: Files, validate_row: RowValidator) -> Iterator[pa.RecordBatch]:
@@ -91,22 +92,29 @@ def read_manifest(manifest: str, files: Files, validate_row: RowValidator) -> It
         Anything wrong with the manifest, at the latest (duplicate ids) after the last batch. So nothing must be
         computed before the stream has ended.
     """
+    return (batch for _, batch in _placed_batches(manifest, files, validate_row))
+
+
+def _placed_batches(manifest: str, files: Files, validate_row: RowValidator) -> Iterator[tuple[Place, pa.RecordBatch]]:
+    """Stream a manifest as `read_manifest`, each batch with its place."""
     ids: list[pa.StringArray] = []
     row = 0
-    parts, base = _parts(manifest, files)
-    for part in parts:
-        place = Place(part, base, file_row=row, row=row)
-        with open_foreign(part, files, _MEND) as table:
-            check_schema(table.schema, part)
-            wanted = [name for name in MANIFEST_COLUMNS if name in table.schema.names]
+    parts = find_parts(manifest, files)
+    for part in parts.files:
+        with open_foreign(part.uri, files, mend_for(part.uri)) as table:
+            schema = part.schema(table.schema)
+            check_schema(schema, part.uri)
+            wanted = [name for name in MANIFEST_COLUMNS if name in table.schema.names] or [_carrier(table)]
+            file_row = row
             for batch in read_batches(table, wanted):
-                normalised = normalise(batch, replace(place, row=row), validate_row)
+                place = Place(part.uri, parts.base, file_row=file_row, row=row)
+                normalised = normalise(part.extended(batch, MANIFEST_COLUMNS), place, validate_row)
                 ids.append(normalised.column("pair_id"))
                 row += batch.num_rows
-                yield normalised
+                yield place, normalised
     if row == 0:
         raise ManifestError(f"{manifest}: no rows, so there is nothing to compute. Put at least one pair into it")
-    refuse_duplicates(ids, manifest)
+    refuse_duplicates(ids, manifest, lambda row: f"row {row + 1}", lambda row: _pair_at(row, manifest, files))
 
 
 def user_columns(manifest: str, files: Files) -> pa.Table | None:
@@ -120,13 +128,15 @@ def user_columns(manifest: str, files: Files) -> pa.Table | None:
         Not Parquet, reserved names, too much for memory, or files of a folder that give one column different types.
     """
     tables = []
-    parts = _parts(manifest, files)[0]
-    if not any(_own_names(part, files) for part in parts):
+    parts = find_parts(manifest, files).files
+    if not any(_user_names(_schema(part, files)) for part in parts):
         return None
     for part in parts:
-        with open_foreign(part, files, _MEND) as table:
-            # With no column selected Arrow keeps no row count, so a required one carries it.
-            tables.append(read_own(table, [*_user_names(table.schema), REQUIRED_COLUMNS[0]]))
+        with open_foreign(part.uri, files, mend_for(part.uri)) as table:
+            own = _user_names(table.schema)
+            # With no column selected Arrow keeps no row count, so another one carries it.
+            rows = read_own(table, own or [_carrier(table)])
+            tables.append(part.extended(rows, _user_names(part.schema(table.schema))))
     try:
         joined = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
@@ -134,6 +144,19 @@ def user_columns(manifest: str, files: Files) -> pa.Table | None:
             f"{manifest}: its files do not fit together ({error}). Give each column one type"
         ) from error
     return joined.select(_user_names(joined.schema))
+
+
+def notes(manifest: str, files: Files) -> list[str]:
+    """Return sentences on what a manifest may lack without a fault: files left out, columns almost named right.
+
+    Raises
+    ------
+    ManifestError
+        Not Parquet, or wrong columns.
+    """
+    parts = find_parts(manifest, files)
+    said = {sentence: part.uri for part in parts.files for sentence in column_hints(_schema(part, files).names)}
+    return [*parts.notes, *(f"{uri}: {sentence}" for sentence, uri in said.items())]
 
 
 def read_whole(manifest: str, files: Files, validate_row: RowValidator) -> Manifest:
@@ -158,10 +181,13 @@ def check(manifest: str, files: Files, validate_row: RowValidator) -> ManifestSu
     contents: set[str] = set()
     styles: set[str] = set()
     given: set[str] = set()
-    for batch in read_manifest(manifest, files, validate_row):
+    odd = OddPaths()
+    for place, batch in _placed_batches(manifest, files, validate_row):
         pairs += batch.num_rows
         contents.update(batch.column("content").unique().to_pylist())
         styles.update(batch.column("style").unique().to_pylist())
+        for name in REQUIRED_COLUMNS:
+            _look_at_paths(batch.column(name), name, place, odd)
         given.update(name for name in ROW_SETTINGS if batch.column(name).null_count < batch.num_rows)
     own = user_columns(manifest, files)
     return ManifestSummary(
@@ -170,33 +196,8 @@ def check(manifest: str, files: Files, validate_row: RowValidator) -> ManifestSu
         styles=len(styles),
         user_columns=() if own is None else tuple(own.column_names),
         row_settings=tuple(name for name in ROW_SETTINGS if name in given),
+        notes=(*notes(manifest, files), *odd.sentences()),
     )
-
-
-def check_schema(schema: pa.Schema, file: str) -> None:
-    """Refuse missing, doubled, reserved, wrongly typed and unprintably named columns.
-
-    Raises
-    ------
-    ManifestError
-        Naming file, column and what to do.
-    """
-    for name in schema.names:
-        if len(name) > LONGEST_NAME or not name.isprintable():
-            problem = f"longer than {LONGEST_NAME} characters, or has some that cannot be printed"
-            raise ManifestError(f"{file}: the name of the column {name[:40]!r} is {problem}. Rename it")
-    for name, count in Counter(schema.names).items():
-        if count > 1:
-            raise ManifestError(f"{file}: column '{name}' is there {count} times. Keep one")
-    for name in REQUIRED_COLUMNS:
-        if name not in schema.names:
-            raise ManifestError(f"{file}: no column '{name}'. {_suggestion(name, schema.names)}")
-    for name in schema.names:
-        if name in RESERVED:
-            raise ManifestError(f"{file}: column '{name}' is a name of the result table. Rename it, say to 'my_{name}'")
-    for name in MANIFEST_COLUMNS:
-        if name in schema.names:
-            _check_type(schema.field(name), file)
 
 
 def normalise(batch: pa.RecordBatch, place: Place, validate_row: RowValidator) -> pa.RecordBatch:
@@ -226,88 +227,50 @@ def normalise(batch: pa.RecordBatch, place: Place, validate_row: RowValidator) -
     )
 
 
-def refuse_duplicates(ids: Sequence[pa.StringArray], manifest: str) -> None:
-    """Refuse a pair_id that stands twice in a manifest, given as its columns in order.
-
-    Raises
-    ------
-    ManifestError
-        Naming the first doubled id and its first two rows.
-    """
-    whole = pa.chunked_array(ids, pa.string())
-    if pc.count_distinct(whole).as_py() == len(whole):
-        return
-    codes = whole.combine_chunks().dictionary_encode().indices.to_numpy()
-    _, first = np.unique(codes, return_index=True)
-    again = np.ones(len(codes), dtype=bool)
-    again[first] = False
-    second = int(np.argmax(again))
-    code = codes[second]
-    value = whole[second].as_py()
-    raise ManifestError(
-        f"{manifest}: column 'pair_id', row {second}: '{value}' stands in row {int(np.argmax(codes == code))} already. "
-        "Take one of the two rows out, or give them different pair_ids (without that column: different row settings)"
-    )
-
-
-def _parts(manifest: str, files: Files) -> tuple[list[str], str]:
-    """Return a manifest's files in order, and the folder that relative paths start from."""
-    try:
-        uri = absolute(manifest)
-    except ValueError as error:
-        raise ManifestError(f"{manifest}: {error}") from error
-    if not files.is_folder(uri):
-        return [uri], parent(uri)
-    # Names with a dot or an underscore in front are other programs' unfinished work (Spark, editors).
-    parts = [
-        part
-        for part in files.find(uri)
-        if part.endswith(".parquet") and not part.rsplit("/", 1)[-1].startswith((".", "_"))
-    ]
-    if not parts:
-        raise ManifestError(f"{manifest}: a folder without any .parquet file. {_MEND}")
-    return parts, uri
-
-
 def _versions(manifest: str, files: Files) -> dict[str, FileStat]:
     """Return size and version of each of a manifest's files."""
     versions = {}
-    for part in _parts(manifest, files)[0]:
-        with parquet_errors(part, _MEND):
-            versions[part] = files.stat(part)
+    for part in find_parts(manifest, files).files:
+        with parquet_errors(part.uri, mend_for(part.uri)):
+            versions[part.uri] = files.stat(part.uri)
     return versions
 
 
-def _own_names(part: str, files: Files) -> list[str]:
-    with open_foreign(part, files, _MEND) as table:
-        check_schema(table.schema, part)
-        return _user_names(table.schema)
+def _pair_at(row: int, manifest: str, files: Files) -> str:
+    """Return what a row pairs, for a message: nothing but the ids is kept of rows that have been read."""
+    for place, batch in _placed_batches(manifest, files, lambda row_settings: None):
+        if row < place.row + batch.num_rows:
+            content, style = (batch.column(name)[row - place.row].as_py() for name in REQUIRED_COLUMNS)
+            return f"content '{content}' x style '{style}'"
+    raise ManifestError(f"{manifest}: it was replaced while it was read. Run again once it is whole")
+
+
+def _schema(part: Part, files: Files) -> pa.Schema:
+    """Return the columns of a file and of its folders, found good."""
+    with open_foreign(part.uri, files, mend_for(part.uri)) as table:
+        schema = part.schema(table.schema)
+        check_schema(schema, part.uri)
+        return schema
+
+
+def _carrier(table: ForeignTable) -> str:
+    """Return a column to count the rows of a file by, which has none that is wanted."""
+    for field in table.schema:
+        if not may_swell(field.type):
+            return str(field.name)
+    raise ManifestError(f"{table.uri}: no column of plain values. Write content and style into the file")
+
+
+def _look_at_paths(column: pa.StringArray, name: str, place: Place, odd: OddPaths) -> None:
+    """Tell `odd` of each distinct path of a batch that is most likely not meant."""
+    for uri in column.unique().to_pylist():
+        written = relative_to(uri, place.base)
+        if (hint := path_hint(written)) is not None:
+            odd.add(name, hint, place.says(name, int(pc.index(column, uri).as_py()), f"'{written}': {hint}"))
 
 
 def _user_names(schema: pa.Schema) -> list[str]:
     return [name for name in schema.names if name not in MANIFEST_COLUMNS and not _PANDAS_INDEX.fullmatch(name)]
-
-
-def _check_type(field: pa.Field, file: str) -> None:
-    if field.name in ROW_SETTINGS and not is_number(field.type):
-        raise ManifestError(
-            f"{file}: column '{field.name}' has the type {field.type}, not a number. "
-            f"Convert it, say with pandas.to_numeric(table['{field.name}'])"
-        )
-    if field.name not in ROW_SETTINGS and not is_text(field.type):
-        raise ManifestError(
-            f"{file}: column '{field.name}' has the type {field.type}, not text. "
-            f"Convert it, say with table['{field.name}'].astype(str)"
-        )
-
-
-def _suggestion(name: str, found: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, [column.strip().lower() for column in found], n=1)
-    likely = [column for column in found if column.strip().lower() in close]
-    if likely:
-        return f"Is it '{likely[0]}'? Then rename that"
-    shown = [*found[:_SHOWN_NAMES], "..."] if len(found) > _SHOWN_NAMES else found
-    return f"Its columns are: {', '.join(shown) or 'none'}. Every manifest needs {' and '.join(REQUIRED_COLUMNS)}"
 
 
 def _checked_settings(

@@ -20,7 +20,7 @@ FAILED = "failed"
 class ManifestError(Exception):
     """Root of this package's errors; the message names file, column and row, and what to do.
 
-    A row is its number in the manifest, counted from 0 and on through the files of a folder.
+    A row is its number in the manifest, counted from 1 and on through the files of a folder.
     """
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from filelock import FileLock
+from fsspec.utils import glob_translate
 
 from manifests.files import FileStat
 from tasks.storage_errors import StorageConflict, StorageError
@@ -65,8 +68,17 @@ class LocalFiles:
         return sorted(str(path) for path in files if path.is_file() and not path.name.startswith(OWN))
 
     def glob(self, pattern: str) -> list[str]:
-        """Return the files that match, sorted; `**` goes through folders."""
-        return sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
+        """Return the files that match, sorted, those with a dot in front too.
+
+        `**` goes through folders, and through links to folders, but into none twice; one that may not be read is an
+        error. It must stand between two slashes, else a ValueError is raised, as on S3.
+        """
+        matches = re.compile(glob_translate(pattern)).match
+        root, deep, _ = pattern.partition("**")
+        found = glob.glob(root, include_hidden=True)
+        if deep:
+            found = [path for folder in found for path in _linked_files(folder) if matches(path)]
+        return sorted({path for path in found if Path(path).is_file()})
 
     @contextmanager
     def writing(self, uri: str) -> Iterator[BinaryIO]:
@@ -129,6 +141,25 @@ def _made(folder: Path) -> Path:
     except FileExistsError as error:  # which would read as if the file itself were there
         raise NotADirectoryError(f"'{folder}' is a file, not a folder") from error
     return folder
+
+
+def _linked_files(folder: str) -> Iterator[str]:
+    """Give every file below a folder, real folders first, then those that links lead to, each folder once.
+
+    A link to a folder above it leads to no more than a loop, and is left alone.
+    """
+    seen, waiting = set(), deque([folder])
+    while waiting:
+        for parent, folders, names in os.walk(waiting.popleft(), onerror=_raise):
+            status = os.stat(parent)
+            if (status.st_dev, status.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            folders.sort()
+            yield from (os.path.join(parent, name) for name in names)
+            links = (Path(parent, name) for name in folders if Path(parent, name).is_symlink())
+            waiting.extend(str(link) for link in links if not Path(folder).resolve().is_relative_to(link.resolve()))
 
 
 def _raise(error: OSError) -> None:

@@ -133,7 +133,7 @@ def test_a_long_text_that_is_repeated_without_number_is_refused_before_it_is_spe
     if column == "note":
         assert "own columns take more than 4 GiB in memory. Leave out" in message
     else:
-        assert f"column '{column}', row 0: 1000000 bytes > 4096" in message
+        assert f"column '{column}', row 1: 1000000 bytes > 4096" in message
 
 
 def test_own_columns_of_numbers_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ def test_a_good_row_group_of_many_rows_streams_in_bounded_memory(tmp_path: Path)
 @pytest.mark.parametrize("column", ["content", "style"])
 def test_other_schemes_are_refused_with_their_row(tmp_path: Path, scheme: str, column: str) -> None:
     columns = {"content": ["a", "b"], "style": ["s", "s"], column: ["a", f"{scheme}://host/a.wav"]}
-    with pytest.raises(ManifestError, match=rf"column '{column}', row 1: .*scheme"):
+    with pytest.raises(ManifestError, match=rf"column '{column}', row 2: .*scheme"):
         list(read_manifest(str(write(tmp_path / "m.parquet", columns)), FILES, lambda row: None))
 
 
@@ -220,7 +220,7 @@ def test_a_manifest_on_s3_reads_no_file_of_this_machine(s3: str, written: str, c
     with FILES.writing(f"{s3}/m.parquet") as sink:
         pq.write_table(pa.table(columns), sink)
     with pytest.raises(
-        ManifestError, match=rf"column '{column}', row 1: '{written}' (is a local path|leaves the buck)"
+        ManifestError, match=rf"column '{column}', row 2: '{written}' (is a local path|leaves the buck)"
     ):
         list(read_manifest(f"{s3}/m.parquet", FILES, lambda row: None))
 
@@ -235,7 +235,7 @@ def test_control_characters_and_10_kb_are_refused_with_their_row_and_not_repeate
 ) -> None:
     columns = {"content": ["a", "b"], "style": ["s", "s"], "pair_id": ["x", "y"]}
     columns[column] = ["first", bad]
-    with pytest.raises(ManifestError, match=rf"m\.parquet: column '{column}', row 1: ") as caught:
+    with pytest.raises(ManifestError, match=rf"m\.parquet: column '{column}', row 2: ") as caught:
         list(read_manifest(str(write(tmp_path / "m.parquet", columns)), FILES, lambda row: None))
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1_000

@@ -62,13 +62,14 @@ def test_run_with_nothing_set_up_starts_a_server_of_its_own(embedded: Path, soun
 def test_failed_pairs_exit_1_and_the_table_says_why(
     with_server: Timbreflow, timbreflow: Timbreflow, sounds: Path
 ) -> None:
-    bad = [pair("not_audio.wav", pair_id="bad"), pair("not_audio.wav", "glass_rub", pair_id="later")]
+    bad = [pair("not_audio.wav", pair_id="bad", alhpa=2.0), pair("not_audio.wav", "glass_rub", pair_id="later")]
     manifest = write_manifest(sounds / "m.parquet", [*bad, pair("harp_phrase", pair_id="harp")])
 
     code, said = with_server("run", manifest, "out", "--limit", "2", *FAST)
     assert code == 1, said
     assert "1 FAILED" in said
     assert "not_audio.wav" in said
+    assert "column 'alhpa' is taken for one of your own" in " ".join(said.split())
     assert "1 left for the next run" in said
     code, said = timbreflow("results", "out", "--status", "failed")
     assert code == 0, said
@@ -135,6 +136,7 @@ def test_dry_run_counts_and_estimates_and_writes_nothing(timbreflow: Timbreflow,
     assert ["new", "3"] in [line.replace("│", " ").split() for line in said.splitlines()]
     assert "min for" in said
     assert sorted(path for path in sounds.rglob("*") if path.name != "prefect") == before
+    assert "1 sound of 1 pair cannot be read, not_audio" in said
 
 
 def test_pair_writes_one_sound_and_starts_no_server(timbreflow: Timbreflow, sounds: Path) -> None:
@@ -163,12 +165,15 @@ def test_results_refuses_a_status_that_is_none_and_a_folder_without_results(timb
 
 @pytest.mark.parametrize(("pairing", "pairs"), [("cross", 4), ("zip", 2), ("sample:3", 3)])
 def test_manifest_build_and_check_agree(timbreflow: Timbreflow, sounds: Path, pairing: str, pairs: int) -> None:
+    (sounds / "content" / "._harp.wav").touch()
+    (sounds / "style" / "notes.txt").touch()
     code, said = timbreflow(
         *("manifest", "build", "--content", "content", "--style", "style/*.wav", "--pairing", pairing),
         *("--out", "m.parquet"),
     )
     assert code == 0, said
     assert f"{pairs} pairs" in said
+    assert "Note: 1 file was left out as hidden" in said
     assert len(pd.read_parquet(sounds / "m.parquet")) == pairs
     code, said = timbreflow("manifest", "check", "m.parquet")
     assert code == 0, said
@@ -176,12 +181,15 @@ def test_manifest_build_and_check_agree(timbreflow: Timbreflow, sounds: Path, pa
 
 
 def test_manifest_from_csv_keeps_the_users_columns(timbreflow: Timbreflow, sounds: Path) -> None:
-    (sounds / "m.csv").write_text("content,style,mood\ncontent/harp_phrase.wav,style/glass_rub.wav,calm\n")
+    (sounds / "m.csv").write_text("content;style;mood;sed\n~/harp_phrase.wav;style/glass_rub.wav;007;1\n")
     code, said = timbreflow("manifest", "build", "--from", "m.csv", "--out", "m.parquet")
     assert code == 0, said
     code, said = timbreflow("manifest", "check", "m.parquet")
     assert code == 0, said
     assert "mood" in said
+    assert "Is it 'seed'?" in said
+    assert "column 'content', row 1: '~/harp_phrase.wav': ~ is not replaced here" in said
+    assert list(pd.read_parquet(sounds / "m.parquet")["mood"]) == ["007"]
 
 
 def test_manifest_check_and_build_refuse_what_is_wrong(timbreflow: Timbreflow, sounds: Path) -> None:
@@ -191,6 +199,8 @@ def test_manifest_check_and_build_refuse_what_is_wrong(timbreflow: Timbreflow, s
     assert_refused(timbreflow(*build, "content", "--pairing", "all"), "all")
     assert_refused(timbreflow(*build, "nowhere"), "nowhere")
     assert not (sounds / "n.parquet").exists()
+    assert_refused(timbreflow("manifest", "build", "--from", "m.csv", "--out", "n.csv"), "n.csv", "n.parquet")
+    assert_refused(timbreflow(*build, "content", "--from", "m.csv"), "--from", "--content")
 
 
 def test_pretrain_without_a_soundfont_names_the_package(timbreflow: Timbreflow, tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 
 from manifests.builder import build_from_csv, build_manifest
 from manifests.reader import check, read_manifest, user_columns
@@ -13,6 +15,8 @@ from manifests.schema import ManifestError
 from tasks.storage import Storage
 
 FILES = Storage()
+WITHOUT_SUFFIX = {"RAW", "MAT4", "MAT5", "SD2", "WAVEX", "MPC2K"}
+"""Formats without a suffix of their own, without a header, or whose files mostly hold something else."""
 
 
 def accept(row_settings: dict[str, object]) -> None:
@@ -101,6 +105,51 @@ def test_what_cannot_be_built(corpus: Path, pairing: str, content: str, style: s
     assert not (corpus / "m").exists()
 
 
+@pytest.mark.parametrize("name", sorted(set(soundfile.available_formats()) - WITHOUT_SUFFIX))
+def test_every_format_that_libsndfile_writes_is_taken_by_its_suffix(tmp_path: Path, name: str) -> None:
+    sound = tmp_path / "s" / f"x.{name}"
+    sound.parent.mkdir()
+    soundfile.write(sound, np.sin(np.arange(4000) / 20), 8000, format=name)
+    assert build(tmp_path, "cross", content="s", style="s") == [(f"../s/x.{name}",) * 2]
+
+
+@pytest.mark.parametrize("suffix", [".opus", ".oga", ".aifc", ".wave", ".caf", ".w64", ".rf64", ".au", ".snd", ".MP3"])
+def test_other_suffixes_of_sounds_are_taken(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / f"x{suffix}").touch()
+    assert build(tmp_path, "cross", content="s", style="s/*") == [(f"../s/x{suffix}",) * 2]
+
+
+def test_what_was_left_out_is_counted_by_suffix_and_once(corpus: Path) -> None:
+    for name in ("c/x.m4a", "c/deep/y.M4A", "c/LICENSE"):
+        (corpus / name).touch()
+    said: list[str] = []
+    out = f"{corpus}/p.parquet"
+    assert build_manifest([f"{corpus}/c"], [f"{corpus}/c", f"{corpus}/c/**"], "cross", out, FILES, say=said.append) == 4
+    assert said == ["4 files were left out, by suffix no sounds: 2 .m4a, 1 .txt, 1 without a suffix"]
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.tsv", "p", "p.pq", "p.json"])
+def test_a_target_of_another_suffix_is_refused(corpus: Path, name: str) -> None:
+    (corpus / "l.csv").write_text("content,style\na,b\n")
+    with pytest.raises(ManifestError, match=r"a manifest is a Parquet file, .*Name it .*/p\.parquet"):
+        build_from_csv(f"{corpus}/l.csv", f"{corpus}/{name}", FILES)
+    with pytest.raises(ManifestError, match=r"a manifest is a Parquet file, .*Name it .*/p\.parquet"):
+        build_manifest([f"{corpus}/c"], [f"{corpus}/s"], "cross", f"{corpus}/{name}", FILES)
+    assert not (corpus / name).exists()
+
+
+@pytest.mark.parametrize("out", ["~/p.parquet", "file:/p.parquet", "C:\\p.parquet", "$HOME/p.parquet"])
+def test_a_target_that_is_most_likely_not_meant_is_refused(
+    corpus: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpus)
+    before = sorted(corpus.rglob("*"))
+    with pytest.raises(ManifestError, match=r"Write "):
+        build_manifest(["c"], ["s"], "cross", out, FILES)
+    assert sorted(corpus.rglob("*")) == before
+
+
 def test_a_folder_as_target(corpus: Path) -> None:
     with pytest.raises(ManifestError, match=r"is a folder. Name the file to write"):
         build_manifest([f"{corpus}/c"], [f"{corpus}/s"], "cross", f"{corpus}/c", FILES)
@@ -127,7 +176,7 @@ def test_csv_keeps_columns_and_moves_paths(tmp_path: Path) -> None:
     assert batch["seed"].to_pylist() == [None, 3]
     own = user_columns(str(out), FILES)
     assert own is not None
-    assert own.to_pydict() == {"label": ["x, y", ""], "score": [0.5, None]}
+    assert own.to_pydict() == {"label": ["x, y", ""], "score": ["0.5", ""]}
 
 
 @pytest.mark.parametrize(
@@ -136,11 +185,11 @@ def test_csv_keeps_columns_and_moves_paths(tmp_path: Path) -> None:
         ("", "not a readable CSV"),
         ("content,style\n", "no rows under the header"),
         ("content,styl\na,b\n", "no column 'style'. Is it 'styl'"),
-        ("content,style\na,b\nc,\n", "column 'style', row 1: empty"),
-        ("content,style\na,b\na,b\n", "row 1: .* stands in row 0 already"),
-        ("content,style,seed\na,b,x\n", "column 'seed' has the type string, not a number"),
+        ("content,style\na,b\nc,\n", "column 'style', line 3: empty"),
+        ("content,style\na,b\na,b\n", "line 3: .*content 'a' x style 'b'.* stands in line 2 already"),
+        ("content,style,seed\na,b,x\n", "column 'seed', line 2: 'x' is not a number. Give one"),
         ("content,style,status\na,b,x\n", "column 'status' is a name of the result table"),
-        ("content,style\na,b,c\n", "not a readable CSV .*Expected 2 columns, got 3"),
+        ("content,style\na,b,c\n", "line 2: 3 fields, but the header has 2. Put a text that holds commas in quotes"),
     ],
 )
 def test_bad_csv(tmp_path: Path, text: str, message: str) -> None:

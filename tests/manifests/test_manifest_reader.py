@@ -119,7 +119,7 @@ def test_columns_with_dots_stay_apart(tmp_path: Path) -> None:
 
 def test_check_counts(tmp_path: Path) -> None:
     path = write(tmp_path / "p.parquet", pairs(4, seed=[1, 1, None, 2], beta=pa.nulls(4), label=list("abcd")))
-    assert check(str(path), FILES, validate) == (4, 4, 1, ("label",), ("seed",))
+    assert check(str(path), FILES, validate) == (4, 4, 1, ("label",), ("seed",), ())
 
 
 def test_row_settings_are_validated_once_per_combination(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_on_s3(s3: str) -> None:
     assert read(f"{s3}/manifests")["content"].to_pylist() == [f"{s3}/c.wav"]
     with FILES.writing(uri) as handle:
         pq.write_table(pa.table({**columns, "content": ["/local/c.wav"]}), handle)
-    with pytest.raises(ManifestError, match=r"p.parquet: column 'content', row 0: '/local/c.wav' is a local path.*S3"):
+    with pytest.raises(ManifestError, match=r"p.parquet: column 'content', row 1: '/local/c.wav' is a local path.*S3"):
         read(uri)
 
 
@@ -161,29 +161,29 @@ BAD_COLUMNS = [
 ]
 
 BAD_VALUES = [
-    ({"content": ["a", None, None], "style": ["s"] * 3}, "content", 1, "null. Fill it in"),
-    (pairs(style=[None] * 3), "style", 0, "null"),
-    (pairs(style=["s", "s", " "]), "style", 2, "empty"),
-    (pairs(style=["s", "a\0b", "s"]), "style", 1, "control character"),
-    (pairs(style=["s", "s", "a\nb"]), "style", 2, "control character"),
-    (pairs(content=["a", "b" * 4097, "c"]), "content", 1, "4097 bytes > 4096"),
-    (pairs(pair_id=["x", "y" * 10_000, "z"]), "pair_id", 1, "10000 bytes > 4096"),
-    (pairs(content=["a", "https://h/a.wav", "b"]), "content", 1, "scheme 'https'. Use a local path, file:// or s3://"),
-    (pairs(content=["a", "s3://bucket", "b"]), "content", 1, "is a bucket, not a sound"),
-    (pairs(pair_id=["x", None, "z"]), "pair_id", 1, "null"),
-    (pairs(pair_id=["x", "", "z"]), "pair_id", 1, "empty"),
-    (pairs(pair_id=["x", "y", "a\nb"]), "pair_id", 2, "control character"),
-    (pairs(pair_id=["x", "y", "a\x85b"]), "pair_id", 2, "control character"),
-    (pairs(pair_id=["x", "y" * 513, "z"]), "pair_id", 1, "513 characters > 512"),
-    (pairs(pair_id=["x", "y", "x"]), "pair_id", 2, "'x' stands in row 0 already.*different pair_ids"),
-    (pairs(content=["a", "b", "b"]), "pair_id", 2, "stands in row 1 already"),
-    (pairs(alpha=[1.0, float("nan"), 1.0]), "alpha", 1, "nan is not a finite number"),
-    (pairs(delta=[1.0, 1.0, float("-inf")]), "delta", 2, "-inf is not a finite number"),
-    (pairs(seed=[1.0, 2.5, 3.0]), "seed", 1, "2.5 is not a whole number"),
-    (pairs(seed=[1.0, 2.0, 1e19]), "seed", 2, "not a whole number in 64 bits"),
-    (pairs(seed=pa.array([1, 2, 2**63], pa.uint64())), "seed", 2, "Give a smaller number"),
-    (pairs(seed=[1, -2, -3], alpha=[1, 1, 1]), "seed", 1, "seed=-2 < 0. Correct the value"),
-    (pairs(beta=[1, None, -0.5]), "beta", 2, "beta=-0.5 < 0"),
+    ({"content": ["a", None, None], "style": ["s"] * 3}, "content", 2, "null. Fill it in"),
+    (pairs(style=[None] * 3), "style", 1, "null"),
+    (pairs(style=["s", "s", " "]), "style", 3, "empty"),
+    (pairs(style=["s", "a\0b", "s"]), "style", 2, "control character"),
+    (pairs(style=["s", "s", "a\nb"]), "style", 3, "control character"),
+    (pairs(content=["a", "b" * 4097, "c"]), "content", 2, "4097 bytes > 4096"),
+    (pairs(pair_id=["x", "y" * 10_000, "z"]), "pair_id", 2, "10000 bytes > 4096"),
+    (pairs(content=["a", "https://h/a.wav", "b"]), "content", 2, "scheme 'https'. Use a local path, file:// or s3://"),
+    (pairs(content=["a", "s3://bucket", "b"]), "content", 2, "is a bucket, not a sound"),
+    (pairs(pair_id=["x", None, "z"]), "pair_id", 2, "null"),
+    (pairs(pair_id=["x", "", "z"]), "pair_id", 2, "empty"),
+    (pairs(pair_id=["x", "y", "a\nb"]), "pair_id", 3, "control character"),
+    (pairs(pair_id=["x", "y", "a\x85b"]), "pair_id", 3, "control character"),
+    (pairs(pair_id=["x", "y" * 513, "z"]), "pair_id", 2, "513 characters > 512"),
+    (pairs(pair_id=["x", "y", "x"]), "pair_id", 3, "'x' .*stands in row 1 already.*different pair_ids"),
+    (pairs(content=["a", "b", "b"]), "pair_id", 3, "stands in row 2 already"),
+    (pairs(alpha=[1.0, float("nan"), 1.0]), "alpha", 2, "nan is not a finite number"),
+    (pairs(delta=[1.0, 1.0, float("-inf")]), "delta", 3, "-inf is not a finite number"),
+    (pairs(seed=[1.0, 2.5, 3.0]), "seed", 2, "2.5 is not a whole number"),
+    (pairs(seed=[1.0, 2.0, 1e19]), "seed", 3, "not a whole number in 64 bits"),
+    (pairs(seed=pa.array([1, 2, 2**63], pa.uint64())), "seed", 3, "Give a smaller number"),
+    (pairs(seed=[1, -2, -3], alpha=[1, 1, 1]), "seed", 2, "seed=-2 < 0. Correct the value"),
+    (pairs(beta=[1, None, -0.5]), "beta", 3, "beta=-0.5 < 0"),
 ]
 
 
@@ -203,7 +203,7 @@ def test_bad_values(tmp_path: Path, columns: dict[str, object], column: str, row
 def test_text_that_is_not_utf8(tmp_path: Path) -> None:
     raw = pa.array([b"a.wav", b"\xff.wav"])
     broken = pa.StringArray.from_buffers(2, *raw.buffers()[1:])
-    with pytest.raises(ManifestError, match=r"column 'content', row 1: not UTF-8"):
+    with pytest.raises(ManifestError, match=r"column 'content', row 2: not UTF-8"):
         read(write(tmp_path / "p.parquet", {"content": broken, "style": ["s", "s"]}))
 
 
@@ -211,14 +211,26 @@ def test_a_bad_row_in_a_later_file_and_batch(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(tables, "BATCH_ROWS", 4)
     write(tmp_path / "a.parquet", pairs(10))
     write(tmp_path / "b.parquet", {"content": [f"d{i}" for i in range(10)], "style": ["s"] * 9 + [None]})
-    with pytest.raises(ManifestError, match=r"b\.parquet: column 'style', row 19 \(row 9 of this file\): null"):
+    with pytest.raises(ManifestError, match=r"b\.parquet: column 'style', row 20 \(row 10 of this file\): null"):
         read(tmp_path)
 
 
 def test_duplicates_across_files(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", pairs(2, pair_id=["x", "y"]))
     write(tmp_path / "b.parquet", pairs(2, pair_id=["z", "y"]))
-    with pytest.raises(ManifestError, match=r"column 'pair_id', row 3: 'y' stands in row 1 already"):
+    with pytest.raises(ManifestError, match=r"column 'pair_id', row 4: 'y' .*stands in row 2 already"):
+        read(tmp_path)
+
+
+def test_a_doubled_pair_is_named_by_its_sounds(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", {"content": ["a", "b"], "style": ["s", "s"]})
+    write(tmp_path / "b.parquet", {"content": ["b"], "style": ["s"]})
+    pair = f"content '{tmp_path}/b' x style '{tmp_path}/s'"
+    with pytest.raises(ManifestError, match=rf"row 3: '[0-9a-f]+' \({pair}\) stands in row 2 already\. Take one"):
+        read(tmp_path)
+    write(tmp_path / "b.parquet", {"content": ["c"], "style": ["s"], "pair_id": ["x"]})
+    write(tmp_path / "c.parquet", {"content": ["d"], "style": ["s"], "pair_id": ["x"]})
+    with pytest.raises(ManifestError, match=r"row 4: 'x' \(content '.*/d' x .*row 3 already, as content '.*/c' x"):
         read(tmp_path)
 
 
@@ -331,7 +343,7 @@ def test_any_bad_value_is_found_and_named(columns: dict[str, list[object]], rows
     columns[column][row] = data.draw(st.sampled_from(FAULTS[column]))
 
     def act(path: Path) -> None:
-        with pytest.raises(ManifestError, match=rf"{re.escape(str(path))}: column '{column}', row {row}: .+\. .+"):
+        with pytest.raises(ManifestError, match=rf"{re.escape(str(path))}: column '{column}', row {row + 1}: .+\. .+"):
             read(path)
 
     _with_batches_of(rows, columns, act)

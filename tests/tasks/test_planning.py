@@ -357,6 +357,15 @@ class TestPreview:
         assert preview.seconds > 0
         assert "noise" in preview.basis
 
+    def test_it_counts_sounds_that_cannot_be_read_and_their_pairs(self, root: str, folder: Path) -> None:
+        gone = [{"content": f"sounds/gone-{number}.wav", "style": "sounds/fork.wav"} for number in range(4)]
+        folders = [{"content": "sounds/harp.wav", "style": "sounds"}, {"content": "sounds", "style": "sounds"}]
+        written = write_manifest(folder / "m.parquet", [*ROWS, *gone, *folders])
+        missing, is_folder = sorted(preview_run(written, root, QUICK, CPU).notes, reverse=True)
+        names = ", ".join(f"{folder}/sounds/gone-{number}.wav" for number in range(3))
+        assert missing == f"4 sounds of 4 pairs cannot be read, missing (the sound does not exist): {names}, ..."
+        assert is_folder.startswith("1 sound of 2 pairs cannot be read, is_folder (")
+
     def test_results_so_far_are_the_better_estimate(self, manifest: str, root: str) -> None:
         rows, _ = planned(manifest, root)
         names = ("pair_id", "content", "style", "fingerprint")

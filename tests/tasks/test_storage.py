@@ -115,6 +115,13 @@ class TestListing:
         assert files.glob(join(root, "**/*.wav")) == [join(root, "1.wav"), join(root, "deep/3.wav")]
         assert files.glob(join(root, "*.ogg")) == []
 
+    def test_glob_sees_names_with_a_dot_in_front_on_every_storage(self, files: Storage, root: str) -> None:
+        names = [".a.wav", ".deep/b.wav", "deep/.c.wav"]
+        for name in names:
+            write(files, join(root, name), b"x")
+        assert files.glob(join(root, "**/*.wav")) == [join(root, name) for name in names]
+        assert files.glob(join(root, "*/*.wav")) == [join(root, name) for name in names[1:]]
+
 
 class TestWriting:
     def test_a_file_appears_only_at_a_clean_exit(self, files: Storage, root: str) -> None:
