@@ -55,7 +55,7 @@ def melody() -> Analysis:
 def test_a_sound_laid_along_itself_is_nearly_itself(
     sound: Callable[[str, int], Tensor], name: str, limit: float
 ) -> None:
-    """Not quite where there are notes: a moment of the envelope is mixed with the usual one, which moves levels as well."""
+    """Not quite where there are notes: an envelope is mixed with the usual one, which moves levels as well."""
     own = _analysed(sound(name, 24_000))
     other = _analysed(sound("flute_phrase", 24_000))
     assert _apart(_laid(own, own), own.picture) < limit

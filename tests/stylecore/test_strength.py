@@ -36,5 +36,5 @@ def test_more_strength_is_more_of_the_styles_timbre_and_no_more_of_the_rhythm(
     timbre, rhythm = zip(*figures, strict=True)
     assert abs(timbre[0]) < 0.05  # no strength: the content
     assert rhythm[0] > 0.95
-    assert all(after > before + 0.1 for before, after in pairwise(timbre))
+    assert all(after > before + 0.05 for before, after in pairwise(timbre))
     assert all(after < before for before, after in pairwise(rhythm))

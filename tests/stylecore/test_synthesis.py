@@ -33,6 +33,7 @@ QUICK = Settings(
     iterations=12,
     sound_iterations=5,
     griffin_lim_iterations=8,
+    griffin_lim_momentum=0.99,
     alpha=10.0,
     beta=10.0,
     gamma=30.0,
