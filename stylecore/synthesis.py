@@ -93,7 +93,7 @@ def starting_picture(encoder: Encoder, n_bins: int, n_frames: int, settings: Set
     return start
 
 
-START_NOISE = 0.3
+START_NOISE = 0.1
 """Deviation of the noise around a target, as a share of that of the network's training pictures."""
 
 
