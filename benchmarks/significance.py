@@ -10,8 +10,13 @@ import numpy as np
 
 from benchmarks.tables import UNKNOWN, Row, markdown
 
-COMPARISONS = (("default", "no-style"), ("default", "random"))
-"""What the style term does, and what the training does."""
+COMPARISONS = (
+    ("default", "no-style"),
+    ("default", "random"),
+    ("style-notes", "style-notes-no-style"),
+    ("style-notes", "style-notes-random"),
+)
+"""What the style term does, and what the training does: where the style is laid along the content, and where not."""
 NOTE = (
     "Differences of the same pairs under two systems: their mean, Student's `t` (the mean over its standard error), "
     "and `n` pairs. Without any true difference, about one figure of twenty has a `t` beyond 2."

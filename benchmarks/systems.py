@@ -93,6 +93,7 @@ def all_systems(changes: Mapping[str, object], sounds: Sequence[Samples]) -> dic
         If a change is unknown or out of bounds.
     """
     default, paper = (preset(name).resolve(changes) for name in ("default", "paper"))
+    styles = default.resolve({"notes": "style"})
     shipped, chance = load_encoder(), random_encoder(RANDOM_SEED, calibration(sounds))
     listed = [
         _plain("content", "the content itself", _the_content),
@@ -100,7 +101,9 @@ def all_systems(changes: Mapping[str, object], sounds: Sequence[Samples]) -> dic
         _plain("equaliser", "the content, filtered to the style's average spectrum", matched_equaliser),
         _plain("mix", "content and style, mixed at equal RMS", plain_mix),
         _neural("paper", "the preset `paper`", paper, shipped),
-        _neural("style-notes", "the default with notes = style", default.resolve({"notes": "style"}), shipped),
+        _neural("style-notes", "the default with notes = style", styles, shipped),
+        _neural("style-notes-random", "the same with random, calibrated filters", styles, chance),
+        _neural("style-notes-no-style", "the same with beta = 0", styles.resolve({"beta": 0.0}), shipped),
         _neural("random", "the default settings with random, calibrated filters", default, chance),
         *(
             _neural(f"no-{term}", f"the default with {weight} = 0", default.resolve({weight: 0.0}), shipped)
@@ -133,7 +136,6 @@ def choices(default: Settings) -> dict[str, tuple[str, dict[str, object]]]:
         "content-4-5": ("content from the deepest layers", {"content_layers": (4, 5)}),
         "content-2-3": ("content from the paper's layers", {"content_layers": (2, 3)}),
         "style-3-4-5": ("style from the deep layers", {"style_layers": (3, 4, 5)}),
-        "style-dynamics": ("L_e follows the style's envelope, as in the paper", {"temporal_reference": "style"}),
         "adam": ("Adam optimises the picture", {"optimiser": "adam"}),
         "coarse-to-fine": (
             f"from noise, {COARSE_EVALUATIONS} evaluations at half the resolution first",

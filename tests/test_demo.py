@@ -57,10 +57,10 @@ def test_the_style_arrives_and_the_content_stays(results: pd.DataFrame) -> None:
     means = results.select_dtypes("number").mean()  # of figures that do not apply to a pair, over the others
     assert means["timbre_transfer"] >= 0.45
     assert means["texture_transfer"] >= 0.06
-    assert means["melody_kept"] >= 0.80
+    assert means["melody_kept"] >= 0.90
     assert means["style_leak"] <= 0.03
-    assert means["rhythm_kept"] >= 0.84
-    assert means["dynamics_kept"] >= 0.98
+    assert means["rhythm_kept"] >= 0.74
+    assert means["dynamics_kept"] >= 0.97
     assert means["pitch_kept"] >= 0.82
 
 
@@ -85,12 +85,12 @@ def test_the_singing_gets_the_bandwidth_of_the_violin(results: pd.DataFrame) -> 
 
 
 def test_the_gram_matrices_of_trained_filters_make_texture(results: pd.DataFrame) -> None:
-    """On strokes, where the alignment has no notes to lay out: beside no Gram matrix, and beside random filters."""
+    """Where nothing is laid out, on strokes: beside no Gram matrix, and beside random filters."""
     rows = results[results["content"].str.contains("drum_loop")]
     sounds = {uri: read_sound(uri, Storage()) for uri in {*results["content"], *results["style"]}}
     calibration = torch.stack([sound_picture(torch.from_numpy(s[:24_000]), 16_000) for s in sounds.values()])
     trained, random = load_encoder(), random_encoder(0, calibration)
-    default, no_gram = Settings(), Settings(beta=0.0)
+    own = Settings(notes="style")
     assert len(rows) == 2
 
     def texture(settings: Settings, encoder: Encoder) -> float:
@@ -101,9 +101,9 @@ def test_the_gram_matrices_of_trained_filters_make_texture(results: pd.DataFrame
         ]
         return float(np.mean(found))
 
-    reached = texture(default, trained)
-    assert reached >= texture(no_gram, trained) + 0.03
-    assert reached >= texture(default, random) + 0.03
+    reached = texture(own, trained)
+    assert reached >= texture(own.resolve({"beta": 0.0}), trained) + 0.2
+    assert reached >= texture(own, random) + 0.2
 
 
 def _texture(content: np.ndarray, style: np.ndarray, settings: Settings, encoder: Encoder) -> float:
