@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from manifests.files import Files
 from tasks.decoders import DECODERS
-from tasks.decoding import MAX_DURATION_S, MIN_DURATION_S, SILENCE_PEAK, AudioError, SoundInfo, downmix
+from tasks.decoding import SILENCE_PEAK, SoundInfo, downmix
+from tasks.lengths import MAX_DURATION_S, MIN_DURATION_S
+from tasks.sound_errors import AudioError
 from tasks.storage_errors import StorageUnreachable
 
 __all__ = [

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from tasks.children import Child, ChildDied, ChildSilent
 from tasks.decoder import CPU_LIMIT_S, MEMORY_BYTES, Order
-from tasks.decoding import AudioError, SoundInfo
 from tasks.processes import cores
+from tasks.sound_errors import AudioError
+from tasks.streams import SoundInfo
 
 MOST_CHILDREN = 8
 

@@ -1,0 +1,83 @@
+"""WAV in all its forms (RIFF, RIFX, RF64, BW64 and Wave64), written anew with sizes that are true."""
+
+from __future__ import annotations
+
+import struct
+
+from tasks.containers.chunks import RIFF, RIFX, W64, Chunk, Container, Form, chunks
+from tasks.containers.codecs import wav_codec
+from tasks.containers.mpeg import mpeg_parts
+from tasks.containers.part import Part
+
+_RIFF_BEGINS, _W64_BEGINS = 12, 40
+_W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
+_DS64_SIZES = struct.Struct("<QQ")
+_NOT_HERE = 0xFFFFFFFF
+_MPEG_TAGS = frozenset({0x0050, 0x0055})
+_EXTENSIBLE, _SUB_FORMAT = 0xFFFE, 24
+
+MAGICS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff")
+
+
+def is_wav(data: memoryview) -> bool:
+    """Return whether a file is a WAV of some form."""
+    head = bytes(data[:_W64_BEGINS])
+    return (head[:4] in MAGICS[:4] and head[8:12] == b"WAVE") or (head[:16] == _W64_RIFF and head[24:28] == b"wave")
+
+
+def wav_parts(data: memoryview, uri: str) -> list[Part]:
+    """Return the sounds of a WAV file: one, or as many as were joined.
+
+    Raises
+    ------
+    AudioError
+        Types `truncated` and `not_audio`, as `Container.extent` and `mpeg_parts`.
+    """
+    magic = bytes(data[:4])
+    form = W64 if magic == b"riff" else RIFX if magic == b"RIFX" else RIFF
+    container = Container(data, form, _end(data, form), MAGICS, uri)
+    found = _found(container)
+    if found is None:
+        return [Part((data,))]
+    fmt, sound = found
+    extent = container.extent(sound)
+    content = data[sound.start : sound.start + extent.size]
+    rest = [] if extent.next_file is None else wav_parts(data[extent.next_file :], uri)
+    return [*_sound_parts(data[fmt.start : fmt.start + fmt.size], content, form, uri), *rest]
+
+
+def _sound_parts(fmt: memoryview, content: memoryview, form: Form, uri: str) -> list[Part]:
+    order = ">" if form is RIFX else "<"
+    tag = struct.unpack(f"{order}H", fmt[:2])[0]
+    if tag == _EXTENSIBLE and len(fmt) >= _SUB_FORMAT + 2:
+        tag = struct.unpack(f"{order}H", fmt[_SUB_FORMAT : _SUB_FORMAT + 2])[0]
+    if tag in _MPEG_TAGS and len(content):
+        return mpeg_parts(content, uri)
+    size = struct.Struct(f"{order}I")
+    odd = bytes(len(fmt) % 2)
+    before = b"WAVEfmt " + size.pack(len(fmt)) + bytes(fmt) + odd + b"data" + size.pack(len(content))
+    magic = b"RIFX" if form is RIFX else b"RIFF"
+    return [Part((magic + size.pack(len(before) + len(content)) + before, content), codec=wav_codec(tag))]
+
+
+def _end(data: memoryview, form: Form) -> int | None:
+    """Return where the file ends, as its header says; None if that says nothing."""
+    if form is W64:
+        return int.from_bytes(data[16:24], "little")
+    size = int.from_bytes(data[4:8], "big" if form is RIFX else "little")
+    return None if size == _NOT_HERE else size + 8
+
+
+def _found(container: Container) -> tuple[Chunk, Chunk] | None:
+    """Return the chunks of the format and of the sound; None if there are none."""
+    fmt, long_size = None, None
+    start = _W64_BEGINS if container.form is W64 else _RIFF_BEGINS
+    for chunk in chunks(container.data, start, container.form):
+        name = chunk.name[:4]
+        if name == b"ds64" and chunk.size >= _DS64_SIZES.size:
+            long_size = _DS64_SIZES.unpack_from(container.data, chunk.start)[1]
+        elif name == b"fmt " and 2 <= chunk.size <= len(container.data) - chunk.start:
+            fmt = fmt or chunk
+        elif name == b"data" and fmt is not None:
+            return fmt, chunk if long_size is None or chunk.size != _NOT_HERE else chunk._replace(size=long_size)
+    return None
