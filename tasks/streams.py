@@ -1,8 +1,8 @@
 """Samples out of bytes: every sound in a file is read to its end, whatever its header says.
 
 Runs in a child process, see `tasks.decoder`. Nothing is allocated on the word of a header before its claim was found to
-be within bounds. Where the size of the data does not settle the length, a sound is read in blocks, up to the length that
-is allowed.
+be within bounds. Where the size of the data does not settle the length, a sound is read in blocks, up to the length
+that is allowed.
 """
 
 from __future__ import annotations

@@ -21,36 +21,9 @@ SLACK_BYTES = 64
 
 _MOST_HEADER = 1 << 10
 _DESCRIPTIVE = frozenset(
-    {
-        b"LIST",
-        b"id3 ",
-        b"ID3 ",
-        b"bext",
-        b"iXML",
-        b"cue ",
-        b"smpl",
-        b"fact",
-        b"PEAK",
-        b"JUNK",
-        b"junk",
-        b"PAD ",
-        b"_PMX",
-    }
-    | {
-        b"axml",
-        b"inst",
-        b"acid",
-        b"afsp",
-        b"NAME",
-        b"AUTH",
-        b"ANNO",
-        b"COMT",
-        b"MARK",
-        b"INST",
-        b"APPL",
-        b"(c) ",
-        b"info",
-    }
+    name.encode().ljust(4)
+    for name in "LIST id3 ID3 ID32 bext iXML axml _PMX umid cue smpl inst acid strg fact PEAK afsp JUNK junk PAD free "
+    "NAME AUTH ANNO COMT MARK INST APPL (c) CHAN info".split()
 )
 """Chunks that stand behind the sound, and are known for what they are if the file was cut within one."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tasks.containers.part import Part
-from tasks.containers.tags import after_tags, before_trailing_tags
+from tasks.containers.tags import before_trailing_tags
 
 _BEGIN = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 """Magic and the head of the block that must come first: eight bytes that no sound has by chance."""
@@ -22,7 +22,7 @@ def is_flac(data: memoryview) -> bool:
 
 
 def flac_parts(data: memoryview) -> list[Part]:
-    """Return the sounds of a FLAC file: one, or as many as were joined; each without a length, to be read to its end."""
+    """Return the sounds of a FLAC file, one or as many as were joined, each without a length, to be read to its end."""
     end = before_trailing_tags(data)
     starts = [found.start() for found in _BEGIN.finditer(data, 0, end)]
     if not starts or starts[0] != 0:

@@ -94,8 +94,8 @@ def mpeg_parts(data: memoryview, uri: str) -> list[Part]:
     Raises
     ------
     AudioError
-        Type `truncated` if a header counts more frames than there are, or if many bytes among them are none; `too_long`;
-        `empty` if there are headers alone, and `not_audio` if there is nothing.
+        Type `truncated` if a header counts more frames than there are, or if many bytes among them are none;
+        `too_long`; `empty` if there are headers alone, and `not_audio` if there is nothing.
     """
     frames, unknown = _frames(data)
     if not frames:

@@ -30,7 +30,7 @@ _TRIMMED_S = 0.2
 
 
 class Page(NamedTuple):
-    """A page: flags, samples up to its end (-1 if no packet ends there), stream, number, segments, content, all bytes."""
+    """A page; its granule counts the samples up to its end, and is -1 if no packet ends there."""
 
     flags: int
     granule: int
@@ -52,7 +52,7 @@ def ogg_parts(data: memoryview, uri: str) -> list[Part]:
     Raises
     ------
     AudioError
-        Type `truncated` if pages are cut off or missing, `too_long`, and `not_audio` if there are several sounds at once.
+        Type `truncated` if pages are cut off or missing, `too_long`, and `not_audio` for several sounds at once.
     """
     links: list[list[Page]] = []
     before = None
@@ -71,13 +71,13 @@ def _pages(data: memoryview, uri: str) -> Iterator[Page]:
     """Give the pages of a file, whatever stands between them."""
     place = 0
     while (place := _next_page(data, place)) >= 0:
-        fields = _PAGE.unpack_from(data, place)
-        begin = place + _PAGE.size + fields[7]
+        _, _, flags, granule, serial, number, _, n_segments = _PAGE.unpack_from(data, place)
+        begin = place + _PAGE.size + n_segments
         segments = bytes(data[place + _PAGE.size : begin])
         end = begin + sum(segments)
-        if len(segments) < fields[7] or end > len(data):
+        if len(segments) < n_segments or end > len(data):
             raise AudioError("truncated", f"'{uri}' ends early: its last page of Ogg is cut off")
-        yield Page(*fields[2:6], segments, data[begin:end], data[place:end])
+        yield Page(flags, granule, serial, number, segments, data[begin:end], data[place:end])
         place = end
 
 

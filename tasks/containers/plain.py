@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from tasks.containers.chunks import CAF, STREAMED, Chunk, Container, Form, chunks
+from tasks.containers.chunks import CAF, Chunk, Container, Form, chunks
 from tasks.containers.codecs import au_codec, caf_codec
 from tasks.containers.mpeg import mpeg_parts
 from tasks.containers.part import Part
