@@ -6,6 +6,7 @@ what it knew then, and one that writes to a pipe can only guess.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -20,10 +21,9 @@ SLACK_BYTES = 64
 """Bytes by which a header may be wrong about a file that is whole."""
 
 _MOST_HEADER = 1 << 10
-_DESCRIPTIVE = frozenset(
-    name.encode().ljust(4)
-    for name in "LIST id3 ID3 ID32 bext iXML axml _PMX umid cue smpl inst acid strg fact PEAK afsp JUNK junk PAD free "
-    "NAME AUTH ANNO COMT MARK INST APPL (c) CHAN info".split()
+_DESCRIPTIVE = re.compile(
+    rb"LIST|[iI][dD]3 |ID32|bext|iXML|axml|_PMX|umid|cue |smpl|inst|acid|strg|fact|PEAK|afsp|[jJ]UNK|junk|PAD |free|"
+    rb"NAME|AUTH|ANNO|COMT|MARK|INST|APPL|\(c\) |CHAN|info"
 )
 """Chunks that stand behind the sound, and are known for what they are if the file was cut within one."""
 
@@ -162,7 +162,7 @@ class Container(NamedTuple):
     def _is_chunk(self, chunk: Chunk) -> bool:
         fits = 0 <= chunk.size <= len(self.data) - chunk.start
         named = _is_name(self.data, chunk.start - self.form.header.size)
-        return named and (fits or chunk.name[:4] in _DESCRIPTIVE)
+        return named and (fits or _DESCRIPTIVE.match(chunk.name) is not None)
 
     def _is_file(self, place: int) -> bool:
         return bytes(self.data[place : place + 4]) in self.magics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from tasks.containers.chunks import RIFF, RIFX, W64, Chunk, Container, Form, chunks
 from tasks.containers.codecs import wav_codec
@@ -31,33 +32,34 @@ def wav_parts(data: memoryview, uri: str) -> list[Part]:
     Raises
     ------
     AudioError
-        Types `truncated` and `not_audio`, as `Container.extent` and `mpeg_parts`.
+        As `Container.extent` and `mpeg_parts`.
     """
     magic = bytes(data[:4])
     form = W64 if magic == b"riff" else RIFX if magic == b"RIFX" else RIFF
     container = Container(data, form, _end(data, form), MAGICS, uri)
-    found = _found(container)
-    if found is None:
+    fmt, sounds = _found(container)
+    if fmt is None or not sounds:
         return [Part((data,))]
-    fmt, sound = found
-    extent = container.extent(sound)
-    content = data[sound.start : sound.start + extent.size]
+    extent = container.extent(sounds[-1])
+    sounds[-1] = sounds[-1]._replace(size=extent.size)
+    content = [data[sound.start : sound.start + sound.size] for sound in sounds]
     rest = [] if extent.next_file is None else wav_parts(data[extent.next_file :], uri)
     return [*_sound_parts(data[fmt.start : fmt.start + fmt.size], content, form, uri), *rest]
 
 
-def _sound_parts(fmt: memoryview, content: memoryview, form: Form, uri: str) -> list[Part]:
+def _sound_parts(fmt: memoryview, content: Sequence[memoryview], form: Form, uri: str) -> list[Part]:
     order = ">" if form is RIFX else "<"
     tag = struct.unpack(f"{order}H", fmt[:2])[0]
     if tag == _EXTENSIBLE and len(fmt) >= _SUB_FORMAT + 2:
         tag = struct.unpack(f"{order}H", fmt[_SUB_FORMAT : _SUB_FORMAT + 2])[0]
-    if tag in _MPEG_TAGS and len(content):
-        return mpeg_parts(content, uri)
+    n_bytes = sum(len(piece) for piece in content)
+    if tag in _MPEG_TAGS and n_bytes:
+        return mpeg_parts(memoryview(b"".join(content)), uri)
     size = struct.Struct(f"{order}I")
     odd = bytes(len(fmt) % 2)
-    before = b"WAVEfmt " + size.pack(len(fmt)) + bytes(fmt) + odd + b"data" + size.pack(len(content))
+    before = b"WAVEfmt " + size.pack(len(fmt)) + bytes(fmt) + odd + b"data" + size.pack(n_bytes)
     magic = b"RIFX" if form is RIFX else b"RIFF"
-    return [Part((magic + size.pack(len(before) + len(content)) + before, content), codec=wav_codec(tag))]
+    return [Part((magic + size.pack(len(before) + n_bytes) + before, *content), codec=wav_codec(tag))]
 
 
 def _end(data: memoryview, form: Form) -> int | None:
@@ -68,16 +70,17 @@ def _end(data: memoryview, form: Form) -> int | None:
     return None if size == _NOT_HERE else size + 8
 
 
-def _found(container: Container) -> tuple[Chunk, Chunk] | None:
-    """Return the chunks of the format and of the sound; None if there are none."""
-    fmt, long_size = None, None
+def _found(container: Container) -> tuple[Chunk | None, list[Chunk]]:
+    """Return the chunk with the format, if there is one, and those with sound: some programs write several."""
+    fmt, sounds, long_size = None, [], None
     start = _W64_BEGINS if container.form is W64 else _RIFF_BEGINS
     for chunk in chunks(container.data, start, container.form):
         name = chunk.name[:4]
-        if name == b"ds64" and chunk.size >= _DS64_SIZES.size:
+        if name == b"ds64" and 0 <= chunk.start <= len(container.data) - _DS64_SIZES.size:
             long_size = _DS64_SIZES.unpack_from(container.data, chunk.start)[1]
         elif name == b"fmt " and 2 <= chunk.size <= len(container.data) - chunk.start:
             fmt = fmt or chunk
-        elif name == b"data" and fmt is not None:
-            return fmt, chunk if long_size is None or chunk.size != _NOT_HERE else chunk._replace(size=long_size)
-    return None
+        elif name == b"data":
+            is_long = long_size is not None and chunk.size == _NOT_HERE
+            sounds.append(chunk._replace(size=long_size) if is_long else chunk)
+    return fmt, sounds
