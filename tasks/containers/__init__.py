@@ -3,7 +3,8 @@
 `parts` gives libsndfile what it can decode to the end: files whose headers say what the bytes hold.
 """
 
+from tasks.containers.codecs import HINT
 from tasks.containers.part import Part
-from tasks.containers.parts import HINT, parts
+from tasks.containers.parts import parts
 
 __all__ = ["HINT", "Part", "parts"]

@@ -92,8 +92,8 @@ class Container(NamedTuple):
     ----------
     data : memoryview
         The file.
-    form : Form
-        How its chunks are written.
+    form : Form, optional
+        How its chunks are written; None if it has none.
     end : int, optional
         Where the file ends, as its own header says.
     magics : tuple of bytes
@@ -103,7 +103,7 @@ class Container(NamedTuple):
     """
 
     data: memoryview
-    form: Form
+    form: Form | None
     end: int | None
     magics: tuple[bytes, ...]
     uri: str
@@ -149,20 +149,19 @@ class Container(NamedTuple):
 
     def _described(self, end: int) -> int | None:
         """Return where that ends which may stand behind a sound: chunks, tags, zeros. None for anything else."""
-        for start in sorted({end, end + -end % self.form.alignment}):
+        for start in sorted({end, end + -end % (self.form.alignment if self.form else 1)}):
             place = after_tags(self.data, start)
             if place == len(self.data) or self._is_file(place):
                 return place
-            behind = list(chunks(self.data, place, self.form))
-            if behind and self._is_chunk(behind[0]):
-                headers = [chunk.start - self.form.header.size for chunk in behind]
+            behind = list(chunks(self.data, place, self.form)) if self.form else []
+            if behind and self._is_chunk(behind[0], place):
+                headers = [chunk.start - behind[0].start + place for chunk in behind]
                 return next((header for header in headers if self._is_file(header)), len(self.data))
         return None
 
-    def _is_chunk(self, chunk: Chunk) -> bool:
+    def _is_chunk(self, chunk: Chunk, header: int) -> bool:
         fits = 0 <= chunk.size <= len(self.data) - chunk.start
-        named = _is_name(self.data, chunk.start - self.form.header.size)
-        return named and (fits or _DESCRIPTIVE.match(chunk.name) is not None)
+        return _is_name(self.data, header) and (fits or _DESCRIPTIVE.match(chunk.name) is not None)
 
     def _is_file(self, place: int) -> bool:
         return bytes(self.data[place : place + 4]) in self.magics

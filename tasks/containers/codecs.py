@@ -96,21 +96,29 @@ _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"FRM8", "a DSD file (DSDIFF)"),
     (0, b"\x0b\x77", "an AC-3 file"),
     (0, b"\x7f\xfe\x80\x01", "a DTS file"),
-    (0, b"MThd", "a MIDI file, which holds notes and no sound"),
     (0, b"ADIF", "an AAC file"),
     (0, b"\xff\xf0", "an AAC file (ADTS)"),
     (0, b"\xff\xf1", "an AAC file (ADTS)"),
     (0, b"\xff\xf8", "an AAC file (ADTS)"),
     (0, b"\xff\xf9", "an AAC file (ADTS)"),
-    (0, b"PK\x03\x04", "a ZIP archive"),
-    (0, b"\x1f\x8b", "a file compressed by gzip"),
-    (0, b"<html", "a web page"),
-    (0, b"<!DOC", "a web page"),
-    (0, b"<!doc", "a web page"),
-    (0, b"version https://git-lfs", "a pointer of Git LFS, not the file itself"),
-    (0, b"%PDF", "a PDF"),
-    (0, b"\x89PNG", "a picture"),
 )
+
+_NO_SOUND: tuple[tuple[bytes, str], ...] = (
+    (b"MThd", "a MIDI file, which holds notes"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a file compressed by gzip"),
+    (b"<html", "a web page"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<!doctype", "a web page"),
+    (b"<?xml", "an XML file"),
+    (b"version https://git-lfs", "a pointer of Git LFS, in place of the file"),
+    (b"%PDF", "a PDF"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+)
+
+HINT = ": convert it first, for instance with 'ffmpeg -i FILE FILE.flac'"
+"""What to do about a sound that is not read."""
 
 
 def wav_codec(tag: int) -> str:
@@ -138,13 +146,19 @@ def au_codec(encoding: int) -> str:
 
 
 def foreign_kind(data: memoryview) -> str:
-    """Return what a file is that is no sound for libsndfile; empty if that cannot be told.
+    """Return what is wrong with a file that is no sound for libsndfile; empty if its beginning does not tell.
 
-    >>> foreign_kind(memoryview(b"wvpk1234"))
-    'a WavPack file'
+    >>> foreign_kind(memoryview(b"<html><body>Not Found"))
+    'is a web page, and no sound'
+    >>> foreign_kind(memoryview(b"wvpk1234")).split(":")[0]
+    'is a WavPack file, which is not read'
     """
     head = bytes(data[:64])
-    return next((kind for offset, magic, kind in _FOREIGN if head[offset:].startswith(magic)), "")
+    kind = next((kind for magic, kind in _NO_SOUND if head.startswith(magic)), "")
+    if kind:
+        return f"is {kind}, and no sound"
+    kind = next((kind for offset, magic, kind in _FOREIGN if head[offset:].startswith(magic)), "")
+    return f"is {kind}, which is not read{HINT}" if kind else ""
 
 
 def _apple_codec(kind: bytes) -> str:

@@ -13,8 +13,6 @@ from tasks.containers.riff import is_wav, wav_parts
 from tasks.containers.tags import after_leading_tags
 from tasks.sound_errors import AudioError
 
-HINT = ": convert it first, for instance with 'ffmpeg -i FILE FILE.flac'"
-
 
 def parts(data: bytes | memoryview, uri: str) -> list[Part]:
     """Return the sounds in a file, one after the other: one, or as many as were joined.
@@ -47,7 +45,7 @@ def parts(data: bytes | memoryview, uri: str) -> list[Part]:
         return ogg_parts(view, uri)
     kind = foreign_kind(view)
     if kind:
-        raise AudioError("not_audio", f"'{uri}' is {kind}, which is not read{HINT}")
+        raise AudioError("not_audio", f"'{uri}' {kind}")
     if find_mpeg(whole) is not None:
         return mpeg_parts(whole, uri)
     return [Part((whole,))]

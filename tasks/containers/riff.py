@@ -72,7 +72,9 @@ def _end(data: memoryview, form: Form) -> int | None:
 
 def _found(container: Container) -> tuple[Chunk | None, list[Chunk]]:
     """Return the chunk with the format, if there is one, and those with sound: some programs write several."""
-    fmt, sounds, long_size = None, [], None
+    fmt: Chunk | None = None
+    sounds: list[Chunk] = []
+    long_size = -1
     start = _W64_BEGINS if container.form is W64 else _RIFF_BEGINS
     for chunk in chunks(container.data, start, container.form):
         name = chunk.name[:4]
@@ -81,6 +83,6 @@ def _found(container: Container) -> tuple[Chunk | None, list[Chunk]]:
         elif name == b"fmt " and 2 <= chunk.size <= len(container.data) - chunk.start:
             fmt = fmt or chunk
         elif name == b"data":
-            is_long = long_size is not None and chunk.size == _NOT_HERE
-            sounds.append(chunk._replace(size=long_size) if is_long else chunk)
+            is_long = long_size >= 0 and chunk.size == _NOT_HERE
+            sounds.append(Chunk(chunk.name, chunk.start, long_size) if is_long else chunk)
     return fmt, sounds
