@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from tasks.sound_errors import AudioError
 
 MIN_DURATION_S, MAX_DURATION_S = 0.2, 30.0
@@ -23,9 +25,9 @@ def refuse_long(duration_s: float, uri: str) -> None:
         raise AudioError("too_long", message)
 
 
-def refuse_endless(uri: str) -> None:
-    """Raise `too_long` for a sound that was not read to its end."""
-    raise AudioError("too_long", f"'{uri}' lasts more than {LONGEST_S:g} s; up to {MAX_DURATION_S:g} s are read")
+def refuse_endless(duration_s: float, uri: str) -> NoReturn:
+    """Raise `too_long` for a sound of which no more than that length was looked at."""
+    raise AudioError("too_long", f"'{uri}' lasts more than {duration_s:g} s; up to {MAX_DURATION_S:g} s are read")
 
 
 def refuse_short(duration_s: float, uri: str) -> None:

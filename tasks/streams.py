@@ -174,7 +174,7 @@ def _refuse_beyond(n_samples: int, sound: _Stream, uri: str) -> None:
     if n_samples > LONGEST_S * sound.samplerate:
         if _is_by_size(sound):
             refuse_long(n_samples / sound.samplerate, uri)
-        refuse_endless(uri)
+        refuse_endless(LONGEST_S, uri)
     if n_samples * sound.channels > MAX_VALUES:
         size = f"{n_samples} samples in each of {sound.channels} channels"
         raise AudioError("decode_limit", f"'{uri}' has {size}, more than {MAX_VALUES} together")

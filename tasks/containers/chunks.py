@@ -141,11 +141,9 @@ class Container(NamedTuple):
         more = present - sound.size
         agreed = self.end is not None and sound.size and 0 <= self.end - sound.start - sound.size <= 1
         if agreed and more > SLACK_BYTES:
-            what = f"{sound.size} bytes of sound, says its header, and {more} bytes more of nobody knows what"
-            hint = (
-                "if they are sound, write the true sizes into the header (sox --ignore-length does), else cut them off"
-            )
-            raise AudioError("not_audio", f"'{self.uri}' has {what}: {hint}")
+            what = f"has {sound.size} bytes of sound, says its header, and {more} unknown bytes behind them"
+            hint = "if they are sound, have the header completed ('sox --ignore-length' does it), else cut them off"
+            raise AudioError("not_audio", f"'{self.uri}' {what}: {hint}")
 
     def _described(self, end: int) -> int | None:
         """Return where that ends which may stand behind a sound: chunks, tags, zeros. None for anything else."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tasks.containers.part import Part
 from tasks.containers.tags import after_tags
-from tasks.lengths import refuse_long
+from tasks.lengths import refuse_endless, refuse_long
 from tasks.sound_errors import AudioError
 
 _KBITS = {
@@ -36,6 +36,7 @@ _VERSIONS = (3, 0, 2, 1)
 _SIDE_BYTES = {(True, True): 32, (True, False): 17, (False, True): 17, (False, False): 9}
 """Where a Xing header stands in its frame, by whether this is of version 1 and whether of two channels."""
 
+_VBRI = 36
 _HEADER_BYTES = 64
 _SYNC = re.compile(rb"\xff[\xe2-\xff]")
 _TRIMMED_S = 0.2
@@ -101,7 +102,10 @@ def mpeg_parts(data: memoryview, uri: str) -> list[Part]:
     if not frames:
         raise AudioError("not_audio", f"'{uri}' should hold MPEG audio, but no frame of it was found")
     runs = _runs(data, frames)
-    refuse_long(sum(_length_s(run) for run in runs) - _TRIMMED_S, uri)
+    length_s = sum(_length_s(run) for run in runs) - _TRIMMED_S
+    if length_s > _MOST_S - 1:
+        refuse_endless(_MOST_S - 1, uri)
+    refuse_long(length_s, uri)
     if not any(run.frames for run in runs):
         raise AudioError("empty", f"'{uri}' holds no samples")
     _refuse_cut(runs, uri)
@@ -113,10 +117,18 @@ def mpeg_parts(data: memoryview, uri: str) -> list[Part]:
 def _part(data: memoryview, run: Run) -> Part:
     pieces = tuple(_joined(data, run.frames))
     if run.header is not None and _is_counted(run):
-        return Part((data[run.header.start : run.header.end], *pieces))
+        return Part((_header_with_count(data, run.header, len(run.frames)), *pieces))
     n_samples = len(run.frames) * run.frames[0].n_samples
     largest = max(frame.end - frame.start for frame in run.frames)
     return Part((*pieces, bytes((len(run.frames) + 1) * largest)), n_samples, is_counted=True)
+
+
+def _header_with_count(data: memoryview, header: Frame, n_frames: int) -> bytes:
+    content = bytearray(data[header.start : header.end])
+    place = _xing(content, header)
+    assert place is not None
+    content[place + 8 : place + 12] = n_frames.to_bytes(4, "big")
+    return bytes(content)
 
 
 def _is_counted(run: Run) -> bool:
@@ -166,13 +178,18 @@ def _claim(data: memoryview, frame: Frame) -> int | None:
     """Return how many frames a frame claims that is a header; 0 if it gives no number, None if it is none."""
     if frame.layer != 3:
         return None
-    content = bytes(data[frame.start + 4 : min(frame.end, frame.start + _HEADER_BYTES)])
-    side = _SIDE_BYTES[frame.version == 1, frame.channels == 2]
-    for place in (side, side + 2):  # with a checksum before it or without
-        if content[place : place + 4] in (b"Xing", b"Info"):
-            has_count = len(content) >= place + 12 and content[place + 7] & 1
-            return int.from_bytes(content[place + 8 : place + 12], "big") if has_count else 0
-    return 0 if content[32:36] == b"VBRI" else None
+    content = bytes(data[frame.start : min(frame.end, frame.start + _HEADER_BYTES)])
+    place = _xing(content, frame)
+    if place is None:
+        return 0 if content[_VBRI : _VBRI + 4] == b"VBRI" else None
+    has_count = len(content) >= place + 12 and content[place + 7] & 1
+    return int.from_bytes(content[place + 8 : place + 12], "big") if has_count else 0
+
+
+def _xing(content: bytes | bytearray, frame: Frame) -> int | None:
+    """Return where the Xing header stands in a frame, with a checksum before it or without; None if there is none."""
+    side = 4 + _SIDE_BYTES[frame.version == 1, frame.channels == 2]
+    return next((place for place in (side, side + 2) if content[place : place + 4] in (b"Xing", b"Info")), None)
 
 
 def _frames(data: memoryview) -> tuple[list[Frame], int]:
@@ -188,10 +205,11 @@ def _frames(data: memoryview) -> tuple[list[Frame], int]:
                 break
             continue
         after = after_tags(data, place)
-        if after == place:
+        if after == place or not (after == len(data) or _is_chain(data, after)):
+            # Also within what seemed to be a tag: its size may be wrong.
             found = find_mpeg(data, place + 1)
+            unknown += (len(data) if found is None else found) - max(place, after) if frames else 0
             after = len(data) if found is None else found
-            unknown += after - place if frames else 0
         place = after
     return frames, unknown
 

@@ -37,7 +37,7 @@ def wav_parts(data: memoryview, uri: str) -> list[Part]:
     magic = bytes(data[:4])
     form = W64 if magic == b"riff" else RIFX if magic == b"RIFX" else RIFF
     container = Container(data, form, _end(data, form), MAGICS, uri)
-    fmt, sounds = _found(container)
+    fmt, sounds = _found(data, form)
     if fmt is None or not sounds:
         return [Part((data,))]
     extent = container.extent(sounds[-1])
@@ -70,17 +70,17 @@ def _end(data: memoryview, form: Form) -> int | None:
     return None if size == _NOT_HERE else size + 8
 
 
-def _found(container: Container) -> tuple[Chunk | None, list[Chunk]]:
+def _found(data: memoryview, form: Form) -> tuple[Chunk | None, list[Chunk]]:
     """Return the chunk with the format, if there is one, and those with sound: some programs write several."""
     fmt: Chunk | None = None
     sounds: list[Chunk] = []
     long_size = -1
-    start = _W64_BEGINS if container.form is W64 else _RIFF_BEGINS
-    for chunk in chunks(container.data, start, container.form):
+    start = _W64_BEGINS if form is W64 else _RIFF_BEGINS
+    for chunk in chunks(data, start, form):
         name = chunk.name[:4]
-        if name == b"ds64" and 0 <= chunk.start <= len(container.data) - _DS64_SIZES.size:
-            long_size = _DS64_SIZES.unpack_from(container.data, chunk.start)[1]
-        elif name == b"fmt " and 2 <= chunk.size <= len(container.data) - chunk.start:
+        if name == b"ds64" and 0 <= chunk.start <= len(data) - _DS64_SIZES.size:
+            long_size = _DS64_SIZES.unpack_from(data, chunk.start)[1]
+        elif name == b"fmt " and 2 <= chunk.size <= len(data) - chunk.start:
             fmt = fmt or chunk
         elif name == b"data":
             is_long = long_size >= 0 and chunk.size == _NOT_HERE

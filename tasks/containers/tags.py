@@ -45,7 +45,8 @@ def _tag_size(data: memoryview, start: int) -> int:
     if head.startswith(b"ID3") and len(head) >= _ID3V2_HEADER and not any(byte & 0x80 for byte in head[6:10]):
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
         has_footer = head[5] & 0x10
-        return size + _ID3V2_HEADER * (2 if has_footer else 1)
+        size += _ID3V2_HEADER * (2 if has_footer else 1)
+        return size if start + size <= len(data) else 0
     if head.startswith(b"TAG") and not head.startswith(b"TAG+"):
         return _ID3V1
     if head.startswith(b"APETAGEX") and len(head) == _APE_HEADER:
