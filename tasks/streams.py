@@ -124,28 +124,23 @@ def _opened(part: Part, uri: str) -> _Stream:
 
 
 def _blocks(sound: _Stream, part: Part, uri: str) -> Iterator[NDArray[np.float32]]:
-    """Give all samples of a sound, `[N, channels]` at a time, or raise `truncated` if there are too few in the end.
-
-    What was claimed is read in blocks of its own: should it be complete and what follows unreadable, then that is junk.
-    """
+    """Give all samples of a sound, `[N, channels]` at a time, or raise `truncated` if there are too few in the end."""
     known = sound.frames if sound.frames < _UNKNOWN_LENGTH else None
-    claimed = known if part.claimed is None else part.claimed
+    expected = known if part.n_samples is None else part.n_samples
     most = sound.frames if _is_by_size(sound) else max(1, _BLOCK_VALUES // sound.channels)
     n_samples = 0
-    while True:
-        wanted = most if claimed is None or n_samples >= claimed else min(most, claimed - n_samples)
+    while expected is None or n_samples < expected:
+        wanted = most if expected is None else min(most, expected - n_samples)
         try:
             block: NDArray[np.float32] = sound.read(wanted, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            if claimed is not None and n_samples >= claimed > 0:
-                return
             raise _understood(error, part, uri) from error
         n_samples += len(block)
         yield block
-        if len(block) < wanted or (part.is_counted and n_samples == claimed):
+        if len(block) < wanted:
             break
-    if claimed is not None and n_samples < claimed:
-        message = f"'{uri}' ends early: {n_samples} samples per channel instead of {claimed}"
+    if expected is not None and n_samples < expected:
+        message = f"'{uri}' ends early: {n_samples} samples per channel instead of {expected}"
         raise AudioError("truncated", message)
 
 

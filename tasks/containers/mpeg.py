@@ -120,7 +120,7 @@ def _part(data: memoryview, run: Run) -> Part:
         return Part((_header_with_count(data, run.header, len(run.frames)), *pieces))
     n_samples = len(run.frames) * run.frames[0].n_samples
     largest = max(frame.end - frame.start for frame in run.frames)
-    return Part((*pieces, bytes((len(run.frames) + 1) * largest)), n_samples, is_counted=True)
+    return Part((*pieces, bytes((len(run.frames) + 1) * largest)), n_samples)
 
 
 def _header_with_count(data: memoryview, header: Frame, n_frames: int) -> bytes:

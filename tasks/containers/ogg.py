@@ -115,7 +115,7 @@ def _part(pages: Sequence[Page], uri: str) -> Part:
     end = _end([page for page, _ in sounding], lengths, pages)
     refuse_long(sum(lengths) / codec.rate_hz - _TRIMMED_S, uri)
     last = sounding[-1][0]
-    if end - 2 * codec.longest <= pages[last].granule <= end:
+    if end - 2 * max(lengths) <= pages[last].granule <= end:
         return Part(whole[: last + 1])
     return Part((*whole[:last], _with_granule(pages[last].whole, end)))
 

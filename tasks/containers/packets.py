@@ -10,10 +10,8 @@ _OPUS_RATE_HZ = 48_000
 _OPUS_FRAMES = (480, 960, 1_920, 2_880) * 3 + (480, 960) * 2 + (120, 240, 480, 960) * 4
 """Length of a frame in samples, by the configuration in the first five bits of a packet."""
 
-_OPUS_LONGEST = 5_760
-
 _MODE_BITS, _COUNT_BITS, _MOST_MODES = 41, 6, 64
-_OTHERS = {b"\x7fFLAC": "FLAC in Ogg", b"Speex  ": "Speex", b"\x80theora": "Theora", b"CELT   ": "CELT"}
+_OTHERS = {b"\x7fFLAC": "FLAC", b"Speex  ": "Speex", b"\x80theora": "Theora", b"CELT   ": "CELT"}
 
 
 class Codec(NamedTuple):
@@ -25,15 +23,12 @@ class Codec(NamedTuple):
         Samples are counted at this rate.
     headers : int
         Packets at the beginning that hold no sound.
-    longest : int
-        Samples that one packet has at most.
     lengths : callable
         Given the first two bytes of each packet with sound, returns their lengths in samples.
     """
 
     rate_hz: int
     headers: int
-    longest: int
     lengths: Callable[[Sequence[bytes]], list[int]]
 
 
@@ -46,13 +41,14 @@ def ogg_codec(head: bytes) -> str:
     """Return the name of what is in a stream that begins with such a packet; empty if it can be read."""
     if is_sound(head):
         return ""
-    return next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "an unknown codec") + " (in Ogg)"
+    name = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), "an unknown codec")
+    return f"{name} in Ogg"
 
 
 def codec_of(headers: Sequence[bytes]) -> Codec | None:
     """Return how to count packets, by the first three of a stream; None if they do not tell."""
     if headers and headers[0].startswith(_OPUS):
-        return Codec(_OPUS_RATE_HZ, 2, _OPUS_LONGEST, lambda packets: [_opus_length(packet) for packet in packets])
+        return Codec(_OPUS_RATE_HZ, 2, lambda packets: [_opus_length(packet) for packet in packets])
     if len(headers) < 3 or not headers[0].startswith(_VORBIS) or len(headers[0]) < 29:
         return None
     rate_hz = int.from_bytes(headers[0][12:16], "little")
@@ -61,7 +57,7 @@ def codec_of(headers: Sequence[bytes]) -> Codec | None:
     if not modes or not rate_hz or short > long:
         return None
     blocks = [long if is_long else short for is_long in modes]
-    return Codec(rate_hz, 3, long // 2, lambda packets: _vorbis_lengths(packets, blocks))
+    return Codec(rate_hz, 3, lambda packets: _vorbis_lengths(packets, blocks))
 
 
 def _opus_length(packet: bytes) -> int:

@@ -16,18 +16,15 @@ class Part:
     ----------
     pieces : tuple of bytes
         One after the other they are the file.
-    claimed : int, optional
-        Samples per channel that there must be: fewer mean that the file was cut short, more are read all the same. None
-        for as many as libsndfile sees.
-    is_counted : bool
-        Whether that many were counted in the bytes: no more are read then.
+    n_samples : int, optional
+        Samples per channel that were counted in the bytes: so many are decoded, and fewer mean damage. None for as many
+        as libsndfile sees.
     codec : str
         What to call the encoding if libsndfile does not know it; empty if it should.
     """
 
     pieces: tuple[Bytes, ...]
-    claimed: int | None = None
-    is_counted: bool = False
+    n_samples: int | None = None
     codec: str = ""
 
     def file(self) -> io.BytesIO:

@@ -40,7 +40,7 @@ def parts(data: bytes | memoryview, uri: str) -> list[Part]:
     if is_caf(view):
         return caf_parts(view, uri)
     if is_flac(view):
-        return flac_parts(view)
+        return flac_parts(view, uri)
     if is_ogg(view):
         return ogg_parts(view, uri)
     kind = foreign_kind(view)
