@@ -14,13 +14,13 @@ TOLERANCE_S = 0.5
 SHORT_TOLERANCE_S = 0.02
 """Below the minimum: what rounding and encoders take from a clip of 0.2 s."""
 
-LONGEST_S, SHORTEST_S = MAX_DURATION_S + TOLERANCE_S, MIN_DURATION_S - SHORT_TOLERANCE_S
+LONGEST_S, SHORTEST_S = MAX_DURATION_S + TOLERANCE_S, round(MIN_DURATION_S - SHORT_TOLERANCE_S, 6)
 
 
 def refuse_long(duration_s: float, uri: str) -> None:
     """Raise `too_long`, with the excess, for a sound of that length if it is longer than is read."""
     if duration_s > LONGEST_S:
-        excess = f"{duration_s - MAX_DURATION_S:.3g} s more than {MAX_DURATION_S:g} s"
+        excess = f"{_seconds(duration_s - MAX_DURATION_S)} more than {MAX_DURATION_S:g} s"
         message = f"'{uri}' lasts {_seconds(duration_s)}, {excess} ({TOLERANCE_S:g} s more is let pass)"
         raise AudioError("too_long", message)
 
@@ -33,7 +33,7 @@ def refuse_endless(duration_s: float, uri: str) -> NoReturn:
 def refuse_short(duration_s: float, uri: str) -> None:
     """Raise `too_short`, with what is missing, for a sound of that length if it is shorter than is read."""
     if duration_s < SHORTEST_S:
-        lack = f"{MIN_DURATION_S - duration_s:.2g} s less than {MIN_DURATION_S:g} s"
+        lack = f"{_seconds(MIN_DURATION_S - duration_s)} less than {MIN_DURATION_S:g} s"
         message = f"'{uri}' lasts {_seconds(duration_s)}, {lack} ({SHORT_TOLERANCE_S:g} s less is let pass)"
         raise AudioError("too_short", message)
 

@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 from tasks.containers.part import Part
 from tasks.containers.tags import before_trailing_tags
+from tasks.lengths import refuse_long
 from tasks.sound_errors import AudioError
 
 _BEGIN = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 """Magic and the head of the block that must come first: eight bytes that no sound has by chance."""
 
-_FIELDS, _LENGTH_BITS = slice(18, 26), 36
-"""Where rate, channels, bits and length stand in a file, as 64 bits, and how many of them are the length."""
+_FIELDS, _LENGTH_BITS, _RATE_AT = slice(18, 26), 36, 44
+"""Where rate, channels, bits and length stand in a file, as 64 bits, and which of them are the length and the rate."""
 
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _MOST_HEADER = 16
@@ -52,7 +53,8 @@ def flac_parts(data: memoryview, uri: str) -> list[Part]:
     Raises
     ------
     AudioError
-        Type `truncated` if there are fewer frames than the header says, or if some in the middle are missing.
+        Type `truncated` if there are fewer frames than the header says, or if some in the middle are missing, and
+        `too_long`.
     """
     end = before_trailing_tags(data)
     starts = [found.start() for found in _BEGIN.finditer(data, 0, end)]
@@ -68,6 +70,7 @@ def _part(data: memoryview, uri: str) -> Part:
     fields = int.from_bytes(data[_FIELDS], "big")
     claimed = fields & ((1 << _LENGTH_BITS) - 1)
     n_samples = sum(frame.n_samples for frame in _in_order(list(_frames(data, begin)), uri))
+    refuse_long(n_samples / max(1, fields >> _RATE_AT), uri)
     if n_samples < claimed:
         message = f"'{uri}' ends early: {n_samples} samples per channel instead of {claimed}"
         raise AudioError("truncated", message)
