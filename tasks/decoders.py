@@ -26,6 +26,13 @@ START_PATIENCE_S = 120.0
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 """Threads of libraries would take address space, and there is nothing for them to do."""
 
+_INHERITED = frozenset(
+    {"PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "SYSTEMROOT"}
+    | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"}
+    | {"PYTHONHOME", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
+)
+"""What a program needs to start and to find its libraries. Credentials are not for those who parse strangers' files."""
+
 
 class Decoders:
     """Children that inspect and decode, at most one per core; any thread may use them.
@@ -109,7 +116,7 @@ class Decoders:
         return answer
 
     def _started(self) -> Child:
-        child = Child(self._module, _ENVIRONMENT)
+        child = Child(self._module, _ENVIRONMENT, _INHERITED)
         child.request(None, START_PATIENCE_S)
         self.started += 1
         return child
