@@ -44,4 +44,5 @@ def _rewritten(data: memoryview, common: Chunk, content: memoryview, codec: str)
     fmt = bytes(data[common.start : common.start + common.size]) + bytes(common.size % 2)
     before = bytes(data[8:12]) + b"COMM" + size.pack(common.size) + fmt
     before += b"SSND" + size.pack(_OFFSETS + len(content)) + bytes(_OFFSETS)
-    return Part((b"FORM" + size.pack(len(before) + len(content)) + before, content), codec=codec)
+    odd = bytes(len(content) % 2)
+    return Part((b"FORM" + size.pack(len(before) + len(content) + len(odd)) + before, content, odd), codec=codec)

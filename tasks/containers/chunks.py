@@ -20,7 +20,6 @@ STREAMED = 0x7F000000
 SLACK_BYTES = 64
 """Bytes by which a header may be wrong about a file that is whole."""
 
-_MOST_HEADER = 1 << 10
 _DESCRIPTIVE = re.compile(
     rb"LIST|[iI][dD]3 |ID32|bext|iXML|axml|_PMX|umid|cue |smpl|inst|acid|strg|fact|PEAK|afsp|[jJ]UNK|junk|PAD |free|"
     rb"NAME|AUTH|ANNO|COMT|MARK|INST|APPL|\(c\) |CHAN|info"
@@ -131,8 +130,10 @@ class Container(NamedTuple):
 
     def _refuse_cut(self, sound: Chunk, present: int) -> None:
         whole = self.end is not None and 0 <= len(self.data) - self.end <= 1
-        slack = max(SLACK_BYTES, min(sound.start, _MOST_HEADER))  # the file's size is often taken for the sound's
-        if not whole and sound.size - present > slack:
+        missing = sound.size - present
+        # The size of the file, or of what follows its first header, is easily taken for that of the sound.
+        whole = whole or missing <= SLACK_BYTES or missing in (sound.start, sound.start - 8)
+        if not whole:
             message = f"'{self.uri}' ends early: {present} bytes of sound instead of {sound.size}"
             raise AudioError("truncated", message)
 

@@ -56,10 +56,10 @@ def _sound_parts(fmt: memoryview, content: Sequence[memoryview], form: Form, uri
     if tag in _MPEG_TAGS and n_bytes:
         return mpeg_parts(memoryview(b"".join(content)), uri)
     size = struct.Struct(f"{order}I")
-    odd = bytes(len(fmt) % 2)
-    before = b"WAVEfmt " + size.pack(len(fmt)) + bytes(fmt) + odd + b"data" + size.pack(n_bytes)
-    magic = b"RIFX" if form is RIFX else b"RIFF"
-    return [Part((magic + size.pack(len(before) + n_bytes) + before, *content), codec=wav_codec(tag))]
+    before = b"WAVEfmt " + size.pack(len(fmt)) + bytes(fmt) + bytes(len(fmt) % 2) + b"data" + size.pack(n_bytes)
+    magic, odd = b"RIFX" if form is RIFX else b"RIFF", bytes(n_bytes % 2)
+    header = magic + size.pack(len(before) + n_bytes + len(odd)) + before
+    return [Part((header, *content, odd), codec=wav_codec(tag))]
 
 
 def _end(data: memoryview, form: Form) -> int | None:

@@ -46,7 +46,7 @@ def with_ogg_length(data: bytes, granule: int) -> bytes:
     page = bytearray(data[start:])
     page[6:14] = struct.pack("<q", granule)
     page[22:26] = bytes(4)
-    page[22:26] = struct.pack("<I", _ogg_checksum(page))
+    page[22:26] = struct.pack("<I", ogg_checksum(page))
     return data[:start] + bytes(page)
 
 
@@ -73,7 +73,8 @@ def aiff(rate: bytes = bytes.fromhex("400cfa00000000000000"), n_samples: int = R
     return b"FORM" + struct.pack(">I", len(body)) + body
 
 
-def _ogg_checksum(page: bytes | bytearray) -> int:
+def ogg_checksum(page: bytes | bytearray) -> int:
+    """Return the checksum of a page whose own is 0."""
     checksum = 0
     for byte in page:
         checksum ^= byte << 24
