@@ -152,15 +152,17 @@ class Container(NamedTuple):
             place = after_tags(self.data, start)
             if place == len(self.data) or self._is_file(place):
                 return place
-            behind = list(chunks(self.data, place, self.form)) if self.form else []
-            if behind and self._is_chunk(behind[0], place):
-                headers = [chunk.start - behind[0].start + place for chunk in behind]
+            if self.form is not None and self._is_chunk(place, self.form):
+                headers = (chunk.start - self.form.header.size for chunk in chunks(self.data, place, self.form))
                 return next((header for header in headers if self._is_file(header)), len(self.data))
         return None
 
-    def _is_chunk(self, chunk: Chunk, header: int) -> bool:
-        fits = 0 <= chunk.size <= len(self.data) - chunk.start
-        return _is_name(self.data, header) and (fits or _DESCRIPTIVE.match(chunk.name) is not None)
+    def _is_chunk(self, place: int, form: Form) -> bool:
+        """Return whether a chunk begins at a place: one that fits in, or is known by its name and cut short."""
+        chunk = next(chunks(self.data, place, form), None)
+        if chunk is None or not _is_name(self.data, place):
+            return False
+        return 0 <= chunk.size <= len(self.data) - chunk.start or _DESCRIPTIVE.match(chunk.name) is not None
 
     def _is_file(self, place: int) -> bool:
         return bytes(self.data[place : place + 4]) in self.magics

@@ -37,6 +37,8 @@ _SIDE_BYTES = {(True, True): 32, (True, False): 17, (False, True): 17, (False, F
 """Where a Xing header stands in its frame, by whether this is of version 1 and whether of two channels."""
 
 _VBRI = 36
+"""Where the header of another encoder stands in its frame."""
+
 _HEADER_BYTES = 64
 _SYNC = re.compile(rb"\xff[\xe2-\xff]")
 _TRIMMED_S = 0.2
@@ -74,7 +76,7 @@ class Frame(NamedTuple):
 
 @dataclass
 class Run:
-    """Frames that belong together, and the Xing header before them, if any, with the number of frames it claims."""
+    """Frames that belong together, and the frame before them that is their header, if any, with what it claims."""
 
     header: Frame | None = None
     claim: int = 0
@@ -87,6 +89,11 @@ def find_mpeg(data: memoryview, start: int = 0) -> int | None:
         if _is_chain(data, sync.start()):
             return sync.start()
     return None
+
+
+def is_like_mpeg(data: memoryview) -> bool:
+    """Return whether a file begins as a frame does, whether or not others follow."""
+    return _SYNC.match(data) is not None
 
 
 def mpeg_parts(data: memoryview, uri: str) -> list[Part]:
@@ -116,17 +123,20 @@ def mpeg_parts(data: memoryview, uri: str) -> list[Part]:
 
 def _part(data: memoryview, run: Run) -> Part:
     pieces = tuple(_joined(data, run.frames))
-    if run.header is not None and _is_counted(run):
-        return Part((_header_with_count(data, run.header, len(run.frames)), *pieces))
+    header = _header_with_count(data, run.header, len(run.frames)) if run.header and _is_counted(run) else None
+    if header is not None:
+        return Part((header, *pieces))
     n_samples = len(run.frames) * run.frames[0].n_samples
     largest = max(frame.end - frame.start for frame in run.frames)
     return Part((*pieces, bytes((len(run.frames) + 1) * largest)), n_samples)
 
 
-def _header_with_count(data: memoryview, header: Frame, n_frames: int) -> bytes:
+def _header_with_count(data: memoryview, header: Frame, n_frames: int) -> bytes | None:
+    """Return a Xing header with a number of frames; None for one of another kind, which libsndfile takes for sound."""
     content = bytearray(data[header.start : header.end])
     place = _xing(content, header)
-    assert place is not None
+    if place is None:
+        return None
     content[place + 8 : place + 12] = n_frames.to_bytes(4, "big")
     return bytes(content)
 
@@ -181,7 +191,8 @@ def _claim(data: memoryview, frame: Frame) -> int | None:
     content = bytes(data[frame.start : min(frame.end, frame.start + _HEADER_BYTES)])
     place = _xing(content, frame)
     if place is None:
-        return 0 if content[_VBRI : _VBRI + 4] == b"VBRI" else None
+        is_vbri = content[_VBRI : _VBRI + 4] == b"VBRI"
+        return int.from_bytes(content[_VBRI + 14 : _VBRI + 18], "big") if is_vbri else None
     has_count = len(content) >= place + 12 and content[place + 7] & 1
     return int.from_bytes(content[place + 8 : place + 12], "big") if has_count else 0
 

@@ -21,7 +21,7 @@ from tasks.sound_errors import AudioError
 
 _PAGE = struct.Struct("<4sBBqIIIB")
 _FIRST = 2
-_GRANULE, _CHECKSUM = slice(6, 14), slice(22, 26)
+_GRANULE, _NUMBER, _CHECKSUM = slice(6, 14), slice(18, 22), slice(22, 26)
 _MAGIC = re.compile(rb"OggS\x00")
 _POLYNOMIAL = 0x04C11DB7
 _HEADERS = 3
@@ -94,30 +94,36 @@ def _sound(link: Sequence[Page], uri: str) -> list[Page]:
     if len(sounds) > 1:
         raise AudioError("not_audio", f"'{uri}' holds {len(sounds)} sounds at once: keep one of them")
     serial = (sounds or list(heads))[0]
-    pages = [page for page in link if page.serial == serial]
-    for before, after in pairwise(pages):
-        if after.number != before.number + 1:
-            message = f"'{uri}' is damaged: page {before.number + 1} is missing in its stream of Ogg"
-            raise AudioError("truncated", message)
-    return pages
+    return [page for page in link if page.serial == serial]
 
 
 def _part(pages: Sequence[Page], uri: str) -> Part:
     """Return the pages of one sound, the last with a length that is so."""
-    whole = tuple(page.whole for page in pages)
     name = ogg_codec(bytes(pages[0].content[:8]))
     packets = [(page, packet if n < _HEADERS else packet[:2]) for n, (page, packet) in enumerate(_packets(pages))]
     codec = codec_of([packet for _, packet in packets[:_HEADERS]])
     sounding = packets[codec.headers :] if codec else []
     if codec is None or not sounding:
-        return Part(whole, codec=name)
+        return Part(tuple(page.whole for page in pages), codec=name)
     lengths = codec.lengths([packet for _, packet in sounding])
     end = _end([page for page, _ in sounding], lengths, pages)
     refuse_long(sum(lengths) / codec.rate_hz - _TRIMMED_S, uri)
     last = sounding[-1][0]
-    if end - 2 * max(lengths) <= pages[last].granule <= end:
-        return Part(whole[: last + 1])
-    return Part((*whole[:last], _with_granule(pages[last].whole, end)))
+    _refuse_gap(pages, end, uri)
+    pages = pages[: last + 1]
+    granules = [page.granule for page in pages]
+    if not end - 2 * max(lengths) <= granules[-1] <= end:
+        granules[-1] = end
+    numbers = range(pages[0].number, pages[0].number + len(pages))
+    return Part(tuple(_as_it_should_be(*page) for page in zip(pages, granules, numbers, strict=True)))
+
+
+def _refuse_gap(pages: Sequence[Page], end: int, uri: str) -> None:
+    """Refuse a stream that lacks a page, if it also lacks samples: some programs number their pages wrongly."""
+    for before, after in pairwise(pages):
+        if after.number != before.number + 1 and max(page.granule for page in pages) > end:
+            message = f"'{uri}' is damaged: page {before.number + 1} of its Ogg stream is missing"
+            raise AudioError("truncated", message)
 
 
 def _end(places: Sequence[int], lengths: Sequence[int], pages: Sequence[Page]) -> int:
@@ -144,9 +150,13 @@ def _packets(pages: Sequence[Page]) -> Iterator[tuple[int, bytes]]:
         packet += bytes(page.content[start:end])
 
 
-def _with_granule(page: memoryview, granule: int) -> bytes:
-    changed = bytearray(page)
+def _as_it_should_be(page: Page, granule: int, number: int) -> bytes | memoryview:
+    """Return a page with its true granule and number; libsndfile leaves out a packet where a number is missing."""
+    if page.granule == granule and page.number == number:
+        return page.whole
+    changed = bytearray(page.whole)
     changed[_GRANULE] = struct.pack("<q", granule)
+    changed[_NUMBER] = struct.pack("<I", number)
     changed[_CHECKSUM] = bytes(4)
     changed[_CHECKSUM] = struct.pack("<I", _checksum(changed))
     return bytes(changed)

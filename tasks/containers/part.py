@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 Bytes = bytes | memoryview
@@ -34,3 +35,22 @@ class Part:
             file.write(piece)
         file.seek(0)
         return file
+
+
+def joined_parts(data: memoryview, first: Callable[[memoryview], tuple[list[Part], int | None]]) -> list[Part]:
+    """Return the sounds of all files that were joined.
+
+    Parameters
+    ----------
+    data : memoryview
+        The files, one after the other.
+    first : callable
+        Given such bytes, returns the sounds of the first file in them, and where the next one begins, if there is one.
+    """
+    parts: list[Part] = []
+    start: int | None = 0
+    while start is not None:
+        data = data[start:]
+        found, start = first(data)
+        parts += found
+    return parts

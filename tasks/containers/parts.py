@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tasks.containers.aiff import aiff_parts, is_aiff
-from tasks.containers.codecs import foreign_kind
+from tasks.containers.codecs import HINT, foreign_kind
 from tasks.containers.flac import flac_parts, is_flac
-from tasks.containers.mpeg import find_mpeg, mpeg_parts
+from tasks.containers.mpeg import find_mpeg, is_like_mpeg, mpeg_parts
+from tasks.containers.nist import is_nist, nist_parts
 from tasks.containers.ogg import is_ogg, ogg_parts
 from tasks.containers.part import Part
 from tasks.containers.plain import au_parts, caf_parts, is_au, is_caf
@@ -43,9 +44,14 @@ def parts(data: bytes | memoryview, uri: str) -> list[Part]:
         return flac_parts(view, uri)
     if is_ogg(view):
         return ogg_parts(view, uri)
+    if is_nist(view):
+        return nist_parts(view, uri)
     kind = foreign_kind(view)
     if kind:
         raise AudioError("not_audio", f"'{uri}' {kind}")
     if find_mpeg(whole) is not None:
         return mpeg_parts(whole, uri)
+    if is_like_mpeg(view):
+        what = "begins like MPEG audio, but its frames do not follow each other: it is damaged or of free format"
+        raise AudioError("not_audio", f"'{uri}' {what}{HINT}")
     return [Part((whole,))]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tasks.containers.chunks import RIFF, RIFX, W64, Chunk, Container, Form, chunks
 from tasks.containers.codecs import wav_codec
 from tasks.containers.mpeg import mpeg_parts
-from tasks.containers.part import Part
+from tasks.containers.part import Part, joined_parts
 
 _RIFF_BEGINS, _W64_BEGINS = 12, 40
 _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
@@ -34,17 +34,20 @@ def wav_parts(data: memoryview, uri: str) -> list[Part]:
     AudioError
         As `Container.extent` and `mpeg_parts`.
     """
+    return joined_parts(data, lambda rest: _first_parts(rest, uri))
+
+
+def _first_parts(data: memoryview, uri: str) -> tuple[list[Part], int | None]:
     magic = bytes(data[:4])
     form = W64 if magic == b"riff" else RIFX if magic == b"RIFX" else RIFF
     container = Container(data, form, _end(data, form), MAGICS, uri)
     fmt, sounds = _found(data, form)
     if fmt is None or not sounds:
-        return [Part((data,))]
+        return [Part((data,))], None
     extent = container.extent(sounds[-1])
     sounds[-1] = sounds[-1]._replace(size=extent.size)
     content = [data[sound.start : sound.start + sound.size] for sound in sounds]
-    rest = [] if extent.next_file is None else wav_parts(data[extent.next_file :], uri)
-    return [*_sound_parts(data[fmt.start : fmt.start + fmt.size], content, form, uri), *rest]
+    return _sound_parts(data[fmt.start : fmt.start + fmt.size], content, form, uri), extent.next_file
 
 
 def _sound_parts(fmt: memoryview, content: Sequence[memoryview], form: Form, uri: str) -> list[Part]:
@@ -78,6 +81,8 @@ def _found(data: memoryview, form: Form) -> tuple[Chunk | None, list[Chunk]]:
     start = _W64_BEGINS if form is W64 else _RIFF_BEGINS
     for chunk in chunks(data, start, form):
         name = chunk.name[:4]
+        if name in MAGICS:
+            break
         if name == b"ds64" and 0 <= chunk.start <= len(data) - _DS64_SIZES.size:
             long_size = _DS64_SIZES.unpack_from(data, chunk.start)[1]
         elif name == b"fmt " and 2 <= chunk.size <= len(data) - chunk.start:

@@ -130,3 +130,12 @@ def page(content: bytes, flags: int, granule: int, serial: int, number: int) -> 
     made = bytearray(fields + segments + content)
     made[22:26] = struct.pack("<I", ogg_checksum(made))
     return bytes(made)
+
+
+def renumbered(one: bytes, number: int) -> bytes:
+    """Return a page of Ogg with another number."""
+    changed = bytearray(one)
+    changed[18:22] = struct.pack("<I", number)
+    changed[22:26] = bytes(4)
+    changed[22:26] = struct.pack("<I", ogg_checksum(changed))
+    return bytes(changed)

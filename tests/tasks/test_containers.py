@@ -29,6 +29,7 @@ from tests.tasks.container_bytes import (
     mp3,
     page,
     pages,
+    renumbered,
     rf64,
     riff,
     tone,
@@ -148,6 +149,7 @@ class TestSizes:
         [
             *[riff(), riff(0), riff(UNKNOWN_32), rf64(), wave64(24 + N_BYTES), aiff(), au(), au(order="<")],
             *[caf(None), caf(None, "ALAC_16"), encoded(tone(), "WAV", "IMA_ADPCM"), encoded(tone(), "FLAC")],
+            encoded(tone(), "NIST"),
         ],
     )
     @pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
@@ -193,6 +195,10 @@ class TestBehindTheSound:
         np.testing.assert_array_equal(decoded(data + data), np.tile(EXPECTED, 2))
         np.testing.assert_array_equal(decoded(data + ID3V1 + data + data), np.tile(EXPECTED, 3))
 
+    def test_there_may_be_thousands(self) -> None:
+        short = riff(data=PCM[:2])
+        np.testing.assert_array_equal(decoded(1_500 * short), np.repeat(EXPECTED[0], 1_500))
+
     def test_several_chunks_of_sound_are_one_sound(self) -> None:
         second = b"data" + struct.pack("<I", N_BYTES) + PCM
         np.testing.assert_array_equal(decoded(riff(inside=INFO + second)), np.tile(EXPECTED, 2))
@@ -225,6 +231,10 @@ class TestCodecs:
             (aiff(compression=b"wxyz"), r"an unknown codec \(compression 'wxyz'\)"),
             (au(encoding=24), r"G.722 \(encoding 24\)"),
             (caf(None).replace(b"lpcm", b"aac "), r"AAC \(compression 'aac '\)"),
+            (
+                encoded(tone(), "NIST").replace(b"-s3 pcm", b"-s26 pcm,embedded-shorten-v2.00"),
+                r"pcm,embedded-shorten-v2.00 \(sample_coding\)",
+            ),
             (page(b"Speex   1.2", 2, 0, 1, 0) + page(NOISE, 4, N, 1, 1), "Speex in Ogg"),
             (page(b"\x80theora\3\2\1", 2, 0, 1, 0) + page(NOISE, 4, N, 1, 1), "Theora in Ogg"),
         ],
@@ -331,6 +341,18 @@ class TestMpeg:
         assert refused(data[: len(data) // 2], "14 frames of MPEG audio instead of 30") == "truncated"
         assert refused(data + data[: len(data) // 2], "14 frames of MPEG audio instead of 30") == "truncated"
 
+    def test_a_header_of_another_encoder_is_no_sound(self) -> None:
+        frame = LOW[: LOW.index(LOW[:2], 2)]
+        for claim in (0, 12, N_FRAMES):
+            header = frame[:4] + bytes(32) + b"VBRI" + bytes(10) + struct.pack(">I", claim)
+            np.testing.assert_array_equal(decoded(header.ljust(len(frame), b"\0") + LOW), decoded(LOW))
+        header = frame[:4] + bytes(32) + b"VBRI" + bytes(10) + struct.pack(">I", 1_000)
+        assert refused(header.ljust(len(frame), b"\0") + LOW, "30 frames of MPEG audio instead of 1000") == "truncated"
+
+    def test_frames_of_free_format_are_not_guessed_at(self) -> None:
+        free = LOW[:2] + bytes([LOW[2] & 0x0F]) + LOW[3:50]
+        assert refused(free * 60, f"begins like MPEG audio, .* or of free format: {CONVERT}") == "not_audio"
+
     def test_damage_is_told(self) -> None:
         assert refused(LOW[:2_000] + NOISE + LOW[2_000:], "is damaged: .* bytes in it are no frames") == "truncated"
 
@@ -401,6 +423,11 @@ class TestOgg:
         data = encoded(tone(50_000), "OGG", subtype, rate_hz)
         np.testing.assert_array_equal(decoded(data + behind), decoded(data))
 
+    def test_pages_may_be_numbered_wrongly(self, subtype: str, rate_hz: int) -> None:
+        data = encoded(tone(150_000), "OGG", subtype, rate_hz)
+        numbered = [renumbered(one, 0 if place > 2 else place) for place, one in enumerate(pages(data))]
+        assert len(decoded(b"".join(numbered))) == 150_000
+
     def test_two_sounds_at_once_are_told(self, subtype: str, rate_hz: int) -> None:
         one, other = (pages(encoded(tone(20_000), "OGG", kind, rate_hz)) for kind in ("VORBIS", "OPUS"))
         assert refused(one[0] + other[0] + b"".join(one[1:] + other[1:]), "holds 2 sounds at once") == "not_audio"
@@ -412,5 +439,5 @@ class TestOgg:
         damaged[-20] ^= 0xFF
         assert refused(whole[:-50], "its last page of Ogg is cut off") == "truncated"
         assert refused(whole[: len(whole) // 2], "its last page of Ogg is cut off") == "truncated"
-        assert refused(b"".join(found[:3] + found[4:]), "page 3 is missing") == "truncated"
+        assert refused(b"".join(found[:3] + found[4:]), "page 3 of its Ogg stream is missing") == "truncated"
         assert refused(b"".join([*found[:3], bytes(damaged), *found[4:]])) == "truncated"
