@@ -138,10 +138,13 @@ class Container(NamedTuple):
             raise AudioError("truncated", message)
 
     def _refuse_unknown(self, sound: Chunk, present: int) -> None:
-        """Refuse what follows a sound whose size agrees with the file's: it may be sound or something else."""
+        """Refuse what follows a sound whose size agrees with the file's: it may be sound or something else.
+
+        Where more follows than is claimed, the header was never completed.
+        """
         more = present - sound.size
-        agreed = self.end is not None and sound.size and 0 <= self.end - sound.start - sound.size <= 1
-        if agreed and more > SLACK_BYTES:
+        agreed = self.end is not None and 0 <= self.end - sound.start - sound.size <= 1
+        if agreed and SLACK_BYTES < more < sound.size:
             what = f"has {sound.size} bytes of sound, says its header, and {more} unknown bytes behind them"
             hint = "if they are sound, have the header completed ('sox --ignore-length' does it), else cut them off"
             raise AudioError("not_audio", f"'{self.uri}' {what}: {hint}")
