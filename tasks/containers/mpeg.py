@@ -219,8 +219,8 @@ def _frames(data: memoryview) -> tuple[list[Frame], int]:
         if after == place or not (after == len(data) or _is_chain(data, after)):
             # Also within what seemed to be a tag: its size may be wrong.
             found = find_mpeg(data, place + 1)
-            unknown += (len(data) if found is None else found) - max(place, after) if frames else 0
-            after = len(data) if found is None else found
+            behind_tag, after = max(place, after), len(data) if found is None else found
+            unknown += max(0, after - behind_tag) if frames else 0
         place = after
     return frames, unknown
 

@@ -341,6 +341,15 @@ class TestMpeg:
         assert refused(data[: len(data) // 2], "14 frames of MPEG audio instead of 30") == "truncated"
         assert refused(data + data[: len(data) // 2], "14 frames of MPEG audio instead of 30") == "truncated"
 
+    @pytest.mark.parametrize(
+        ("layer", "n_samples", "sizes"), [(1, 384, {13: 416, 1: 32}), (2, 1_152, {13: 960, 1: 96})]
+    )
+    def test_frames_of_other_layers_are_counted(self, layer: int, n_samples: int, sizes: dict[int, int]) -> None:
+        """Silent ones at 48 kHz, the first of a much higher bit rate than those that follow."""
+        second = {1: 0xFF, 2: 0xFD}[layer]
+        high, low = (bytes([0xFF, second, rate << 4 | 4, 0xC0]).ljust(size, b"\0") for rate, size in sizes.items())
+        assert measure(3 * high + 57 * low, "sound").n_samples == 60 * n_samples
+
     def test_a_header_of_another_encoder_is_no_sound(self) -> None:
         frame = LOW[: LOW.index(LOW[:2], 2)]
         for claim in (0, 12, N_FRAMES):
