@@ -91,7 +91,7 @@ def _steps(pair: JudgedPair, own: Pair, asked: Tensor, encoder: Encoder) -> Iter
         "content's phase": unit(stft(content, SAMPLE_RATE)[0]),
     }
     if own.start is not None:
-        starts["phase of where it began"] = own.start.phase
+        starts["spliced phase"] = own.start.phase
     for start, phase in starts.items():
         for momentum in MOMENTA:
             for iterations in GRIFFIN_LIM_ITERATIONS:

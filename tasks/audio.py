@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from manifests.files import Files
 from tasks.decoders import DECODERS
-from tasks.decoding import MAX_DURATION_S, MIN_DURATION_S, SILENCE_PEAK, AudioError, SoundInfo, downmix
+from tasks.decoding import SILENCE_PEAK, SoundInfo, downmix
+from tasks.lengths import MAX_DURATION_S, MIN_DURATION_S
+from tasks.sound_errors import AudioError
 from tasks.storage_errors import StorageUnreachable
 
 __all__ = [
@@ -71,8 +73,7 @@ def probe(uri: str, files: Files) -> SoundInfo:
     ------
     AudioError
         Types `missing`, `is_folder`, `empty`, `truncated`, `not_audio`, `too_long`, `decode_limit`, `out_of_memory`
-        and `storage`. A compressed file that ends early, and one that is too short, shows itself only to
-        `read_sound`.
+        and `storage`. A sound that is too short, silent or not finite shows itself only to `read_sound`.
     StorageUnreachable
         If the storage stayed away.
     """
@@ -92,7 +93,7 @@ def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> NDArra
     ----------
     uri : str
         Local path or S3 URI of a wav, flac, ogg, mp3 or aiff file, of any sampling rate and number of channels,
-        0.2 s to 30 s long.
+        0.2 s to 30 s long (`tasks.lengths` has the tolerances).
     files : Files
         Where to read it.
     sample_rate : int
@@ -106,9 +107,9 @@ def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> NDArra
     Raises
     ------
     AudioError
-        Types `missing`, `is_folder`, `empty` (no bytes or no samples), `truncated` (fewer samples than the header
-        says), `not_audio`, `too_short`, `too_long`, `silent`, `not_finite`, `decode_limit`, `out_of_memory` and
-        `storage`.
+        Types `missing`, `is_folder`, `empty` (no bytes or no samples), `truncated` (damaged, or fewer samples than the
+        header says), `not_audio`, `too_short`, `too_long`, `silent`, `not_finite`, `decode_limit`, `out_of_memory`
+        and `storage`.
     StorageUnreachable
         If the storage stayed away.
     """

@@ -18,7 +18,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -90,14 +90,21 @@ class Child:
         Run as `python -m module`; found where this process finds its own modules.
     environment : mapping
         Variables set beside those of this process.
+    inherited : collection of str, optional
+        Names of the variables of this process that the child is given; by default all of them.
     """
 
-    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        environment: Mapping[str, str] | None = None,
+        inherited: Collection[str] | None = None,
+    ) -> None:
         self.module = module
         self._requesting, self._writing, self._ending = threading.Lock(), threading.Lock(), threading.Lock()
         self._number = 0
         self._tail: deque[bytes] = deque(maxlen=1)
-        self._process, self._in, self._out, life = _started(module, environment or {})
+        self._process, self._in, self._out, life = _started(module, environment or {}, inherited)
         self._draining = threading.Thread(
             target=_keep_tail, args=(self._process.stdout, self._tail), name=f"output of {module}", daemon=True
         )
@@ -205,7 +212,9 @@ class Child:
         return f"process {self.pid} of {self.module}"
 
 
-def _started(module: str, environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int, int, int]:
+def _started(
+    module: str, environment: Mapping[str, str], inherited: Collection[str] | None
+) -> tuple[subprocess.Popen[bytes], int, int, int]:
     """Start a child; return it with this side of the pipes: answers, requests, and the one that tells of our end."""
     theirs_in, ours_out = _pipe()
     ours_in, theirs_out = _pipe()
@@ -213,13 +222,14 @@ def _started(module: str, environment: Mapping[str, str]) -> tuple[subprocess.Po
     theirs, ours = (theirs_in, theirs_out, theirs_life), (ours_in, ours_out, ours_life)
     # -P and not the working directory, in which a user may have a folder of the same name.
     found = os.pathsep.join(path or str(os.getcwd()) for path in sys.path)
+    given = {name: value for name, value in os.environ.items() if inherited is None or name in inherited}
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", module],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": found, **environment, PIPES: ",".join(map(str, theirs))},
+            env={**given, "PYTHONPATH": found, **environment, PIPES: ",".join(map(str, theirs))},
             pass_fds=theirs,
             start_new_session=True,
         )

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.decoding import SoundInfo, decode, inspect
+from tasks.decoding import decode, inspect
 from tasks.serving import Tell, serve
+from tasks.streams import SoundInfo
 
 MEMORY_BYTES = 3 << 29
 """Address space for the work, 1.5 GiB. The largest sound that is allowed, and the largest file, need 0.9 GiB."""

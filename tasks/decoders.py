@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from tasks.children import Child, ChildDied, ChildSilent
 from tasks.decoder import CPU_LIMIT_S, MEMORY_BYTES, Order
-from tasks.decoding import AudioError, SoundInfo
 from tasks.processes import cores
+from tasks.sound_errors import AudioError
+from tasks.streams import SoundInfo
 
 MOST_CHILDREN = 8
 
@@ -24,6 +25,13 @@ START_PATIENCE_S = 120.0
 
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 """Threads of libraries would take address space, and there is nothing for them to do."""
+
+_INHERITED = frozenset(
+    {"PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "SYSTEMROOT"}
+    | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"}
+    | {"PYTHONHOME", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
+)
+"""What a program needs to start and to find its libraries. Credentials are not for those who parse strangers' files."""
 
 
 class Decoders:
@@ -108,7 +116,7 @@ class Decoders:
         return answer
 
     def _started(self) -> Child:
-        child = Child(self._module, _ENVIRONMENT)
+        child = Child(self._module, _ENVIRONMENT, _INHERITED)
         child.request(None, START_PATIENCE_S)
         self.started += 1
         return child

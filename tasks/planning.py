@@ -14,7 +14,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from manifests.gathering import Manifest
-from manifests.outcomes import Outcomes, look_up
+from manifests.outcomes import FAILED_IN_PASSING, Outcomes, look_up
 from manifests.remembered import remember
 from manifests.replacement import refuse_another_manifest
 from manifests.shards import cut_digest, cut_shards
@@ -115,11 +115,13 @@ def make_plan(
     pairs = manifest.pairs
     if not options.replace:
         refuse_another_manifest(files, output, pairs.column("pair_id"))
-    sounds = identify(_sound_uris(pairs), read_memo(output, files), files)
-    durations, effort = _durations(pairs, sounds), _effort(pairs, settings)
-    planned = cut_shards(pairs, durations, options.shard_audio_s, effort)
-    planned = with_fingerprints(planned, sounds, settings, shipped_digest())
-    outcomes = look_up(files, output, planned.column("fingerprint"), planned.column("pair_id"))
+    memo = read_memo(output, files)
+    sounds = identify(_sound_uris(pairs), memo, files)
+    planned, outcomes = _looked_up(pairs, sounds, output, settings, options, files)
+    mended = _read_again(planned.filter(outcomes.states == FAILED_IN_PASSING), sounds, memo, files)
+    if mended != sounds:
+        sounds = mended
+        planned, outcomes = _looked_up(pairs, sounds, output, settings, options, files)
     actions = pa.DictionaryArray.from_arrays(pa.array(choose_actions(planned, outcomes, options)), pa.array(ACTIONS))
     whole = PlannedManifest(planned.append_column("action", actions), sounds, settings)
     return whole, whole.summary("", outcomes)
@@ -139,6 +141,29 @@ def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOp
             pq.write_table(manifest.user, sink)
     write_memo(output, planned.sounds.values(), files)
     return replace(plan, uri=uri)
+
+
+def _looked_up(
+    pairs: pa.Table, sounds: Mapping[str, Sound], output: str, settings: Settings, options: RunOptions, files: Storage
+) -> tuple[pa.Table, Outcomes]:
+    """Return the pairs in the order of their shards, with their fingerprints, and what the history says of them."""
+    durations, effort = _durations(pairs, sounds), _effort(pairs, settings)
+    planned = cut_shards(pairs, durations, options.shard_audio_s, effort)
+    planned = with_fingerprints(planned, sounds, settings, shipped_digest())
+    return planned, look_up(files, output, planned.column("fingerprint"), planned.column("pair_id"))
+
+
+def _read_again(
+    failed: pa.Table, sounds: dict[str, Sound], memo: Mapping[str, Sound], files: Storage
+) -> dict[str, Sound]:
+    """Return the sounds, those of failed pairs as they are now, and not as they are remembered.
+
+    A sound that was replaced by one of equal size and time looks unchanged, and its pairs fail when it is read: were it
+    not read here, they would do so in every run.
+    """
+    uris = {uri for side in ("content", "style") for uri in pc.unique(failed.column(side)).to_pylist()}
+    remembered = [uri for uri in sorted(uris) if sounds[uri] is memo.get(uri)]
+    return {**sounds, **identify(remembered, {}, files)} if remembered else sounds
 
 
 def _sound_uris(pairs: pa.Table) -> list[str]:

@@ -104,10 +104,10 @@ class TestBombs:
         assert len(flac_bomb) < 1_000_000
         assert refused(tmp_path, with_flac_length(flac_bomb, n_samples)) == "too_long"
 
-    def test_a_flac_of_two_hours_that_claims_to_be_short_is_read_as_far_as_it_claims(
+    def test_a_flac_of_two_hours_that_claims_to_be_short(
         self, decoders: Decoders, tmp_path: Path, flac_bomb: bytes
     ) -> None:
-        assert len(read(tmp_path, with_flac_length(flac_bomb, 20 * RATE_HZ))) == 20 * RATE_HZ
+        assert refused(tmp_path, with_flac_length(flac_bomb, 20 * RATE_HZ)) == "too_long"
 
     @pytest.mark.parametrize(
         ("form", "subtype", "rate_hz"), [("OGG", "VORBIS", RATE_HZ), ("OGG", "OPUS", RATE_HZ), ("MP3", None, RATE_HZ)]
@@ -119,8 +119,7 @@ class TestBombs:
 
     def test_an_ogg_of_two_minutes_that_claims_to_be_short(self, decoders: Decoders, tmp_path: Path) -> None:
         bomb = with_ogg_length(long_and_small("OGG", "VORBIS", 120), 20 * RATE_HZ)
-        with pytest.raises(AudioError, match="silent"):
-            read(tmp_path, bomb)
+        assert refused(tmp_path, bomb) == "too_long"
 
     def test_a_file_that_is_too_large_is_not_even_read(self, decoders: Decoders, tmp_path: Path) -> None:
         (tmp_path / "sound").touch()
@@ -182,11 +181,11 @@ class TestHeaders:
 
     @pytest.mark.parametrize("n_samples", [2**31, 2**36 - 1])
     def test_a_flac_of_2_to_the_31_samples(self, decoders: Decoders, tmp_path: Path, n_samples: int) -> None:
-        assert refused(tmp_path, with_flac_length(encoded(TONE, "FLAC"), n_samples)) == "too_long"
+        assert refused(tmp_path, with_flac_length(encoded(TONE, "FLAC"), n_samples)) == "truncated"
 
     @pytest.mark.parametrize("n_frames", [2**31, 2**32 - 1])
     def test_an_mp3_of_2_to_the_31_frames(self, decoders: Decoders, tmp_path: Path, n_frames: int) -> None:
-        assert refused(tmp_path, with_mp3_length(encoded(TONE, "MP3"), n_frames)) == "too_long"
+        assert refused(tmp_path, with_mp3_length(encoded(TONE, "MP3"), n_frames)) == "truncated"
 
     @pytest.mark.parametrize("granule", [-(2**63), -1, 0, 2**31, 2**62, 2**63 - 1])
     @pytest.mark.parametrize(("subtype", "rate_hz"), [("VORBIS", RATE_HZ), ("OPUS", 48_000)])
@@ -194,11 +193,7 @@ class TestHeaders:
         self, decoders: Decoders, tmp_path: Path, granule: int, subtype: str, rate_hz: int
     ) -> None:
         data = with_ogg_length(encoded(np.resize(TONE, rate_hz), "OGG", subtype, rate_hz), granule)
-        result = outcome(tmp_path, data)
-        if isinstance(result, AudioError):
-            assert result.error_type in ("truncated", "empty", "too_long")
-        else:
-            assert len(result) <= 1.05 * RATE_HZ
+        assert RATE_HZ <= len(read(tmp_path, data)) <= 1.05 * RATE_HZ
 
 
 # Mutations: bytes changed anywhere or in the header, extreme numbers put there, pieces taken out, doubled or cut off
@@ -253,7 +248,7 @@ def test_mutated_files_give_samples_or_errors(decoders: Decoders, tmp_path: Path
             assert result.dtype == np.float32
             assert result.ndim == 1
             assert np.isfinite(result).all()
-            assert len(result) <= 30 * RATE_HZ + 1
+            assert len(result) <= 30.5 * RATE_HZ + 1
             outcomes["samples"] += 1
     assert sum(outcomes.values()) == MUTATED_FILES
     assert outcomes["samples"] > 100

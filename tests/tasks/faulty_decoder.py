@@ -25,6 +25,8 @@ def fulfil(order: decoder.Order | None, tell: Tell) -> Any:
         HARMED.append(b"eats    " if deed == b"leaks   " else b"crashes ")
         return os.getpid()
     _suffer(deed)
+    if deed == b"environ ":
+        return dict(os.environ)
     if deed == b"pid     ":
         time.sleep(0.1)
         return os.getpid()

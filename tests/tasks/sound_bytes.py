@@ -10,6 +10,8 @@ import soundfile
 from numpy.typing import NDArray
 
 RATE_HZ = 16_000
+PCM = (2**14 * np.sin(np.arange(RATE_HZ) / 5)).astype("<i2").tobytes()
+"""A second of a tone, 16 bits."""
 
 _FLAC_LENGTH = slice(18, 26)
 _FLAC_LENGTH_BITS = 36
@@ -44,7 +46,7 @@ def with_ogg_length(data: bytes, granule: int) -> bytes:
     page = bytearray(data[start:])
     page[6:14] = struct.pack("<q", granule)
     page[22:26] = bytes(4)
-    page[22:26] = struct.pack("<I", _ogg_checksum(page))
+    page[22:26] = struct.pack("<I", ogg_checksum(page))
     return data[:start] + bytes(page)
 
 
@@ -54,9 +56,7 @@ def with_mp3_length(data: bytes, n_frames: int) -> bytes:
     return data[:field] + struct.pack(">I", n_frames) + data[field + 4 :]
 
 
-def wav(
-    rate_hz: int = RATE_HZ, channels: int = 1, claimed_bytes: int | None = None, data: bytes = b"\0\x10" * RATE_HZ
-) -> bytes:
+def wav(rate_hz: int = RATE_HZ, channels: int = 1, claimed_bytes: int | None = None, data: bytes = PCM) -> bytes:
     """Return a 16-bit WAV file with the fields of its header as they are given."""
     claimed = len(data) if claimed_bytes is None else claimed_bytes
     frame = 2 * channels & 0xFFFF
@@ -68,12 +68,13 @@ def wav(
 def aiff(rate: bytes = bytes.fromhex("400cfa00000000000000"), n_samples: int = RATE_HZ) -> bytes:
     """Return a 16-bit AIFF file with a rate as an 80-bit number and so many samples claimed."""
     common = struct.pack(">hIh", 1, n_samples, 16) + rate
-    sound = bytes(8) + b"\x10\0" * RATE_HZ
+    sound = bytes(8) + np.frombuffer(PCM, "<i2").astype(">i2").tobytes()
     body = b"AIFFCOMM" + struct.pack(">I", len(common)) + common + b"SSND" + struct.pack(">I", len(sound)) + sound
     return b"FORM" + struct.pack(">I", len(body)) + body
 
 
-def _ogg_checksum(page: bytes | bytearray) -> int:
+def ogg_checksum(page: bytes | bytearray) -> int:
+    """Return the checksum of a page whose own is 0."""
     checksum = 0
     for byte in page:
         checksum ^= byte << 24

@@ -89,9 +89,13 @@ def _noise_bytes(path: Path) -> None:
     path.write_bytes(np.random.default_rng(0).bytes(50_000))
 
 
-def _ultrasonic(path: Path) -> None:
+def ultrasonic() -> NDArray[np.float64]:
     # Faded in and out: a sudden start is heard at any sampling rate.
-    write(path, np.hanning(96_000) * tone(1, 96_000, 30_000), 96_000, "FLOAT")
+    return np.hanning(96_000) * tone(1, 96_000, 30_000)
+
+
+def noise(n_samples: int) -> NDArray[np.float64]:
+    return np.random.default_rng(0).normal(size=n_samples)
 
 
 def _one_value(value: float) -> Callable[[Path], None]:
@@ -121,13 +125,23 @@ BAD_FILES: list[tuple[str, str, Callable[[Path], object]]] = [
     ("not_audio", "bytes.flac", _noise_bytes),
     ("silent", "zeros.wav", lambda path: write(path, np.zeros(SAMPLE_RATE))),
     ("silent", "dither.wav", lambda path: write(path, np.random.default_rng(0).uniform(-1, 1, SAMPLE_RATE) / 2**15)),
-    ("silent", "ultrasonic.wav", _ultrasonic),
+    ("silent", "ultrasonic.wav", lambda path: write(path, ultrasonic(), 96_000, "FLOAT")),
+    ("silent", "constant.wav", lambda path: write(path, np.full(SAMPLE_RATE, 0.5))),
+    ("silent", "constant.aiff", lambda path: write(path, np.full(44_100, -1e-3), 44_100)),
+    ("silent", "constants.wav", lambda path: write(path, np.full((48_000, 2), [0.7, -0.2]), 48_000)),
+    ("silent", "constant_and_noise.wav", lambda path: write(path, 0.3 + 10**-5.5 * noise(44_100), 44_100, "FLOAT")),
+    ("silent", "constant_and_ultrasonic.wav", lambda path: write(path, 0.1 + ultrasonic(), 96_000, "FLOAT")),
     ("not_finite", "nan.wav", _one_value(np.nan)),
+    ("not_finite", "spike.wav", _one_value(1e35)),
+    ("not_finite", "huge.wav", lambda path: write(path, 1e18 * tone(), subtype="FLOAT")),
+    ("not_finite", "huge_negative.wav", lambda path: write(path, np.minimum(1e30 * tone(), 0), subtype="FLOAT")),
+    ("not_finite", "huge_stereo.wav", lambda path: write(path, np.full((8_000, 2), 3e38), subtype="FLOAT")),
+    ("not_finite", "huge_double.wav", lambda path: write(path, 1e200 * tone(), subtype="DOUBLE")),
     ("not_finite", "inf.wav", _one_value(-np.inf)),
     ("too_short", "short.wav", lambda path: write(path, tone(0.1))),
-    ("too_short", "almost.flac", lambda path: write(path, tone(0.1999, 44_100), 44_100)),
+    ("too_short", "almost.flac", lambda path: write(path, tone(0.1799, 44_100), 44_100)),
     ("too_long", "long.flac", lambda path: write(path, tone(31))),
-    ("too_long", "hardly.wav", lambda path: write(path, tone(30.001, 8_000), 8_000)),
+    ("too_long", "hardly.wav", lambda path: write(path, tone(30.501, 8_000), 8_000)),
 ]
 
 
@@ -277,10 +291,39 @@ class TestReading:
         assert probe(str(path), files) == (3.0, 3 * SAMPLE_RATE, SAMPLE_RATE, 1)
         assert len(read_sound(str(path), files)) == 3 * SAMPLE_RATE
 
-    @pytest.mark.parametrize("duration_s", [0.2, 30.0])
-    def test_both_bounds_of_the_length_are_allowed(self, files: Storage, tmp_path: Path, duration_s: float) -> None:
+    @pytest.mark.parametrize("duration_s", [0.18, 0.199, 0.2, 30.0, 30.07, 30.5])
+    def test_the_bounds_of_the_length_have_a_tolerance(self, files: Storage, tmp_path: Path, duration_s: float) -> None:
         samples = read_sound(write(tmp_path / "bound.wav", tone(duration_s)), files)
         assert len(samples) == round(duration_s * SAMPLE_RATE)
+
+    @pytest.mark.parametrize(
+        ("duration_s", "message"),
+        [
+            (0.15, r"lasts 0.15 s, 0.05 s less than 0.2 s \(0.02 s less is let pass\)"),
+            (31.0, r"lasts 31 s, 1 s more than 30 s \(0.5 s more is let pass\)"),
+            (75.25, r"lasts 75.25 s, 45.25 s more than 30 s"),
+        ],
+    )
+    @pytest.mark.parametrize("suffix", ["wav", "flac"])
+    def test_a_message_says_by_how_much(
+        self, files: Storage, tmp_path: Path, duration_s: float, message: str, suffix: str
+    ) -> None:
+        with pytest.raises(AudioError, match=message):
+            read_sound(write(tmp_path / f"sound.{suffix}", tone(duration_s, 8_000), 8_000), files)
+
+    @pytest.mark.parametrize("scale", [2.0**15, 2.0**31])
+    def test_integers_that_were_written_as_floats_are_read_at_their_own_level(
+        self, files: Storage, tmp_path: Path, scale: float
+    ) -> None:
+        samples = read_sound(write(tmp_path / "integers.wav", scale * tone(), subtype="FLOAT"), files)
+        np.testing.assert_allclose(samples / scale, tone(), atol=1e-6)
+
+    @pytest.mark.parametrize("constant", [0.3, -0.3])
+    def test_a_faint_sound_on_a_constant_is_none_the_less_heard(
+        self, files: Storage, tmp_path: Path, constant: float
+    ) -> None:
+        samples = read_sound(write(tmp_path / "faint.wav", constant + 1e-3 * tone(), subtype="FLOAT"), files)
+        np.testing.assert_allclose(samples - constant, 1e-3 * tone(), atol=1e-6)
 
     def test_a_streamed_wav_without_its_length_is_whole(self, files: Storage, tmp_path: Path) -> None:
         """Programs that write to a pipe leave 0xFFFFFFFF where the length belongs."""
@@ -313,6 +356,10 @@ class TestDownmix:
         stereo = np.stack([balance * tone(), tone()], axis=1)
         samples = read_sound(write(tmp_path / "anti_phase.wav", stereo, subtype="FLOAT"), files)
         assert rms(samples) == pytest.approx(rms(tone()), rel=1e-3)
+
+    def test_a_constant_does_not_hide_that_channels_cancel_out(self) -> None:
+        channels = np.stack([0.4 + 0.1 * tone(), 0.4 - 0.1 * tone()], axis=1)
+        np.testing.assert_allclose(np.ptp(downmix(channels)), 0.1, rtol=1e-3)
 
     def test_eight_channels_become_one(self, files: Storage, tmp_path: Path) -> None:
         channels = np.stack([tone(frequency_hz=200.0 * n) for n in range(1, 9)], axis=1)

@@ -106,6 +106,25 @@ def test_there_are_no_more_children_than_cores_and_they_are_used_again(decoders:
     assert set(decoders.pids()) == set(pids)
 
 
+def test_no_credentials_are_handed_to_those_who_parse_strangers_files(
+    decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = {
+        "AWS_SECRET_ACCESS_KEY": "secret of a key",
+        "AWS_SESSION_TOKEN": "secret of a session",
+        "AWS_PROFILE": "secret profile",
+        "PREFECT_API_URL": "http://secret:password@server/api",
+        "PREFECT_API_KEY": "secret of a server",
+        "HF_TOKEN": "secret of something else",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    environment = dict(decoders.decode(b"environ ", "x", SAMPLE_RATE))
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert not secrets.keys() & environment.keys()
+    assert not [value for value in environment.values() if "secret" in value]
+
+
 def test_a_decoder_that_cannot_start_is_no_fault_of_the_sound() -> None:
     with pytest.raises(ChildError, match="No module named"):
         Decoders("tests.tasks.no_such_module").inspect(tone(), "x")

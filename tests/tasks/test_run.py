@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -565,6 +566,28 @@ def test_a_sound_that_changes_after_planning_waits_for_the_next_run(finished: Co
     compute(run, plan)
     assert close_run(run, plan, "completed").failures == {"storage": 1}
     assert run_all(manifest, tmp_path / "out").summary.computed == 1
+
+
+def test_a_sound_replaced_by_one_of_equal_size_and_time_is_noticed(finished: Corpus, tmp_path: Path) -> None:
+    """The run that reads it says so, and the next one has mended what it remembers."""
+    style, sound = str(finished.folder / "sounds" / "fork.wav"), tmp_path / "sound.wav"
+    write_cut(sound, "harp_phrase", 0.36)  # no other test's: this process has not met its bytes
+    rows: list[Row] = [{"pair_id": "done", "content": "sound.wav", "style": style}]
+    manifest = write_manifest(tmp_path / "pairs.parquet", rows)
+    old = run_all(manifest, tmp_path / "out").row("done")
+    before = sound.stat()
+    write_cut(sound, "cello_phrase", 0.36)
+    os.utime(sound, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert sound.stat().st_size == before.st_size
+    write_manifest(manifest, [*rows, {"pair_id": "new", "content": "sound.wav", "style": style, "seed": 9}])
+    shards._sounds.cache_clear()  # as in another process
+    noticed = run_all(manifest, tmp_path / "out")
+    assert noticed.summary.failures == {"storage": 1}
+    assert "has changed since the run was planned: run again" in noticed.row("new")["error_message"]
+    mended = run_all(manifest, tmp_path / "out")
+    assert (mended.summary.computed, mended.summary.failed) == (2, 0)
+    assert mended.row("done")["content_identity"] == sha256(sound.read_bytes()).hexdigest() != old["content_identity"]
+    assert run_all(manifest, tmp_path / "out").summary.computed == 0
 
 
 @pytest.mark.parametrize("meanwhile", ["gone", "half written", "a folder"])

@@ -1,0 +1,56 @@
+"""One sound in a file, as libsndfile can read it to its end."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Bytes = bytes | memoryview
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes that make one file for libsndfile.
+
+    Attributes
+    ----------
+    pieces : tuple of bytes
+        One after the other they are the file.
+    n_samples : int, optional
+        Samples per channel that were counted in the bytes: so many are decoded, and fewer mean damage. None for as many
+        as libsndfile sees.
+    codec : str
+        What to call the encoding if libsndfile does not know it; empty if it should.
+    """
+
+    pieces: tuple[Bytes, ...]
+    n_samples: int | None = None
+    codec: str = ""
+
+    def file(self) -> io.BytesIO:
+        """Return the bytes as a file: the one copy that is made of them."""
+        file = io.BytesIO()
+        for piece in self.pieces:
+            file.write(piece)
+        file.seek(0)
+        return file
+
+
+def joined_parts(data: memoryview, first: Callable[[memoryview], tuple[list[Part], int | None]]) -> list[Part]:
+    """Return the sounds of all files that were joined.
+
+    Parameters
+    ----------
+    data : memoryview
+        The files, one after the other.
+    first : callable
+        Given such bytes, returns the sounds of the first file in them, and where the next one begins, if there is one.
+    """
+    parts: list[Part] = []
+    start: int | None = 0
+    while start is not None:
+        data = data[start:]
+        found, start = first(data)
+        parts += found
+    return parts
