@@ -9,8 +9,11 @@ from benchmarks.significance import NOTE, significance_table
 from benchmarks.systems import System
 from benchmarks.tables import Row, averages, markdown, shown
 from benchmarks.truth_figures import TRUTH_FIGURES
+from stylecore import metrics
 
 COLUMNS = {**{name: name for name in TRUTH_FIGURES}, "cpu_seconds_per_second": "CPU s/s"}
+
+KEPT = {"rhythm_kept": "rhythm", "dynamics_kept": "dynamics", "pitch_kept": "pitch", "melody_kept": "melody"}
 
 
 def truth_pair_table(rows: Sequence[Row]) -> str:
@@ -66,11 +69,20 @@ def truth_blocks(
     """
     made = f"Made by `{command}`."
     described = "\n".join(f"- `{system.name}`: {system.what}" for system in systems.values())
+    kept = kept_by_truths(pairs)
     tables = "\n\n".join(f"{title}:\n\n{table}" for title, table in truth_tables(rows, pairs, systems).items())
-    found = {"truth": f"{made}\n\n{described}\n\n{tables}"}
+    found = {"truth": f"{made}\n\n{described}\n\n{kept}\n\n{tables}"}
     if (table := truth_significance(rows)) is not None:
         found["truth-significance"] = f"{made} {NOTE}\n\n{table}"
     return found
+
+
+def kept_by_truths(pairs: Sequence[JudgedPair]) -> str:
+    """Return a sentence on what the right answers, measured as results, keep of their contents."""
+    known = [metrics.compare(p.truth.features, p.content.features, p.style.features) for p in pairs if p.truth]
+    means = averages(known, list(KEPT))
+    figures = ", ".join(f"{name} {shown(means[column])}" for column, name in KEPT.items())
+    return f"Measured as results ([results.md](results.md)), the right answers themselves keep of their contents: {figures}."
 
 
 def _cells(figures: Mapping[str, object]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -211,6 +212,7 @@ def test_tables_keep_the_peer_on_its_own_pairs(pairs_csv: Path) -> None:
     blocks = truth_blocks(rows, pairs, systems, "python -m benchmarks.truth --document")
     assert "- `random-cnn`: what random-cnn is" in blocks["truth"]
     assert blocks["truth"].startswith("Made by `python -m benchmarks.truth --document`.")
+    assert re.search(r"the right answers themselves keep of their contents: rhythm 0\.\d\d, dynamics", blocks["truth"])
     assert "default - no-style" in blocks["truth-significance"]
     assert truth_blocks(rows[4:], pairs, systems, "").keys() == {"truth"}
 
