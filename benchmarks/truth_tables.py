@@ -82,7 +82,8 @@ def kept_by_truths(pairs: Sequence[JudgedPair]) -> str:
     known = [metrics.compare(p.truth.features, p.content.features, p.style.features) for p in pairs if p.truth]
     means = averages(known, list(KEPT))
     figures = ", ".join(f"{name} {shown(means[column])}" for column, name in KEPT.items())
-    return f"Measured as results ([results.md](results.md)), the right answers themselves keep of their contents: {figures}."
+    start = "Measured as results ([results.md](results.md)), the right answers themselves keep of their contents:"
+    return f"{start} {figures}."
 
 
 def _cells(figures: Mapping[str, object]) -> list[str]:
