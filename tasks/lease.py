@@ -19,12 +19,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
+from tenacity import retry, retry_if_exception_type, retry_if_not_exception_type, stop_after_attempt
+
 from manifests.files import Files, absolute, join
 from manifests.shards import WHOLE, ShardSlice
 from tasks.interruption import raise_if_stopping
 from tasks.logs import get_logger
 from tasks.processes import ProcessId, is_dead, this_process
-from tasks.storage_errors import StorageConflict, StorageError
+from tasks.storage_errors import StorageConflict, StorageError, StorageUnreachable
 
 __all__ = ["WHOLE", "Holder", "Lease", "LeaseLost", "LeaseTaken", "check_lease", "holding", "lease_uri"]
 
@@ -157,6 +159,8 @@ class Lease:
             verdict: list[str] = []
 
             def close(holders: list[Holder], verdict: list[str] = verdict) -> list[Holder]:
+                if verdict == ["leave"] and all(one.owner != self.owner for one in holders):
+                    return holders  # it has left: the answer was lost, and another slice has written since
                 mine = _own(holders, self.owner, self.root)
                 others = [one for one in holders if one is not mine and one.alive]
                 verdict[:] = ["wait" if any(one.closing for one in others) else "leave" if others else "close"]
@@ -197,7 +201,14 @@ def holding(files: Files, root: str, owner: str, shards: ShardSlice = WHOLE) -> 
         If the root cannot be written.
     """
     mine = _entry(owner, shards)
-    _acquire(files, root, mine)
+    try:
+        _acquire(files, root, mine)
+    except (LeaseTaken, StorageUnreachable):
+        raise
+    except StorageError:
+        with suppress(OSError):  # it may have been written all the same
+            _remove(files, root, owner)
+        raise
     lease, stop = Lease(files, root, owner), threading.Event()
     heart = threading.Thread(target=_beat, args=(lease, mine.heartbeat_s, stop), name=f"lease of {owner}", daemon=True)
     heart.start()
@@ -239,6 +250,8 @@ def _acquire(files: Files, root: str, mine: Holder) -> None:
     def take(holders: list[Holder]) -> list[Holder]:
         kept = []
         for other in holders:
+            if other.owner == mine.owner:
+                continue  # written before: the answer was lost, and another slice has written since
             if is_dead(other.process) or (other.owner, other.beats) in given_up:
                 get_logger("timbreflow.lease").warning("taking over from %s", other)
             elif other.slice.overlaps(mine.slice):
@@ -286,11 +299,21 @@ def _beat(lease: Lease, heartbeat_s: float, stop: threading.Event) -> None:
 
 
 def _release(files: Files, root: str, owner: str) -> None:
-    """Take an entry out; if that fails, it expires."""
+    """Take an entry out; if that fails, it expires, and whoever comes before has to wait."""
     try:
-        _change(files, root, lambda holders: [one for one in holders if one.owner != owner])
+        _remove(files, root, owner)
     except OSError as error:
         get_logger("timbreflow.lease").warning("the lease was not given back, it will expire: %s", error)
+
+
+@retry(
+    retry=retry_if_exception_type(StorageError) & retry_if_not_exception_type(StorageUnreachable),
+    stop=stop_after_attempt(3),
+    reraise=True,
+)
+def _remove(files: Files, root: str, owner: str) -> None:
+    """Take an entry out; tried again, since the process may live on, and the entry with it."""
+    _change(files, root, lambda holders: [one for one in holders if one.owner != owner])
 
 
 def _renewed(holders: Sequence[Holder], owner: str, root: str) -> list[Holder]:

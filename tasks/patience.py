@@ -14,13 +14,15 @@ from tenacity.wait import wait_random_exponential
 from tasks.interruption import STOP_REQUESTED
 from tasks.logs import get_logger
 from tasks.s3_answers import answer_of, has_expired, is_passing
-from tasks.storage_errors import StorageUnreachable
+from tasks.storage_errors import CredentialsExpired, StorageUnreachable
 
 PATIENCE_VARIABLE = "TIMBREFLOW_STORAGE_PATIENCE_S"
 DEFAULT_PATIENCE_S = 180.0
 LONGEST_PAUSE_S = 10.0
 GRACE_S = 10.0
 """What is left of patience once the run is asked to stop: it still wants to write its snapshot."""
+
+_STAYS = "what is committed stays"
 
 Self = TypeVar("Self")
 Result = TypeVar("Result")
@@ -41,7 +43,7 @@ def patient(
 
     Raises
     ------
-    StorageUnreachable
+    StorageUnreachable, CredentialsExpired
         If patience ran out; its cause is the last fault.
     """
 
@@ -75,13 +77,15 @@ def _say(patience: float, state: RetryCallState) -> None:
 
 
 def _give_up(state: RetryCallState) -> None:
-    fault, waited_s = _fault(state), state.seconds_since_start or 0.0
-    if has_expired(_error(state)):
-        message = f"{fault}, and no new ones have come for {waited_s:.0f} s. Renew them, and run the same command again"
-    else:
-        does = "has only answered with errors" if answer_of(_error(state)).status else "has not answered"
-        message = f"the storage {does} for {waited_s:.0f} s ({fault}). Run the same command again once it answers"
-    raise StorageUnreachable(f"{message}; what is committed stays") from _error(state)
+    error, fault, waited = _error(state), _fault(state), f"for {state.seconds_since_start or 0.0:.0f} s"
+    if has_expired(error):
+        raise CredentialsExpired(
+            f"{fault}, and no new ones have come {waited}. Renew them, and run the same command again; {_STAYS}"
+        ) from error
+    does = "has only answered with errors" if answer_of(error).status else "has not answered"
+    raise StorageUnreachable(
+        f"the storage {does} {waited} ({fault}). Run the same command again once it answers; {_STAYS}"
+    ) from error
 
 
 def _fault(state: RetryCallState) -> str:

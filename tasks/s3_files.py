@@ -36,7 +36,7 @@ class PatientS3File(S3File):
         try:
             return self._fetch_patiently(start, end)
         except StorageUnreachable as error:
-            raise StorageUnreachable(f"cannot read 's3://{self.path}': {error}") from error
+            raise type(error)(f"cannot read 's3://{self.path}': {error}") from error
 
     @patient
     def _fetch_patiently(self, start: int, end: int) -> bytes:
@@ -140,7 +140,7 @@ class S3Files:
         try:
             self._create(uri, data, writer)
         except OSError as error:
-            if answer_of(error).status != PRECONDITION_FAILED:
+            if not isinstance(error, FileExistsError) and answer_of(error).status != PRECONDITION_FAILED:
                 raise
             if self._version_by(writer, uri) is None:
                 raise FileExistsError(f"'{uri}' exists already") from None

@@ -1,0 +1,162 @@
+"""The storage fails at the n-th call, for every n: the same command again gives the table of a run that met no fault."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from manifests.files import join
+from tasks.collection import collect
+from tasks.lease import holding, lease_uri
+from tasks.storage import Storage
+from tests.faults.failing_storage import Failure
+from tests.faults.report import recorded
+from tests.faults.whole_runs import assert_no_row_without_audio, assert_whole, doubled, run_whole, write_corpus
+from tests.tasks.corpus import read_table
+
+STEP = 7
+"""In `make test` the first call of every so many fails, in `make soak` each."""
+
+MOMENTS = ("before", "after")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Manifests of all pairs and of half of them, the tables that they give, and an output root with garbage."""
+
+    all: str
+    half: str
+    table: pd.DataFrame
+    half_table: pd.DataFrame
+    used: Path
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("corpus")
+    every, half = write_corpus(folder)
+    run_whole(every, str(folder / "used"))
+    table = read_table(folder / "used")
+    assert table["status"].value_counts().to_dict() == {"succeeded": 4, "failed": 2}
+    run_whole(half, str(folder / "used"))
+    Storage().create(join(str(folder), "used/audio/ff", f"{'f' * 40}.flac"), b"written by a run that was killed")
+    return Corpus(every, half, table, read_table(folder / "used"), folder / "used")
+
+
+Course = Callable[[Corpus, str, Failure], None]
+"""A command that a call fails in; it may raise."""
+
+
+def one_run(corpus: Corpus, output: str, failure: Failure) -> None:
+    run_whole(corpus.all, output, failure.during)
+
+
+def silent_run(corpus: Corpus, output: str, failure: Failure) -> None:
+    """Run so slowly that the lease must be renewed before each commit, and before the table is written."""
+
+    @contextmanager
+    def slowly(stage: str) -> Iterator[None]:
+        if stage in ("commit", "snapshot", "close"):
+            let_time_pass(output)
+        with failure.during("silence"):
+            yield
+
+    run_whole(corpus.all, output, slowly)
+
+
+def let_time_pass(output: str) -> None:
+    """Put the last sign of life of every holder a minute back, but for a second."""
+    then = (datetime.now(UTC) - timedelta(seconds=59)).isoformat()
+    holders = json.loads(Storage().read(lease_uri(output)))["holders"]
+    with Storage().writing(lease_uri(output)) as sink:
+        sink.write(json.dumps({"holders": [{**one, "heartbeat": then} for one in holders]}).encode())
+
+
+def one_of_two_slices(corpus: Corpus, output: str, failure: Failure) -> None:
+    """Run a slice that meets the fault, and runs again, while the other one is at work, which closes last."""
+
+    def other() -> None:
+        with suppress(OSError), failure.during("slice"):
+            run_whole(corpus.all, output, shards="0/2")
+        run_whole(corpus.all, output, shards="0/2")
+
+    run_whole(corpus.all, output, shards="1/2", before_closing=other)
+
+
+def fail_at_every_call(
+    course: Course, stage: str, moment: str, corpus: Corpus, place: Callable[[], str], step: int, of: str = ""
+) -> Iterator[str]:
+    """Take a course in which the n-th call fails, for every n until it passes; give the output root after each."""
+    for number in count(1, step):
+        output = place()
+        with Failure(stage, number, moment, of) as failure:
+            try:
+                course(corpus, output, failure)
+            except OSError as error:
+                assert "made to fail" in str(error), failure.call  # noqa: PT017 - a fault may also cost nothing
+        if not failure.call:
+            assert number > 1
+            return
+        yield output
+
+
+@pytest.fixture(params=["local files", pytest.param("S3", marks=pytest.mark.soak)])
+def storage(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture(params=[pytest.param(STEP, id="some calls"), pytest.param(1, id="every call", marks=pytest.mark.soak)])
+def step(request: pytest.FixtureRequest, storage: str) -> int:
+    return request.param if storage == "local files" else max(request.param, 3)
+
+
+@pytest.fixture
+def place(storage: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Return what gives a new output root at each call."""
+    folder = str(tmp_path) if storage == "local files" else request.getfixturevalue("s3")
+    numbers = count()
+    return lambda: join(folder, str(next(numbers)))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    ("course", "stage", "of"),
+    [
+        pytest.param(one_run, "lease", "", id="lease"),
+        pytest.param(one_run, "plan", "", id="plan"),
+        pytest.param(one_run, "commit", "", id="commit"),
+        pytest.param(one_run, "snapshot", "", id="snapshot"),
+        pytest.param(one_run, "close", "", id="close"),
+        pytest.param(silent_run, "silence", "lease.json", id="lease renewal"),
+        pytest.param(one_of_two_slices, "slice", "", id="one of two slices"),
+    ],
+)
+def test_a_run(
+    course: Course,
+    stage: str,
+    of: str,
+    moment: str,
+    corpus: Corpus,
+    place: Callable[[], str],
+    step: int,
+    storage: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    name = request.node.callspec.id.partition("-")[0]
+    with recorded(f"a call of the storage fails {moment} its effect, {storage}: {stage}", times=0) as record:
+        for output in fail_at_every_call(course, stage, moment, corpus, place, step, of):
+            record.times += 1
+            assert_no_row_without_audio(output)
+            run_whole(corpus.all, output)
+            record.doubled += len(doubled(output))
+            assert_whole(corpus.table, output)
