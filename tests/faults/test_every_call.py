@@ -1,9 +1,9 @@
-"""The storage fails at the n-th call, for every n: the same command again gives the table of a run that met no fault."""
+"""The storage fails at the n-th call, for every n: the same command again gives the table of a run without a fault."""
 
 from __future__ import annotations
 
 import json
-import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -150,9 +150,7 @@ def test_a_run(
     place: Callable[[], str],
     step: int,
     storage: str,
-    request: pytest.FixtureRequest,
 ) -> None:
-    name = request.node.callspec.id.partition("-")[0]
     with recorded(f"a call of the storage fails {moment} its effect, {storage}: {stage}", times=0) as record:
         for output in fail_at_every_call(course, stage, moment, corpus, place, step, of):
             record.times += 1
@@ -160,3 +158,54 @@ def test_a_run(
             run_whole(corpus.all, output)
             record.doubled += len(doubled(output))
             assert_whole(corpus.table, output)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_garbage_collection(moment: str, corpus: Corpus, place: Callable[[], str], step: int, storage: str) -> None:
+    def used() -> str:
+        output = place()
+        for path in corpus.used.rglob("*"):
+            if path.is_file():
+                Storage().create(join(output, str(path.relative_to(corpus.used))), path.read_bytes())
+        return output
+
+    def collection(_: Corpus, output: str, failure: Failure) -> None:
+        with failure.during("collection"):
+            collect(output, keep_days=0)
+
+    with recorded(f"a call of the storage fails {moment} its effect, {storage}: garbage collection", 0) as record:
+        for output in fail_at_every_call(collection, "collection", moment, corpus, used, step):
+            record.times += 1
+            assert_no_row_without_audio(output)
+            collect(output, keep_days=0)
+            assert_no_row_without_audio(output)
+            assert len(Storage().find(join(output, "audio"))) == sum(corpus.half_table["status"] == "succeeded")
+            assert run_whole(corpus.half, output).computed == 0
+            assert_whole(corpus.half_table, output)
+            run_whole(corpus.all, output)
+            record.doubled += len(doubled(output))
+            assert_whole(corpus.table, output)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("number", range(1, 5))
+def test_a_heart_that_fails_once_beats_on(
+    number: int, moment: str, storage: str, place: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIMBREFLOW_HEARTBEAT_S", "0.1")
+    output = place()
+
+    def beats() -> int:
+        return int(json.loads(Storage().read(lease_uri(output)))["holders"][0]["beats"])
+
+    with (
+        Failure("beating", number, moment) as failure,
+        holding(Storage(), output, "a run") as lease,
+        failure.during("beating"),
+    ):
+        while not failure.call:
+            time.sleep(0.01)
+        since = beats()
+        while beats() < since + 2:
+            time.sleep(0.01)
+        lease.check()
