@@ -1,0 +1,214 @@
+"""Whole runs on S3 as AWS answers it: conflicts, busy servers, lost answers, credentials that end in the middle."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from manifests.files import join
+from tasks.collection import collect
+from tasks.lease import lease_uri
+from tasks.patience import PATIENCE_VARIABLE
+from tasks.storage import CredentialsExpired, Storage
+from tests.faults.report import recorded
+from tests.faults.whole_runs import assert_no_row_without_audio, assert_whole, doubled, run_whole, write_corpus
+from tests.s3_relay import (
+    CONFLICT,
+    DROPPED,
+    EXPIRED,
+    INTERNAL,
+    SLOW_DOWN,
+    Choice,
+    Fault,
+    Request,
+    S3Relay,
+    each_once,
+    numbered,
+)
+from tests.seaweed import SeaweedServer
+from tests.tasks.corpus import read_table
+
+ANY_CHANGE = "(PUT|POST|DELETE) "
+MOMENTS = [40, *(pytest.param(number, marks=pytest.mark.soak) for number in (1, 5, 20, 60, 80, 100))]
+"""Requests of a run with which its credentials expire."""
+
+LATE_CONFLICT = Fault(409, "ConditionalRequestConflict", delivered=True)
+LATE_ERROR = Fault(500, "InternalError", delivered=True)
+
+Through = Callable[[Callable[[], object], Choice], S3Relay]
+Corpus = tuple[str, str, pd.DataFrame, pd.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Return manifests of all pairs and of half of them, and the tables that they give."""
+    folder = tmp_path_factory.mktemp("corpus")
+    every, half = write_corpus(folder)
+    for manifest in (every, half):
+        run_whole(manifest, str(folder / Path(manifest).stem))
+    return every, half, read_table(folder / "all"), read_table(folder / "half")
+
+
+@pytest.fixture
+def through(s3: str, seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch) -> Through:
+    """Return what does something whose requests pass a relay, and returns that relay."""
+
+    def do(act: Callable[[], object], choice: Choice) -> S3Relay:
+        with S3Relay(seaweed.address, choice) as relay, monkeypatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", relay.endpoint)
+            act()
+        return relay
+
+    return do
+
+
+def each_conditional(fault: Fault) -> Choice:
+    """Return a choice that faults every conditional PUT, but not its repetition."""
+    choose = each_once("PUT ", fault)
+    return lambda request: choose(request) if {"if-match", "if-none-match"} & set(request.headers) else None
+
+
+def use(corpus: Corpus, folder: str) -> None:
+    """Use output roots in every way that changes them: whole runs, a collection, two slices at a time."""
+    every, half, _, _ = corpus
+    run_whole(every, join(folder, "out"))
+    run_whole(half, join(folder, "out"))
+    collect(join(folder, "out"), keep_days=0)
+    run_whole(every, join(folder, "slices"), shards="1/2", before_closing=lambda: run_slice(every, folder))
+
+
+def run_slice(manifest: str, folder: str) -> None:
+    run_whole(manifest, join(folder, "slices"), shards="0/2")
+
+
+def assert_used(corpus: Corpus, folder: str) -> int:
+    """Assert that all is as it is without faults; return the number of pairs that were computed twice."""
+    every, _, table, half_table = corpus
+    assert_whole(half_table, join(folder, "out"))
+    assert len(Storage().find(join(folder, "out/audio"))) == sum(half_table["status"] == "succeeded")
+    assert_whole(table, join(folder, "slices"))
+    run_whole(every, join(folder, "out"))
+    assert_whole(table, join(folder, "out"))
+    return len(doubled(join(folder, "out")) + doubled(join(folder, "slices")))
+
+
+@pytest.mark.parametrize(
+    ("named", "choice"),
+    [
+        ("the answer to every PUT, POST and DELETE lost", each_once(ANY_CHANGE, DROPPED)),
+        ("409 for every conditional PUT", each_conditional(CONFLICT)),
+        *(
+            pytest.param(name, choice, marks=pytest.mark.soak)
+            for name, choice in (
+                ("409 for every conditional PUT, which was delivered", each_conditional(LATE_CONFLICT)),
+                ("503 for every request", each_once("", SLOW_DOWN)),
+                ("500 for every request", each_once("", INTERNAL)),
+                ("500 for every request, which was delivered", each_once("", LATE_ERROR)),
+                ("every request lost", each_once("", Fault())),
+            )
+        ),
+    ],
+)
+def test_every_first_answer(named: str, choice: Choice, corpus: Corpus, s3: str, through: Through) -> None:
+    with recorded(f"S3: {named}, then repeated") as record:
+        relay = through(lambda: use(corpus, s3), choice)
+        record.times = len(relay.faults)
+        record.doubled = assert_used(corpus, s3)
+        assert record.times > 40
+
+
+@pytest.mark.soak
+def test_each_answer_lost_by_itself(corpus: Corpus, s3: str, through: Through) -> None:
+    with recorded("S3: the answer to one PUT, POST or DELETE lost", times=0) as record:
+        for number in count(1):
+            folder = join(s3, str(number))
+            relay = through(lambda folder=folder: use(corpus, folder), numbered(ANY_CHANGE, DROPPED, (number,)))
+            if not relay.faults:
+                break
+            record.times += 1
+            record.doubled += assert_used(corpus, folder)
+        assert record.times > 40
+
+
+class TestCredentials:
+    """A token that expires at the n-th request of a run."""
+
+    @pytest.fixture(autouse=True)
+    def file(self, tmp_path: Path, seaweed: SeaweedServer, s3: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Put the first credentials into a file, where another program may replace them."""
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        write_credentials(tmp_path / "credentials", seaweed.environment)
+        return tmp_path / "credentials"
+
+    @pytest.mark.parametrize("number", MOMENTS)
+    def test_new_ones_are_taken_up_in_the_middle(
+        self, number: int, file: Path, seaweed: SeaweedServer, corpus: Corpus, s3: str, through: Through
+    ) -> None:
+        with recorded("S3: a token expires in a run, and is renewed a second later") as record:
+            renewal = threading.Timer(1, write_credentials, (file, seaweed.renewed_environment))
+            relay = through(lambda: run_whole(corpus[0], join(s3, "out")), expiring(number, renewal.start))
+            renewal.join()
+            assert relay.faults
+            assert_whole(corpus[2], join(s3, "out"))
+            record.doubled = len(doubled(join(s3, "out")))
+
+    @pytest.mark.parametrize("number", MOMENTS)
+    def test_without_new_ones_the_run_ends_and_the_same_command_goes_on(
+        self,
+        number: int,
+        file: Path,
+        seaweed: SeaweedServer,
+        corpus: Corpus,
+        s3: str,
+        through: Through,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        output = join(s3, "out")
+
+        def run() -> None:
+            with pytest.raises(CredentialsExpired, match="same command again"):
+                run_whole(corpus[0], output)
+
+        with recorded("S3: a token expires in a run; the same command again with a new one") as record:
+            monkeypatch.setenv(PATIENCE_VARIABLE, "1")
+            through(run, expiring(number, lambda: None))
+            write_credentials(file, seaweed.renewed_environment)
+            assert_no_row_without_audio(output)
+            release_lease(output)
+            run_whole(corpus[0], output)
+            assert_whole(corpus[2], output)
+            record.doubled = len(doubled(output))
+
+
+def write_credentials(file: Path, found: dict[str, str]) -> None:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    file.write_text("\n".join(["[default]", *(f"{name.lower()} = {found[name]}" for name in names)]))
+
+
+def expiring(number: int, act: Callable[[], object]) -> Choice:
+    """Return a choice for which the first credentials expire with the n-th request; `act` is called once then."""
+    numbers = count(1)
+
+    def choose(request: Request) -> Fault | None:
+        if request.access_key != "timbreflow":
+            return None
+        present = next(numbers)
+        if present == number:
+            act()
+        return EXPIRED if present >= number else None
+
+    return choose
+
+
+def release_lease(output: str) -> None:
+    """Let go of what the run could not give back, as the end of its process does."""
+    if Storage().exists(lease_uri(output)):
+        Storage().delete(lease_uri(output))
