@@ -23,7 +23,7 @@ from tests.faults.report import recorded
 from tests.faults.whole_runs import assert_no_row_without_audio, assert_whole, doubled, run_whole, write_corpus
 from tests.tasks.corpus import read_table
 
-STEP = 7
+STEP = 11
 """In `make test` the first call of every so many fails, in `make soak` each."""
 
 MOMENTS = ("before", "after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -40,8 +41,17 @@ MOMENTS = [40, *(pytest.param(number, marks=pytest.mark.soak) for number in (1, 
 LATE_CONFLICT = Fault(409, "ConditionalRequestConflict", delivered=True)
 LATE_ERROR = Fault(500, "InternalError", delivered=True)
 
-Through = Callable[[Callable[[], object], Choice], S3Relay]
+Through = Callable[..., S3Relay]
 Corpus = tuple[str, str, pd.DataFrame, pd.DataFrame]
+
+
+def each_conditional(fault: Fault) -> Choice:
+    """Return a choice that faults every conditional PUT, but not its repetition."""
+    choose = each_once("PUT ", fault)
+    return lambda request: choose(request) if {"if-match", "if-none-match"} & set(request.headers) else None
+
+
+CONFLICTS, LOSSES = partial(each_conditional, CONFLICT), partial(each_once, ANY_CHANGE, DROPPED)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +68,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def through(s3: str, seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch) -> Through:
     """Return what does something whose requests pass a relay, and returns that relay."""
 
-    def do(act: Callable[[], object], choice: Choice) -> S3Relay:
-        with S3Relay(seaweed.address, choice) as relay, monkeypatch.context() as patch:
+    def do(act: Callable[[], object], *choices: Choice) -> S3Relay:
+        with S3Relay(seaweed.address, *choices) as relay, monkeypatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL", relay.endpoint)
             act()
         return relay
@@ -67,72 +77,66 @@ def through(s3: str, seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch) ->
     return do
 
 
-def each_conditional(fault: Fault) -> Choice:
-    """Return a choice that faults every conditional PUT, but not its repetition."""
-    choose = each_once("PUT ", fault)
-    return lambda request: choose(request) if {"if-match", "if-none-match"} & set(request.headers) else None
+def use(corpus: Corpus, output: str) -> None:
+    """Change an output root in every way there is: two slices at a time, another manifest, a collection."""
+    every, half, table, _ = corpus
+    run_whole(every, output, shards="1/2", before_closing=lambda: run_slice(every, output))
+    assert_whole(table, output)
+    run_whole(half, output)
+    collect(output, keep_days=0)
 
 
-def use(corpus: Corpus, folder: str) -> None:
-    """Use output roots in every way that changes them: whole runs, a collection, two slices at a time."""
-    every, half, _, _ = corpus
-    run_whole(every, join(folder, "out"))
-    run_whole(half, join(folder, "out"))
-    collect(join(folder, "out"), keep_days=0)
-    run_whole(every, join(folder, "slices"), shards="1/2", before_closing=lambda: run_slice(every, folder))
+def run_slice(manifest: str, output: str) -> None:
+    run_whole(manifest, output, shards="0/2")
 
 
-def run_slice(manifest: str, folder: str) -> None:
-    run_whole(manifest, join(folder, "slices"), shards="0/2")
-
-
-def assert_used(corpus: Corpus, folder: str) -> int:
+def assert_used(corpus: Corpus, output: str) -> int:
     """Assert that all is as it is without faults; return the number of pairs that were computed twice."""
-    every, _, table, half_table = corpus
-    assert_whole(half_table, join(folder, "out"))
-    assert len(Storage().find(join(folder, "out/audio"))) == sum(half_table["status"] == "succeeded")
-    assert_whole(table, join(folder, "slices"))
-    run_whole(every, join(folder, "out"))
-    assert_whole(table, join(folder, "out"))
-    return len(doubled(join(folder, "out")) + doubled(join(folder, "slices")))
+    assert_whole(corpus[3], output)
+    assert len(Storage().find(join(output, "audio"))) == sum(corpus[3]["status"] == "succeeded")
+    return len(doubled(output))
 
 
 @pytest.mark.parametrize(
-    ("named", "choice"),
+    ("named", "choices"),
     [
-        ("the answer to every PUT, POST and DELETE lost", each_once(ANY_CHANGE, DROPPED)),
-        ("409 for every conditional PUT", each_conditional(CONFLICT)),
+        ("409 for every conditional PUT, then every answer to PUT, POST and DELETE lost", (CONFLICTS, LOSSES)),
         *(
-            pytest.param(name, choice, marks=pytest.mark.soak)
+            pytest.param(name, (choice,), marks=pytest.mark.soak)
             for name, choice in (
-                ("409 for every conditional PUT, which was delivered", each_conditional(LATE_CONFLICT)),
-                ("503 for every request", each_once("", SLOW_DOWN)),
-                ("500 for every request", each_once("", INTERNAL)),
-                ("500 for every request, which was delivered", each_once("", LATE_ERROR)),
-                ("every request lost", each_once("", Fault())),
+                ("409 for every conditional PUT", partial(each_conditional, CONFLICT)),
+                ("409 for every conditional PUT, which was delivered", partial(each_conditional, LATE_CONFLICT)),
+                ("the answer to every PUT, POST and DELETE lost", LOSSES),
+                ("503 for every request", partial(each_once, "", SLOW_DOWN)),
+                ("500 for every request", partial(each_once, "", INTERNAL)),
+                ("500 for every request, which was delivered", partial(each_once, "", LATE_ERROR)),
+                ("every request lost", partial(each_once, "", Fault())),
             )
         ),
     ],
 )
-def test_every_first_answer(named: str, choice: Choice, corpus: Corpus, s3: str, through: Through) -> None:
+def test_every_first_answer(
+    named: str, choices: tuple[Callable[[], Choice], ...], corpus: Corpus, s3: str, through: Through
+) -> None:
     with recorded(f"S3: {named}, then repeated") as record:
-        relay = through(lambda: use(corpus, s3), choice)
+        output = join(s3, "out")
+        relay = through(lambda: use(corpus, output), *(make() for make in choices))
         record.times = len(relay.faults)
-        record.doubled = assert_used(corpus, s3)
-        assert record.times > 40
+        record.doubled = assert_used(corpus, output)
+        assert record.times > 20
 
 
 @pytest.mark.soak
 def test_each_answer_lost_by_itself(corpus: Corpus, s3: str, through: Through) -> None:
     with recorded("S3: the answer to one PUT, POST or DELETE lost", times=0) as record:
         for number in count(1):
-            folder = join(s3, str(number))
-            relay = through(lambda folder=folder: use(corpus, folder), numbered(ANY_CHANGE, DROPPED, (number,)))
+            output = join(s3, str(number))
+            relay = through(partial(use, corpus, output), numbered(ANY_CHANGE, DROPPED, (number,)))
             if not relay.faults:
                 break
             record.times += 1
-            record.doubled += assert_used(corpus, folder)
-        assert record.times > 40
+            record.doubled += assert_used(corpus, output)
+        assert record.times > 20
 
 
 class TestCredentials:
@@ -148,6 +152,7 @@ class TestCredentials:
         write_credentials(tmp_path / "credentials", seaweed.environment)
         return tmp_path / "credentials"
 
+    @pytest.mark.soak  # test_s3_answers.py has it for single files
     @pytest.mark.parametrize("number", MOMENTS)
     def test_new_ones_are_taken_up_in_the_middle(
         self, number: int, file: Path, seaweed: SeaweedServer, corpus: Corpus, s3: str, through: Through

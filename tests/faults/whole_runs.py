@@ -147,10 +147,10 @@ def _renew(write: Callable[[], object], lease: Lease) -> None:
 
 def assert_whole(expected: pd.DataFrame, output: str) -> None:
     """Assert that an output root holds what an unharmed one does: each pair once, with its audio, and none twice."""
-    table = read_table(output)
+    table, files = read_table(output), Storage()
     pd.testing.assert_frame_equal(table[KEPT], expected[KEPT])
     for row in table[table["status"] == "succeeded"].to_dict("records"):
-        assert sha256(Storage().read(audio_uri(output, row["fingerprint"]))).hexdigest() == row["file_sha256"]
+        assert sha256(files.read(audio_uri(output, row["fingerprint"]))).hexdigest() == row["file_sha256"]
     assert doubled(output) == []
 
 
