@@ -19,12 +19,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
-from tenacity import retry, retry_if_exception_type, retry_if_not_exception_type, stop_after_attempt
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, stop_after_delay
 
 from manifests.files import Files, absolute, join
 from manifests.shards import WHOLE, ShardSlice
 from tasks.interruption import raise_if_stopping
 from tasks.logs import get_logger
+from tasks.patience import patience_s
 from tasks.processes import ProcessId, is_dead, this_process
 from tasks.storage_errors import StorageConflict, StorageError, StorageUnreachable
 
@@ -34,6 +35,9 @@ HEARTBEAT_VARIABLE = "TIMBREFLOW_HEARTBEAT_S"
 DEFAULT_HEARTBEAT_S = 15.0
 MISSED_BEATS = 4
 """Heartbeats after which a silent holder is given up: 60 s."""
+
+RELEASE_S = 5.0
+"""How long giving a lease back is tried again: a storage that is away has used up its patience by then."""
 
 Change = Callable[[list["Holder"]], list["Holder"]]
 
@@ -307,8 +311,8 @@ def _release(files: Files, root: str, owner: str) -> None:
 
 
 @retry(
-    retry=retry_if_exception_type(StorageError) & retry_if_not_exception_type(StorageUnreachable),
-    stop=stop_after_attempt(3),
+    retry=retry_if_exception_type(StorageError),
+    stop=stop_after_attempt(3) | stop_after_delay(RELEASE_S),
     reraise=True,
 )
 def _remove(files: Files, root: str, owner: str) -> None:
@@ -333,17 +337,26 @@ def _own(holders: Sequence[Holder], owner: str, root: str) -> Holder:
 
 
 def _change(files: Files, root: str, change: Change) -> None:
-    """Put what `change` makes of the holders in their place; again, if another process was faster."""
-    uri = lease_uri(root)
+    """Put what `change` makes of the holders in their place; again, if another process was faster.
+
+    Raises
+    ------
+    StorageConflict
+        If others were faster for as long as patience lasts: no number of slices explains that.
+    """
+    uri, end = lease_uri(root), time.monotonic() + patience_s()
     while True:
         found = files.load(uri)
         before = _holders(found, root)
         after = change(list(before))
         if after == before:
             return
-        with suppress(StorageConflict):
+        try:
             files.swap(uri, _written(after), found and found[1])
             return
+        except StorageConflict:
+            if time.monotonic() > end:
+                raise
         time.sleep(random.uniform(0, 0.2))
 
 
