@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +17,10 @@ from tasks.collection import collect
 from tasks.lease import lease_uri
 from tasks.patience import PATIENCE_VARIABLE
 from tasks.storage import CredentialsExpired, Storage
-from tests.faults.report import recorded
+from tests.deployment import Server
+from tests.faults import corpus as real_corpus
+from tests.faults.conftest import Reference
+from tests.faults.report import Record, recorded
 from tests.faults.whole_runs import assert_no_row_without_audio, assert_whole, doubled, run_whole, write_corpus
 from tests.s3_relay import (
     CONFLICT,
@@ -34,6 +38,7 @@ from tests.s3_relay import (
 from tests.seaweed import SeaweedServer
 from tests.tasks.corpus import read_table
 
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 ANY_CHANGE = "(PUT|POST|DELETE) "
 MOMENTS = [40, *(pytest.param(number, marks=pytest.mark.soak) for number in (1, 5, 20, 60, 80, 100))]
 """Requests of a run with which its credentials expire."""
@@ -139,13 +144,68 @@ def test_each_answer_lost_by_itself(corpus: Corpus, s3: str, through: Through) -
         assert record.times > 20
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_real_run_whose_first_answers_are_all_lost(
+    reference: Reference, prefect: Server, seaweed: SeaweedServer, s3: str
+) -> None:
+    manifest, output = real_corpus.write_corpus(join(s3, "in")), join(s3, "out")
+    with recorded("S3: conflicts and lost answers, the whole command") as record:
+        with S3Relay(seaweed.address, CONFLICTS(), LOSSES()) as relay:
+            env = {**prefect.env, **seaweed.environment, "AWS_ENDPOINT_URL": relay.endpoint}
+            real_corpus.assert_went_through(real_corpus.run_command(manifest, output, env))
+        record.times = len(relay.faults)
+        keep_damage(record, reference, output)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_real_run_whose_token_expires(
+    reference: Reference, prefect: Server, seaweed: SeaweedServer, s3: str, tmp_path: Path
+) -> None:
+    manifest, output = real_corpus.write_corpus(join(s3, "in")), join(s3, "out")
+    file = tmp_path / "credentials"
+    env = {name: value for name, value in {**prefect.env, **seaweed.environment}.items() if name not in KEYS}
+    env |= {"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_EC2_METADATA_DISABLED": "true", PATIENCE_VARIABLE: "5"}
+    with recorded("S3: a token expires, the whole command, twice", times=2) as record:
+        write_credentials(file, seaweed.environment)
+        with S3Relay(seaweed.address, expiring_at(r"PUT \S+/out/results/run_id")) as relay:
+            env["AWS_ENDPOINT_URL"] = relay.endpoint
+            refused = real_corpus.run_command(manifest, output, env)
+            real_corpus.assert_refused(refused, output, "credentials have expired", "same command again")
+
+            renewal = threading.Timer(3, write_credentials, (file, seaweed.renewed_environment))
+            renewal.start()  # planning still meets the old ones
+            real_corpus.assert_went_through(real_corpus.run_command(manifest, output, {**env, PATIENCE_VARIABLE: "60"}))
+            renewal.join()
+        keep_damage(record, reference, output)
+
+
+def keep_damage(record: Record, reference: Reference, output: str) -> None:
+    found = real_corpus.damage(reference.table, output)
+    record.lost, record.doubled = len(found.lost), len(found.doubled)
+    assert (found.lost, found.doubled) == ([], [])
+
+
+def expiring_at(pattern: str) -> Choice:
+    """Return a choice for which the first credentials expire with the first request that matches."""
+    begun = threading.Event()
+
+    def choose(request: Request) -> Fault | None:
+        if re.match(pattern, request.line):
+            begun.set()
+        return EXPIRED if begun.is_set() and request.access_key == "timbreflow" else None
+
+    return choose
+
+
 class TestCredentials:
     """A token that expires at the n-th request of a run."""
 
     @pytest.fixture(autouse=True)
     def file(self, tmp_path: Path, seaweed: SeaweedServer, s3: str, monkeypatch: pytest.MonkeyPatch) -> Path:
         """Put the first credentials into a file, where another program may replace them."""
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        for name in KEYS:
             monkeypatch.delenv(name)
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -194,8 +254,7 @@ class TestCredentials:
 
 
 def write_credentials(file: Path, found: dict[str, str]) -> None:
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    file.write_text("\n".join(["[default]", *(f"{name.lower()} = {found[name]}" for name in names)]))
+    file.write_text("\n".join(["[default]", *(f"{name.lower()} = {found[name]}" for name in KEYS)]))
 
 
 def expiring(number: int, act: Callable[[], object]) -> Choice:
