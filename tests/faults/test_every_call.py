@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -22,9 +22,6 @@ from tests.faults.failing_storage import Failure
 from tests.faults.report import recorded
 from tests.faults.whole_runs import assert_no_row_without_audio, assert_whole, doubled, run_whole, write_corpus
 from tests.tasks.corpus import read_table
-
-STEP = 11
-"""In `make test` the first call of every so many fails, in `make soak` each."""
 
 MOMENTS = ("before", "after")
 
@@ -93,11 +90,11 @@ def one_of_two_slices(corpus: Corpus, output: str, failure: Failure) -> None:
 
 
 def fail_at_every_call(
-    course: Course, stage: str, moment: str, corpus: Corpus, place: Callable[[], str], step: int, of: str = ""
+    course: Course, stage: str, moment: str, corpus: Corpus, ground: Ground, of: str = ""
 ) -> Iterator[str]:
     """Take a course in which the n-th call fails, for every n until it passes; give the output root after each."""
-    for number in count(1, step):
-        output = place()
+    for number in count(1, ground.step):
+        output = ground.place()
         with Failure(stage, number, moment, of) as failure:
             try:
                 course(corpus, output, failure)
@@ -109,50 +106,56 @@ def fail_at_every_call(
         yield output
 
 
-@pytest.fixture(params=["local files", pytest.param("S3", marks=pytest.mark.soak)])
-def storage(request: pytest.FixtureRequest) -> str:
-    kind: str = request.param
-    return kind
+@dataclass(frozen=True)
+class Ground:
+    """Where calls fail: what kind of storage, the first of how many calls, and what gives a new output root."""
+
+    storage: str
+    step: int
+    place: Callable[[], str]
 
 
-@pytest.fixture(params=[pytest.param(STEP, id="some calls"), pytest.param(1, id="every call", marks=pytest.mark.soak)])
-def step(request: pytest.FixtureRequest, storage: str) -> int:
-    return request.param if storage == "local files" else max(request.param, 3)
-
-
-@pytest.fixture
-def place(storage: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
-    """Return what gives a new output root at each call."""
+@pytest.fixture(
+    params=[
+        pytest.param(("local files", 13), id="some calls"),
+        pytest.param(("local files", 1), id="every call", marks=pytest.mark.soak),
+        pytest.param(("S3", 5), id="some calls on S3", marks=pytest.mark.soak),
+    ]
+)
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
+    storage, step = request.param
     folder = str(tmp_path) if storage == "local files" else request.getfixturevalue("s3")
     numbers = count()
-    return lambda: join(folder, str(next(numbers)))
+    return Ground(storage, step, lambda: join(folder, str(next(numbers))))
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize(
-    ("course", "stage", "of"),
+    ("course", "stage", "of", "closer"),
     [
-        pytest.param(one_run, "lease", "", id="lease"),
-        pytest.param(one_run, "plan", "", id="plan"),
-        pytest.param(one_run, "commit", "", id="commit"),
-        pytest.param(one_run, "snapshot", "", id="snapshot"),
-        pytest.param(one_run, "close", "", id="close"),
-        pytest.param(silent_run, "silence", "lease.json", id="lease renewal"),
-        pytest.param(one_of_two_slices, "slice", "", id="one of two slices"),
+        pytest.param(one_run, "lease", "", 4, id="lease"),
+        pytest.param(one_run, "plan", "", 1, id="plan"),
+        pytest.param(one_run, "commit", "", 1, id="commit"),
+        pytest.param(one_run, "snapshot", "", 1, id="snapshot"),
+        pytest.param(one_run, "close", "", 1, id="close"),
+        pytest.param(silent_run, "silence", "lease.json", 1, id="lease renewal"),
+        pytest.param(one_of_two_slices, "slice", "", 1, id="one of two slices"),
     ],
 )
 def test_a_run(
     course: Course,
     stage: str,
     of: str,
+    closer: int,
     moment: str,
     corpus: Corpus,
-    place: Callable[[], str],
-    step: int,
-    storage: str,
+    ground: Ground,
 ) -> None:
-    with recorded(f"a call of the storage fails {moment} its effect, {storage}: {stage}", times=0) as record:
-        for output in fail_at_every_call(course, stage, moment, corpus, place, step, of):
+    """A stage of few calls has them fail closer to each other."""
+    ground = replace(ground, step=max(1, ground.step // closer))
+    named = f"a call of the storage fails {moment} its effect, {ground.storage}: {stage}"
+    with recorded(named, times=0) as record:
+        for output in fail_at_every_call(course, stage, moment, corpus, ground, of):
             record.times += 1
             assert_no_row_without_audio(output)
             run_whole(corpus.all, output)
@@ -161,9 +164,9 @@ def test_a_run(
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_garbage_collection(moment: str, corpus: Corpus, place: Callable[[], str], step: int, storage: str) -> None:
+def test_a_garbage_collection(moment: str, corpus: Corpus, ground: Ground) -> None:
     def used() -> str:
-        output = place()
+        output = ground.place()
         for path in corpus.used.rglob("*"):
             if path.is_file():
                 Storage().create(join(output, str(path.relative_to(corpus.used))), path.read_bytes())
@@ -173,8 +176,8 @@ def test_a_garbage_collection(moment: str, corpus: Corpus, place: Callable[[], s
         with failure.during("collection"):
             collect(output, keep_days=0)
 
-    with recorded(f"a call of the storage fails {moment} its effect, {storage}: garbage collection", 0) as record:
-        for output in fail_at_every_call(collection, "collection", moment, corpus, used, step):
+    with recorded(f"a call of the storage fails {moment} its effect, {ground.storage}: collection", times=0) as record:
+        for output in fail_at_every_call(collection, "collection", moment, corpus, replace(ground, place=used)):
             record.times += 1
             assert_no_row_without_audio(output)
             collect(output, keep_days=0)
@@ -190,10 +193,10 @@ def test_a_garbage_collection(moment: str, corpus: Corpus, place: Callable[[], s
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("number", range(1, 5))
 def test_a_heart_that_fails_once_beats_on(
-    number: int, moment: str, storage: str, place: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    number: int, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIMBREFLOW_HEARTBEAT_S", "0.1")
-    output = place()
+    output = str(tmp_path)
 
     def beats() -> int:
         return int(json.loads(Storage().read(lease_uri(output)))["holders"][0]["beats"])
