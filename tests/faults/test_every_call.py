@@ -63,7 +63,8 @@ def silent_run(corpus: Corpus, output: str, failure: Failure) -> None:
     @contextmanager
     def slowly(stage: str) -> Iterator[None]:
         if stage in ("commit", "snapshot", "close"):
-            let_time_pass(output)
+            with failure.during("time that passes"):
+                let_time_pass(output)
         with failure.during("silence"):
             yield
 
