@@ -57,8 +57,6 @@ class Fault:
         S3's name of the error.
     delivered : bool
         Whether the server has got the request all the same.
-    headers : tuple of pairs of str
-        Of the answer.
     """
 
     status: int = 0
