@@ -22,7 +22,7 @@ from manifests.files import UriError, absolute, is_s3, join, parent
 from tasks.devices import choose_device, shards_at_a_time
 from tasks.options import RunOptions
 from tasks.preflight import existing_folder
-from tasks.storage import Storage, StorageUnreachable
+from tasks.storage import CredentialsExpired, Storage, StorageUnreachable
 
 PROBE = b"timbreflow"
 
@@ -133,6 +133,8 @@ def _root(uri: str) -> Check:
 def _remedy(error: OSError, folder: str) -> str:
     if not is_s3(folder):
         return f"ls -ld '{folder}'; df -h '{folder}'"
+    if isinstance(error, CredentialsExpired):
+        return "aws sso login, or what else renews the credentials"
     if isinstance(error, StorageUnreachable):
         return "export AWS_ENDPOINT_URL=..., or start that server"
     if isinstance(error, FileNotFoundError):

@@ -19,12 +19,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, stop_after_delay
+
 from manifests.files import Files, absolute, join
 from manifests.shards import WHOLE, ShardSlice
 from tasks.interruption import raise_if_stopping
 from tasks.logs import get_logger
+from tasks.patience import patience_s
 from tasks.processes import ProcessId, is_dead, this_process
-from tasks.storage_errors import StorageConflict, StorageError
+from tasks.storage_errors import StorageConflict, StorageError, StorageUnreachable
 
 __all__ = ["WHOLE", "Holder", "Lease", "LeaseLost", "LeaseTaken", "check_lease", "holding", "lease_uri"]
 
@@ -32,6 +35,9 @@ HEARTBEAT_VARIABLE = "TIMBREFLOW_HEARTBEAT_S"
 DEFAULT_HEARTBEAT_S = 15.0
 MISSED_BEATS = 4
 """Heartbeats after which a silent holder is given up: 60 s."""
+
+RELEASE_S = 5.0
+"""How long giving a lease back is tried again: a storage that is away has used up its patience by then."""
 
 Change = Callable[[list["Holder"]], list["Holder"]]
 
@@ -157,6 +163,8 @@ class Lease:
             verdict: list[str] = []
 
             def close(holders: list[Holder], verdict: list[str] = verdict) -> list[Holder]:
+                if verdict == ["leave"] and all(one.owner != self.owner for one in holders):
+                    return holders  # it has left: the answer was lost, and another slice has written since
                 mine = _own(holders, self.owner, self.root)
                 others = [one for one in holders if one is not mine and one.alive]
                 verdict[:] = ["wait" if any(one.closing for one in others) else "leave" if others else "close"]
@@ -197,7 +205,14 @@ def holding(files: Files, root: str, owner: str, shards: ShardSlice = WHOLE) -> 
         If the root cannot be written.
     """
     mine = _entry(owner, shards)
-    _acquire(files, root, mine)
+    try:
+        _acquire(files, root, mine)
+    except (LeaseTaken, StorageUnreachable):
+        raise
+    except StorageError:
+        with suppress(OSError):  # it may have been written all the same
+            _remove(files, root, owner)
+        raise
     lease, stop = Lease(files, root, owner), threading.Event()
     heart = threading.Thread(target=_beat, args=(lease, mine.heartbeat_s, stop), name=f"lease of {owner}", daemon=True)
     heart.start()
@@ -239,6 +254,8 @@ def _acquire(files: Files, root: str, mine: Holder) -> None:
     def take(holders: list[Holder]) -> list[Holder]:
         kept = []
         for other in holders:
+            if other.owner == mine.owner:
+                continue  # written before: the answer was lost, and another slice has written since
             if is_dead(other.process) or (other.owner, other.beats) in given_up:
                 get_logger("timbreflow.lease").warning("taking over from %s", other)
             elif other.slice.overlaps(mine.slice):
@@ -286,11 +303,21 @@ def _beat(lease: Lease, heartbeat_s: float, stop: threading.Event) -> None:
 
 
 def _release(files: Files, root: str, owner: str) -> None:
-    """Take an entry out; if that fails, it expires."""
+    """Take an entry out; if that fails, it expires, and whoever comes before has to wait."""
     try:
-        _change(files, root, lambda holders: [one for one in holders if one.owner != owner])
+        _remove(files, root, owner)
     except OSError as error:
         get_logger("timbreflow.lease").warning("the lease was not given back, it will expire: %s", error)
+
+
+@retry(
+    retry=retry_if_exception_type(StorageError),
+    stop=stop_after_attempt(3) | stop_after_delay(RELEASE_S),
+    reraise=True,
+)
+def _remove(files: Files, root: str, owner: str) -> None:
+    """Take an entry out; tried again, since the process may live on, and the entry with it."""
+    _change(files, root, lambda holders: [one for one in holders if one.owner != owner])
 
 
 def _renewed(holders: Sequence[Holder], owner: str, root: str) -> list[Holder]:
@@ -310,17 +337,26 @@ def _own(holders: Sequence[Holder], owner: str, root: str) -> Holder:
 
 
 def _change(files: Files, root: str, change: Change) -> None:
-    """Put what `change` makes of the holders in their place; again, if another process was faster."""
-    uri = lease_uri(root)
+    """Put what `change` makes of the holders in their place; again, if another process was faster.
+
+    Raises
+    ------
+    StorageConflict
+        If others were faster for as long as patience lasts: no number of slices explains that.
+    """
+    uri, end = lease_uri(root), time.monotonic() + patience_s()
     while True:
         found = files.load(uri)
         before = _holders(found, root)
         after = change(list(before))
         if after == before:
             return
-        with suppress(StorageConflict):
+        try:
             files.swap(uri, _written(after), found and found[1])
             return
+        except StorageConflict:
+            if time.monotonic() > end:
+                raise
         time.sleep(random.uniform(0, 0.2))
 
 

@@ -8,16 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-import aiohttp
-from botocore import exceptions as aws
-from botocore.parsers import ResponseParserError
-from fsspec.exceptions import FSTimeoutError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, stop_when_event_set
 from tenacity.wait import wait_random_exponential
 
 from tasks.interruption import STOP_REQUESTED
 from tasks.logs import get_logger
-from tasks.storage_errors import StorageUnreachable
+from tasks.s3_answers import answer_of, has_expired, is_passing
+from tasks.storage_errors import CredentialsExpired, StorageUnreachable
 
 PATIENCE_VARIABLE = "TIMBREFLOW_STORAGE_PATIENCE_S"
 DEFAULT_PATIENCE_S = 180.0
@@ -25,19 +22,7 @@ LONGEST_PAUSE_S = 10.0
 GRACE_S = 10.0
 """What is left of patience once the run is asked to stop: it still wants to write its snapshot."""
 
-PASSING = (
-    aws.HTTPClientError,
-    aws.ConnectionError,
-    ResponseParserError,
-    aws.IncompleteReadError,
-    aiohttp.ClientError,
-    ConnectionError,
-    TimeoutError,
-    FSTimeoutError,
-)
-"""Connections that are refused, break off or time out, and answers that are cut short."""
-
-PASSING_STATUS = frozenset({429, 500, 502, 503, 504})
+_STAYS = "what is committed stays"
 
 Self = TypeVar("Self")
 Result = TypeVar("Result")
@@ -49,20 +34,6 @@ def patience_s() -> float:
     return float(os.environ.get(PATIENCE_VARIABLE) or DEFAULT_PATIENCE_S)
 
 
-def is_passing(error: BaseException | None) -> bool:
-    """Return whether a fault may be gone in a moment: of the connection, or a server too busy or just starting.
-
-    s3fs translates the server's answers into plain OSErrors, whose cause is the answer.
-    """
-    while error is not None:
-        answer = error.response if isinstance(error, aws.ClientError) else {}
-        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if isinstance(error, PASSING) or status in PASSING_STATUS:
-            return True
-        error = error.__cause__
-    return False
-
-
 def patient(
     request: Callable[Concatenate[Self, Arguments], Result],
 ) -> Callable[Concatenate[Self, Arguments], Result]:
@@ -72,7 +43,7 @@ def patient(
 
     Raises
     ------
-    StorageUnreachable
+    StorageUnreachable, CredentialsExpired
         If patience ran out; its cause is the last fault.
     """
 
@@ -99,18 +70,29 @@ def _pause(seconds: float) -> None:
 
 
 def _say(patience: float, state: RetryCallState) -> None:
-    """Say once per request that the storage is being waited for."""
+    """Say once per request what is being waited for."""
     if state.attempt_number == 3:  # the first two pauses are shorter than a second
-        get_logger("timbreflow.storage").warning("%s; trying again for up to %.0f s", _fault(state), patience)
+        waits = "waiting for new ones" if has_expired(_error(state)) else "trying again"
+        get_logger("timbreflow.storage").warning("%s; %s for up to %.0f s", _fault(state), waits, patience)
 
 
 def _give_up(state: RetryCallState) -> None:
+    error, fault, waited = _error(state), _fault(state), f"for {state.seconds_since_start or 0.0:.0f} s"
+    if has_expired(error):
+        raise CredentialsExpired(
+            f"{fault}, and no new ones have come {waited}. Renew them, and run the same command again; {_STAYS}"
+        ) from error
+    does = "has only answered with errors" if answer_of(error).status else "has not answered"
     raise StorageUnreachable(
-        f"the storage has not answered for {state.seconds_since_start or 0.0:.0f} s ({_fault(state)}). "
-        "Run the same command again once it does; what is committed stays"
-    ) from (state.outcome.exception() if state.outcome else None)
+        f"the storage {does} {waited} ({fault}). Run the same command again once it answers; {_STAYS}"
+    ) from error
 
 
 def _fault(state: RetryCallState) -> str:
-    error = state.outcome.exception() if state.outcome else None
-    return f"{type(error).__name__}: {error}"
+    error = _error(state)
+    told = f"{answer_of(error).code or type(error).__name__}: {error}"
+    return f"the credentials have expired ({told})" if has_expired(error) else told
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

@@ -1,59 +1,32 @@
 """S3 objects behind the calls of `tasks.storage`: every request is repeated with patience while its fault may pass.
 
-Credentials, region and endpoint come from the environment or the profile of the AWS tools (`AWS_ACCESS_KEY_ID`,
-`AWS_PROFILE`, `AWS_ENDPOINT_URL`, ...) and are never arguments.
+An answer may be lost although its request has arrived, and the repetition then meets what the first attempt wrote. So
+what is written on a condition carries the name of its writer.
 """
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn, cast
 
-from botocore.exceptions import ClientError
 from fsspec.asyn import sync
-from s3fs import S3FileSystem
 from s3fs.core import S3File
 
 from manifests.files import FileStat
 from tasks.local_files import HALF_WRITTEN
-from tasks.patience import is_passing, patient
+from tasks.patience import patient
+from tasks.s3_answers import PRECONDITION_FAILED, answer_of, condition_failed
+from tasks.s3_client import S3Client, make_client
 from tasks.storage_errors import StorageConflict, StorageUnreachable
 
-CONNECT_TIMEOUT_S = 10
-READ_TIMEOUT_S = 60
 READ_BLOCK_BYTES = 1 << 20
 PART_BYTES = 8 << 20
 
 _WRITER = "timbreflow-writer"
-_PRECONDITION_FAILED = 412
-
-
-class ClosingClient(S3FileSystem):
-    """A client that is closed on the loop it lives on, wherever the garbage collector finds it.
-
-    s3fs closes it on the loop that runs where the collector happens to: within a run that may be Prefect's, which
-    cannot wait for connections of another loop and says so with a traceback.
-    """
-
-    @staticmethod
-    def close_session(loop: asyncio.AbstractEventLoop | None, s3: Any) -> None:
-        """Close the connections of an aiobotocore client that was made on a loop."""
-        if loop is not None and loop.is_running() and _running_loop() not in (None, loop):
-            asyncio.run_coroutine_threadsafe(s3.__aexit__(None, None, None), loop)
-        else:
-            S3FileSystem.close_session(loop, s3)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 class PatientS3File(S3File):
@@ -63,7 +36,7 @@ class PatientS3File(S3File):
         try:
             return self._fetch_patiently(start, end)
         except StorageUnreachable as error:
-            raise StorageUnreachable(f"cannot read 's3://{self.path}': {error}") from error
+            raise type(error)(f"cannot read 's3://{self.path}': {error}") from error
 
     @patient
     def _fetch_patiently(self, start: int, end: int) -> bytes:
@@ -74,24 +47,9 @@ class S3Files:
     """Objects below `s3://bucket/`."""
 
     @cached_property
-    def _s3(self) -> ClosingClient:
-        """The client, made at first use: planning on local files needs no S3, and it reads the environment then.
-
-        Listings are not cached, other processes write too. Neither it nor botocore below it repeats a request: three
-        loops within each other would multiply the patience.
-        """
-        client = ClosingClient(
-            skip_instance_cache=True,
-            use_listings_cache=False,
-            config_kwargs={
-                "retries": {"mode": "standard", "total_max_attempts": 1},
-                "connect_timeout": CONNECT_TIMEOUT_S,
-                "read_timeout": READ_TIMEOUT_S,
-            },
-        )
-        client.retries = 1
-        client.loop.set_exception_handler(_leave_to_patience)
-        return client
+    def _s3(self) -> S3Client:
+        """The client, made at first use: planning on local files needs no S3."""
+        return make_client()
 
     @patient
     def open(self, uri: str) -> BinaryIO:
@@ -181,12 +139,10 @@ class S3Files:
         writer = uuid.uuid4().hex
         try:
             self._create(uri, data, writer)
-        except StorageUnreachable:
-            raise
-        except OSError:
-            if not self.exists(uri):
+        except OSError as error:
+            if not isinstance(error, FileExistsError) and answer_of(error).status != PRECONDITION_FAILED:
                 raise
-            if not self._was_written_by(uri, writer):
+            if self._version_by(writer, uri) is None:
                 raise FileExistsError(f"'{uri}' exists already") from None
 
     @patient
@@ -217,10 +173,10 @@ class S3Files:
         try:
             return self._swap(uri, data, version, writer)
         except OSError as error:
-            if not isinstance(cause := error.__cause__, ClientError) or not _precondition_failed(cause):
+            if not condition_failed(error):
                 raise
-            if self._was_written_by(uri, writer):
-                return str(self._s3.info(uri)["ETag"])
+            if (written := self._version_by(writer, uri)) is not None:
+                return written
             raise StorageConflict(f"'{uri}' was changed by another process") from error
 
     @patient
@@ -233,12 +189,14 @@ class S3Files:
         return str(answer["ETag"])
 
     @patient
-    def _was_written_by(self, uri: str, writer: str) -> bool:
-        """Return whether an object is our own: if the answer to a PUT was lost, its repetition meets what it wrote."""
+    def _version_by(self, writer: str, uri: str) -> str | None:
+        """Return the version of an object if it is what this writer wrote: its answer was lost, and it was repeated."""
+        bucket, key, _ = self._s3.split_path(uri)
         try:
-            return bool(self._s3.metadata(uri).get(_WRITER) == writer)
+            found = self._s3.call_s3("head_object", Bucket=bucket, Key=key)
         except FileNotFoundError:
-            return False
+            return None
+        return str(found["ETag"]) if found["Metadata"].get(_WRITER) == writer else None
 
     def half_written(self, folder: str, older_than_s: float) -> list[str]:
         """Return nothing: an upload that is not complete is no object."""
@@ -247,21 +205,9 @@ class S3Files:
     def delete(self, uri: str) -> None:
         """Remove an object."""
         self.stat(uri)
-        self._delete(uri)
+        with suppress(FileNotFoundError):  # deleted by an attempt whose answer was lost
+            self._delete(uri)
 
     @patient
     def _delete(self, uri: str) -> None:
         self._s3.rm_file(uri)
-
-
-def _leave_to_patience(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Keep quiet about a connection that broke: the request fails too, and whoever waits for it hears of it there.
-
-    aiohttp leaves the same fault in a task that nobody waits for, which asyncio would show with a traceback.
-    """
-    if not is_passing(context.get("exception")):
-        loop.default_exception_handler(context)
-
-
-def _precondition_failed(error: ClientError) -> bool:
-    return bool(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == _PRECONDITION_FAILED)

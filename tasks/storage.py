@@ -18,9 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from manifests.files import FileStat, is_s3
 from tasks.local_files import LocalFiles
 from tasks.s3_files import S3Files
-from tasks.storage_errors import StorageConflict, StorageError, StorageUnreachable
+from tasks.storage_errors import CredentialsExpired, StorageConflict, StorageError, StorageUnreachable
 
-__all__ = ["Storage", "StorageConflict", "StorageError", "StorageUnreachable"]
+__all__ = ["CredentialsExpired", "Storage", "StorageConflict", "StorageError", "StorageUnreachable"]
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -125,7 +125,7 @@ def _naming(action: str, uri: str) -> Iterator[None]:
     except StorageUnreachable as error:
         if uri in str(error):
             raise
-        raise StorageUnreachable(f"cannot {action} '{uri}': {error}") from error
+        raise type(error)(f"cannot {action} '{uri}': {error}") from error
     except StorageError:
         raise
     except (FileNotFoundError, IsADirectoryError, FileExistsError) as error:

@@ -11,5 +11,9 @@ class StorageUnreachable(StorageError):
     """The storage itself stayed away for longer than patience lasts: no fault of any one pair, so the run stops."""
 
 
+class CredentialsExpired(StorageUnreachable):
+    """The credentials came to their end, and no new ones have come for as long as patience lasts."""
+
+
 class StorageConflict(StorageError):
     """A file is not what it was when it was read: another process has written it since."""

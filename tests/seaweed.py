@@ -40,6 +40,8 @@ class SeaweedServer:
         Host and port of the S3 interface, and its URL.
     environment : dict of str to str
         What the AWS tools need to reach it: endpoint, credentials and region.
+    renewed_environment : dict of str to str
+        The same, with other credentials of the same rights.
     reader_environment : dict of str to str
         The same, with credentials that may read and list, and nothing else.
     """
@@ -51,6 +53,7 @@ class SeaweedServer:
         self.address = ("127.0.0.1", self._ports[-1])
         self.endpoint = f"http://127.0.0.1:{self._ports[-1]}"
         self.environment = self._credentials("timbreflow")
+        self.renewed_environment = self._credentials("timbreflow-renewed")
         self.reader_environment = self._credentials("timbreflow-reader")
         self._write_identities()
 
@@ -112,6 +115,7 @@ class SeaweedServer:
     def _write_identities(self) -> None:
         allowed = (
             (self.environment, ["Admin", "Read", "Write", "List", "Tagging"]),
+            (self.renewed_environment, ["Admin", "Read", "Write", "List", "Tagging"]),
             (self.reader_environment, ["Read", "List"]),
         )
         identities = [

@@ -19,6 +19,7 @@ from tasks.patience import PATIENCE_VARIABLE
 from tasks.storage import Storage
 from tests.deployment import Server, deploy_all, prefect_server
 from tests.flows.processes import environment, run
+from tests.s3_relay import EXPIRED, S3Relay
 from tests.seaweed import SeaweedServer
 
 NOBODY = "127.0.0.1:9"
@@ -202,6 +203,18 @@ def test_an_s3_root_that_may_not_be_written_is_a_problem(
     assert found["output root"].state == "problem"
     assert remedy in found["output root"].remedy
     assert_tells_no_secret(found, seaweed)
+
+
+def test_expired_credentials_are_to_be_renewed(
+    s3: str, seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PATIENCE_VARIABLE, "1")
+    with S3Relay(seaweed.address, lambda _: EXPIRED) as relay:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", relay.endpoint)
+        found = by_name(root_checks(s3))["output root"]
+    assert found.state == "problem"
+    assert "have expired" in found.found
+    assert "renews the credentials" in found.remedy
 
 
 def test_a_bucket_that_is_missing_is_to_be_made(s3: str) -> None:

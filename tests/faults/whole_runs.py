@@ -1,0 +1,168 @@
+"""Whole runs in this process, on real storage and with real tables, that compute next to nothing.
+
+They are the flow without Prefect; a stand-in for the devices makes a file of each pair that depends on its fingerprint
+alone. So a run takes tenths of a second, and hundreds of faults can be tried.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from flows.renewal import renewing
+from manifests.files import absolute, join
+from manifests.results import audio_uri
+from stylecore.settings import Settings
+from tasks.computing import Batch
+from tasks.lease import Lease, LeaseLost, holding
+from tasks.options import RunOptions
+from tasks.outcomes import Outcome
+from tasks.planning import plan_run
+from tasks.report import Run, RunSummary, close_run, write_run_snapshot
+from tasks.rows import Measured, RowContext, failed
+from tasks.shards import compute_shards, shard_groups
+from tasks.slots import DeviceSlots, Slot
+from tasks.storage import Storage, StorageUnreachable
+from tests.manifests.result_rows import succeeded
+from tests.tasks.corpus import attempts, parts, read, read_table, write_manifest
+
+SETTINGS = Settings()
+CONTENTS, STYLES = ("low", "high", "silent"), ("bright", "dark")
+KEPT = ["pair_id", "status", "error_type", "fingerprint", "file_sha256", "samples_sha256", "mood"]
+"""Columns that no fault may change."""
+
+Stage = Callable[[str], AbstractContextManager[None]]
+
+_run_numbers = itertools.count()
+
+
+class StandIn:
+    """Makes a file of the fingerprint of each pair whose sounds were read (`tasks.computing.Compute`)."""
+
+    def __init__(self) -> None:
+        self.slots = DeviceSlots(["cpu"])
+
+    def synthesise(self, batch: Batch, slot: Slot) -> None:
+        """Leave all to `measure`."""
+
+    def measure(self, outcomes: Sequence[Outcome], run: RowContext) -> list[Measured]:
+        """Return rows with files for pairs that have not failed."""
+        return [failed(outcome, run) if outcome.failed else _made(outcome, run) for outcome in outcomes]
+
+
+def _made(outcome: Outcome, run: RowContext) -> Measured:
+    name = str(outcome.planned["fingerprint"])
+    flac = f"what was made of {name}".encode()
+    own = ("pair_id", "content", "style", "content_identity", "style_identity", "settings")
+    row = succeeded(
+        name,
+        **{column: outcome.planned[column] for column in own},
+        output=audio_uri(run.root, name),
+        file_sha256=sha256(flac).hexdigest(),
+        samples_sha256=sha256(name.encode()).hexdigest(),
+    )
+    return Measured(row, flac)
+
+
+def write_corpus(folder: Path) -> tuple[str, str]:
+    """Write sounds, and manifests of all pairs and of half of them; one sound is silent, so that its pairs fail.
+
+    Each content fills a shard of one second.
+    """
+    for number, name in enumerate((*CONTENTS, *STYLES)):
+        time_s = np.arange(16_000 if name in CONTENTS else 8_000) / 16_000
+        tone = 0.3 * np.sin(2 * np.pi * 220 * (number + 1) * time_s)
+        soundfile.write(folder / f"{name}.wav", 0 * tone if name == "silent" else tone, 16_000)
+    rows = [
+        {"content": f"{content}.wav", "style": f"{style}.wav", "mood": f"{content} and {style}"}
+        for content in CONTENTS
+        for style in STYLES
+    ]
+    return write_manifest(folder / "all.parquet", rows), write_manifest(folder / "half.parquet", rows[::2])
+
+
+def run_whole(
+    manifest: str,
+    output: str,
+    during: Stage = lambda _: nullcontext(),
+    shards: str = "0/1",
+    before_closing: Callable[[], None] = lambda: None,
+) -> RunSummary:
+    """Do what the flow does: plan, compute shard by shard, renew the table in between, and close.
+
+    Parameters
+    ----------
+    manifest, output : str
+        As a user gives them.
+    during : callable
+        Entered with the name of each stage.
+    shards : str
+        The slice to work on.
+    before_closing : callable
+        Called when all is computed.
+    """
+    options = RunOptions(device="cpu", shard_audio_s=1, shards=shards)
+    now = datetime.now(UTC)
+    run_id = f"{now:%Y%m%dT%H%M%S}-{next(_run_numbers):04d}"
+    run, files = Run(run_id, absolute(manifest), absolute(output), SETTINGS, options, now), Storage()
+    with during("lease"), holding(files, run.output, run_id, options.slice) as lease:
+        with during("plan"):
+            planned = plan_run(read(manifest, SETTINGS), run.output, SETTINGS, options, run_id)
+        lease.agree_on(planned.cut)
+        try:
+            for group in shard_groups(planned.shards) if planned.shards else []:
+                with during("commit"):
+                    compute_shards(planned.uri, group, run.output, run_id, options, StandIn())
+            with during("snapshot"):
+                _renew(lambda: write_run_snapshot(run, planned, lease.check), lease)
+            before_closing()
+            with during("close"):
+                return close_run(run, planned, "completed", last=lease.begin_closing(), check=lease.check)
+        except (StorageUnreachable, LeaseLost):
+            raise
+        except Exception as error:
+            with suppress(Exception):
+                close_run(run, planned, "failed", str(error), last=lease.begin_closing(), check=lease.check)
+            raise
+
+
+def _renew(write: Callable[[], object], lease: Lease) -> None:
+    """Renew the table as a run at work does, in a thread whose failure is only told."""
+
+    def renew() -> None:
+        lease.check()
+        write()
+
+    with renewing(renew, 0.0) as renewal:
+        renewal.tick()
+
+
+def assert_whole(expected: pd.DataFrame, output: str) -> None:
+    """Assert that an output root holds what an unharmed one does: each pair once, with its audio, and none twice."""
+    table, files = read_table(output), Storage()
+    pd.testing.assert_frame_equal(table[KEPT], expected[KEPT])
+    for row in table[table["status"] == "succeeded"].to_dict("records"):
+        assert sha256(files.read(audio_uri(output, row["fingerprint"]))).hexdigest() == row["file_sha256"]
+    assert doubled(output) == []
+
+
+def doubled(output: str) -> list[str]:
+    """Return the fingerprints that were computed more than once."""
+    history = attempts(output)
+    made = history[history["status"] == "succeeded"]
+    return made.loc[made["fingerprint"].duplicated(), "fingerprint"].tolist()
+
+
+def assert_no_row_without_audio(output: str) -> None:
+    """Assert what the next run relies on: it takes a pair for done whose row is there."""
+    made = attempts(output) if parts(output) else pd.DataFrame({"status": [], "fingerprint": []})
+    there = set(Storage().find(join(output, "audio")))
+    assert {audio_uri(output, name) for name in made.loc[made["status"] == "succeeded", "fingerprint"]} <= there
