@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from asyncio import CancelledError
-from datetime import UTC, datetime
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -21,6 +20,7 @@ from manifests.files import absolute, parent
 from manifests.reader import read_whole
 from manifests.results import part_uri
 from stylecore.settings import PRESETS, Settings
+from tasks.clock import clock
 from tasks.interruption import clear_stop
 from tasks.lease import Lease, LeaseLost, holding
 from tasks.options import RunOptions
@@ -112,7 +112,7 @@ def begin_run(manifest: str, output: str, settings: Settings, options: RunOption
     """Return a new run; its id sorts by time."""
     clear_stop()
     PROGRESS.reset()
-    now = datetime.now(UTC)
+    now = clock().now()
     run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     return Run(run_id, absolute(manifest), absolute(output), settings, options, now)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tasks.clock import Beside, clock
 from tasks.logs import get_logger
 
 LARGEST_SHARE = 0.02
@@ -18,24 +17,23 @@ class Renewal:
 
     def __init__(self, renew: Callable[[], None], every_s: float) -> None:
         self._renew, self._every_s = renew, every_s
-        self._ended_at, self._took_s = time.monotonic(), 0.0
-        self._thread: threading.Thread | None = None
+        self._ended_at, self._took_s = clock().monotonic(), 0.0
+        self._thread: Beside | None = None
 
     def tick(self) -> None:
         """Begin a renewal if one is due."""
         if self._thread is not None and self._thread.is_alive():
             return
-        if time.monotonic() - self._ended_at > pause_s(self._every_s, self._took_s):
-            self._thread = threading.Thread(target=self._run, name="renewal")
-            self._thread.start()
+        if clock().monotonic() - self._ended_at > pause_s(self._every_s, self._took_s):
+            self._thread = clock().beside(self._run, "renewal")
 
     def _run(self) -> None:
-        started = time.monotonic()
+        started = clock().monotonic()
         try:
             self._renew()
         except Exception as error:  # a convenience: the shards go on, and the last snapshot is what counts
             get_logger("timbreflow.renewal").warning("results.parquet was not renewed: %s", error)
-        self._ended_at = time.monotonic()
+        self._ended_at = clock().monotonic()
         self._took_s = self._ended_at - started
 
     def wait(self) -> None:

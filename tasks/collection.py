@@ -24,6 +24,7 @@ from manifests.history import part_uris, read_rows
 from manifests.results import latest_uri
 from manifests.schema import SUCCEEDED
 from manifests.tables import open_parquet, parquet_errors
+from tasks.clock import clock
 from tasks.lease import Lease, holding
 from tasks.storage import Storage
 
@@ -92,7 +93,7 @@ def collect(root: str, keep_days: float, dry_run: bool = False) -> Garbage:
         raise FileNotFoundError(f"'{latest_uri(root)}': no results, so nothing says what is needed")
     if dry_run:
         return find_garbage(files, root, keep_days)
-    now = datetime.now(UTC)
+    now = clock().now()
     with holding(files, root, f"gc-{now:{_RUN_TIME}}-{secrets.token_hex(3)}") as lease:
         garbage = find_garbage(files, root, keep_days)
         if garbage.parts:
@@ -105,7 +106,7 @@ def collect(root: str, keep_days: float, dry_run: bool = False) -> Garbage:
 
 def find_garbage(files: Storage, root: str, keep_days: float) -> Garbage:
     """Look through an output root for what may go; changes nothing."""
-    since = datetime.now(UTC) - timedelta(days=keep_days)
+    since = clock().now() - timedelta(days=keep_days)
     snapshots = [uri for uri in files.find(join(root, "snapshots")) if uri.endswith(".parquet")]
     old = tuple(uri for uri in snapshots[:-1] if _is_older(uri, since))
     parts = tuple(part_uris(files, root))

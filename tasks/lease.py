@@ -13,14 +13,14 @@ import os
 import random
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from manifests.files import Files, absolute, join
 from manifests.shards import WHOLE, ShardSlice
+from tasks.clock import clock
 from tasks.interruption import raise_if_stopping
 from tasks.logs import get_logger
 from tasks.processes import ProcessId, is_dead, this_process
@@ -76,7 +76,7 @@ class Holder:
     @property
     def silent_s(self) -> float:
         """Seconds since it was last heard of, by this machine's clock and its own."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.heartbeat)).total_seconds()
+        return (clock().now() - datetime.fromisoformat(self.heartbeat)).total_seconds()
 
     @property
     def expired(self) -> bool:
@@ -169,7 +169,7 @@ class Lease:
             _change(self.files, self.root, close)
             if verdict != ["wait"]:
                 return verdict == ["close"]
-            time.sleep(1)
+            clock().sleep(1)
 
 
 @contextmanager
@@ -199,8 +199,7 @@ def holding(files: Files, root: str, owner: str, shards: ShardSlice = WHOLE) -> 
     mine = _entry(owner, shards)
     _acquire(files, root, mine)
     lease, stop = Lease(files, root, owner), threading.Event()
-    heart = threading.Thread(target=_beat, args=(lease, mine.heartbeat_s, stop), name=f"lease of {owner}", daemon=True)
-    heart.start()
+    heart = clock().beside(lambda: _beat(lease, mine.heartbeat_s, stop), f"lease of {owner}")
     try:
         yield lease
     finally:
@@ -266,16 +265,16 @@ def _given_up(files: Files, root: str, mine: Holder) -> set[tuple[str, int]]:
     if not silent:
         return set()
     get_logger("timbreflow.lease").warning("waiting for a sign of life of %s", "; ".join(map(str, silent)))
-    end = time.monotonic() + 4 / 3 * max(one.heartbeat_s for one in silent)
-    while time.monotonic() < end:
+    end = clock().monotonic() + 4 / 3 * max(one.heartbeat_s for one in silent)
+    while clock().monotonic() < end:
         raise_if_stopping()
-        time.sleep(0.1)
+        clock().sleep(0.1)
     return {(one.owner, one.beats) for one in silent}
 
 
 def _beat(lease: Lease, heartbeat_s: float, stop: threading.Event) -> None:
     """Renew an entry until told to stop, or until it is gone; a storage that is away is tried again."""
-    while not stop.wait(heartbeat_s):
+    while not clock().wait(stop, heartbeat_s):
         try:
             _change(lease.files, lease.root, lambda holders: _renewed(holders, lease.owner, lease.root))
         except LeaseLost:
@@ -321,7 +320,7 @@ def _change(files: Files, root: str, change: Change) -> None:
         with suppress(StorageConflict):
             files.swap(uri, _written(after), found and found[1])
             return
-        time.sleep(random.uniform(0, 0.2))
+        clock().sleep(random.uniform(0, 0.2))
 
 
 def _holders(found: tuple[bytes, str] | None, root: str) -> list[Holder]:
@@ -346,4 +345,4 @@ def _heartbeat_s() -> float:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return clock().now().isoformat(timespec="milliseconds")

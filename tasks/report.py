@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from manifests.remembered import remember
 from manifests.results import latest_uri, part_uri, record_uri
 from manifests.snapshots import write_snapshot
 from stylecore.settings import CORE_VERSION, Settings
+from tasks.clock import clock
 from tasks.options import RunOptions
 from tasks.plan_table import user_columns_uri
 from tasks.planning import Plan
@@ -121,7 +122,7 @@ def close_run(
     counts = asdict(plan.counts)
     without_result = sum(counts.values()) - write_run_snapshot(run, plan, check) if last else None
     computed, failures = _committed(run)
-    finished_at = datetime.now(UTC)
+    finished_at = clock().now()
     summary = RunSummary(
         run_id=run.run_id,
         state=state,
