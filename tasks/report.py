@@ -30,7 +30,7 @@ from tasks.options import RunOptions
 from tasks.plan_table import user_columns_uri
 from tasks.planning import Plan
 from tasks.progress import PROGRESS
-from tasks.storage import Storage
+from tasks.storage import Storage, StorageConflict
 
 FIGURES = (
     "timbre_transfer",
@@ -90,7 +90,11 @@ def write_run_snapshot(run: Run, plan: Plan, check: Callable[[], None] = lambda:
     if files.exists(own):
         with files.open(own) as source:
             user = pq.read_table(source)
-    return write_snapshot(files, run.output, run.run_id, planned, user, check)
+    while True:
+        try:
+            return write_snapshot(files, run.output, run.run_id, planned, user, check)
+        except StorageConflict:
+            check()  # by another slice; or by who has taken over, and this says so
 
 
 def close_run(

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from manifests.files import join
+from manifests.history import part_name, replaced_names
 from manifests.results import latest_uri
 
 _COLUMNS = ("run_id", "shard", "pair_id", "fingerprint", "status", "error_type", "output", "file_sha256")
@@ -56,6 +57,7 @@ class Checker:
     def __init__(self, bodies: dict[str, bytes], root: str) -> None:
         self.bodies, self.root = bodies, root
         self.parts: dict[str, list[Row]] = {}
+        self._replaced: set[str] = set()
         self._named: dict[str, str] = {}
 
     def effect(self, uri: str, data: bytes | None) -> None:
@@ -74,8 +76,9 @@ class Checker:
             self.check_table(rows_of(data), "the table")
 
     def history(self) -> list[Row]:
-        """Return every attempt in the history, once."""
-        return list({row.attempt: row for rows in self.parts.values() for row in rows}.values())
+        """Return every attempt in the history, once; not those in files that a collection has replaced."""
+        current = (rows for uri, rows in self.parts.items() if part_name(self.root, uri) not in self._replaced)
+        return list({row.attempt: row for rows in current for row in rows}.values())
 
     def check_table(self, rows: list[Row], what: str) -> None:
         """Assert that each pair is in a table once, with its audio."""
@@ -94,9 +97,8 @@ class Checker:
                 self._check_audio(row, uri)
                 self._check_doubled(row, uri, history)
             self.parts[uri] = rows
-        self._named = {
-            row.output: str(row.file_sha256) for rows in self.parts.values() for row in rows if row.output is not None
-        }
+            self._replaced.update(replaced_names(pq.read_schema(io.BytesIO(data))))
+        self._named = {row.output: str(row.file_sha256) for row in self.history() if row.output is not None}
 
     def _check_doubled(self, row: Row, uri: str, history: list[Row]) -> None:
         if row in history:  # compacted

@@ -112,7 +112,9 @@ class Course:
             for _ in range(6):
                 done: list[str] = []
                 host = world.random.choice(self.hosts)
-                process = world.process(f"{command} ({len(world.processes)})", host, lambda c=command, d=done: self._act(c, d))
+                process = world.process(
+                    f"{command} ({len(world.processes)})", host, lambda c=command, d=done: self._act(c, d)
+                )
                 patience = world.random.choice([60.0, 150.0, 1000.0])
                 world.wait_until(lambda p=process: not p.alive, patience)
                 if done == ["through"]:
@@ -129,9 +131,9 @@ class Course:
             self.world.say(process, f"{type(error).__name__}: {error}")
         except (ManifestError, OSError) as error:
             self.world.say(process, f"{type(error).__name__}: {error}")
-            if not (isinstance(error, FileNotFoundError) and command.keep_days is not None):
-                if self._is_holder(process):
-                    raise Violation(f"{process.name}: {type(error).__name__}: {error}") from error
+            too_early = isinstance(error, FileNotFoundError) and command.keep_days is not None
+            if not too_early and self._is_holder(process):
+                raise Violation(f"{process.name}: {type(error).__name__}: {error}") from error
 
     def _command(self, command: Command) -> None:
         if command.keep_days is not None:
@@ -143,7 +145,7 @@ class Course:
     def _is_holder(self, process: Process) -> bool:
         found = self.files.bodies.get(lease_uri(OUT))
         holders: list[dict[str, Any]] = json.loads(found)["holders"] if found else []
-        return any(one["process"]["pid"] == process.number for one in holders)
+        return any(one["process"]["pid"] == process.number and not one["over"] for one in holders)
 
     def _last_word(self) -> None:
         """Run once more without faults, collect, and look at what is there."""

@@ -82,6 +82,15 @@ class MemoryFiles:
         with self._call("write", uri):
             self._put(uri, stream.getvalue())
 
+    @contextmanager
+    def replacing(self, uri: str, present: FileStat | None) -> Iterator[BinaryIO]:
+        """Replace a file whole at a clean exit if it still is what it was."""
+        stream = io.BytesIO()
+        yield stream
+        with self._call("write", uri):
+            self._refuse_changed(uri, present and present.version)
+            self._put(uri, stream.getvalue())
+
     def create(self, uri: str, data: bytes) -> None:
         """Write a file once."""
         with self._call("create", uri):

@@ -143,7 +143,7 @@ def stage(world: World, files: MemoryFiles, variants: int) -> Iterator[None]:
     replaced: dict[str, object] = {
         "tasks.storage.Storage._at": lambda *_: files,
         "tasks.lease.this_process": world.this_process,
-        "tasks.lease.is_dead": world.is_dead,
+        **{f"tasks.{module}.is_dead": world.is_dead for module in ("lease", "holders", "fencing")},
         "tasks.interruption.STOP_REQUESTED": EventOfProcess(world),
         "tasks.sounds.probe_identified": _probe,
         "tasks.reading.read_planned": lambda *_: np.zeros(8, np.float32),
