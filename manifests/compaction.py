@@ -25,7 +25,7 @@ def is_compact(parts: Sequence[str]) -> bool:
     return not parts or (len(parts) == 1 and is_compacted(parts[0]))
 
 
-def compact(files: Files, root: str, uri: str, listed: Sequence[str], dropped: pa.Array) -> int:
+def compact(files: Files, root: str, name: str, listed: Sequence[str], dropped: pa.Array) -> int:
     """Write the history as one new file, which stands for all files that it is in so far; these are left.
 
     Parameters
@@ -34,8 +34,8 @@ def compact(files: Files, root: str, uri: str, listed: Sequence[str], dropped: p
         The file system.
     root : str
         The output root.
-    uri : str
-        Of the new file, as `compacted_uri` gives it.
+    name : str
+        Of the compaction; new each time.
     listed : sequence of str
         All files of the history, those among them that an earlier compaction stands for.
     dropped : pyarrow.Array of str
@@ -53,7 +53,10 @@ def compact(files: Files, root: str, uri: str, listed: Sequence[str], dropped: p
     """
     schema = PART_SCHEMA.with_metadata({**PART_SCHEMA.metadata, **replacing_metadata(root, listed)})
     kept = 0
-    with files.replacing(uri, None) as handle, pq.ParquetWriter(handle, schema, compression="zstd") as writer:
+    with (
+        files.replacing(compacted_uri(root, name), None) as handle,
+        pq.ParquetWriter(handle, schema, compression="zstd") as writer,
+    ):
         for table in _in_groups(_kept_rows(files, current_parts(files, root, listed), dropped)):
             writer.write_table(table.cast(PART_SCHEMA).replace_schema_metadata(schema.metadata))
             kept += table.num_rows

@@ -101,8 +101,10 @@ def publish_table(uri: str, files: Files, table: pa.Table) -> None:
     publish_tables([uri], files, [table], table.schema, versions(files, [uri]))
 
 
-def publish_again(uri: str, files: Files, mend: str) -> None:
+def publish_again(uri: str, files: Files, mend: str, check: Callable[[], None]) -> None:
     """Give a table another version, with the same rows: who has looked at the old one cannot replace it any more.
+
+    `check` is called when all is written, before it appears.
 
     Raises
     ------
@@ -114,7 +116,7 @@ def publish_again(uri: str, files: Files, mend: str) -> None:
     present = versions(files, [uri])
     with open_parquet(uri, files, mend) as parquet, parquet_errors(uri, mend):
         groups = (parquet.read_row_group(number) for number in range(parquet.num_row_groups))
-        publish_tables([uri], files, groups, parquet.schema_arrow, present)
+        publish_tables([uri], files, groups, parquet.schema_arrow, present, check)
 
 
 def versions(files: Files, uris: Sequence[str]) -> list[FileStat | None]:

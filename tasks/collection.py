@@ -100,12 +100,11 @@ def collect(root: str, keep_days: float, dry_run: bool = False) -> Garbage:
     name = f"{clock().now():{_RUN_TIME}}-{secrets.token_hex(3)}"
     with holding(files, root, f"gc-{name}", collecting=True) as lease:
         # A run that was paused, and wakes up now, must not put a table in its place that names what is removed here.
-        publish_again(latest_uri(root), files, _MEND)
+        publish_again(latest_uri(root), files, _MEND, lease.check)
         garbage = find_garbage(files, root, keep_days)
         if garbage.compacting:
-            uri = compacted_uri(root, name)
-            lease.announce(uri)
-            compact(files, root, uri, garbage.parts, garbage.fingerprints)
+            lease.announce(compacted_uri(root, name))
+            compact(files, root, name, garbage.parts, garbage.fingerprints)
         for gone in (garbage.snapshots, garbage.parts, garbage.audio, garbage.plans, garbage.half_written):
             _delete(files, gone, lease)
     return garbage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 from manifests.files import Files
 from manifests.results import audio_uri, part_uri, write_part
@@ -47,7 +48,7 @@ def _with_audio(files: Files, root: str, run_id: str, result: Measured, may_be_r
     if result.flac is None:
         return result.row
     name = str(result.row["fingerprint"])
-    own = audio_uri(root, name, f"{run_id}-{str(result.row['file_sha256'])[:8]}")
+    own = audio_uri(root, name, f"{run_id}-{sha256(result.flac).hexdigest()[:8]}")
     for uri in [own] if may_be_removed else [audio_uri(root, name), own]:
         if _is_created(files, uri, result.flac):
             return {**result.row, "output": uri}

@@ -10,8 +10,9 @@ import asyncio
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
 from botocore.exceptions import ClientError
@@ -178,7 +179,7 @@ class S3Files:
         with tempfile.NamedTemporaryFile(prefix=HALF_WRITTEN) as stream:
             yield cast(BinaryIO, stream)
             stream.flush()
-            self.swap(uri, cast(BinaryIO, stream), present and f'"{present.version}"')
+            self.swap(uri, Path(stream.name), present and f'"{present.version}"')
 
     @patient
     def _upload(self, path: str, uri: str) -> None:
@@ -219,7 +220,7 @@ class S3Files:
 
         return cast(tuple[bytes, str], sync(self._s3.loop, get))
 
-    def swap(self, uri: str, data: bytes | BinaryIO, version: str | None) -> str:
+    def swap(self, uri: str, data: bytes | Path, version: str | None) -> str:
         """Replace an object if its ETag is still that one (None: absent), by a conditional PUT of bytes or a file."""
         writer = uuid.uuid4().hex
         try:
@@ -232,14 +233,13 @@ class S3Files:
             raise StorageConflict(f"'{uri}' was changed by another process") from error
 
     @patient
-    def _swap(self, uri: str, data: bytes | BinaryIO, version: str | None, writer: str) -> str:
+    def _swap(self, uri: str, data: bytes | Path, version: str | None, writer: str) -> str:
         bucket, key, _ = self._s3.split_path(uri)
-        if not isinstance(data, bytes):
-            data.seek(0)  # an attempt before this one may have read it
         condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
-        answer = self._s3.call_s3(
-            "put_object", Bucket=bucket, Key=key, Body=data, Metadata={_WRITER: writer}, **condition
-        )
+        with nullcontext(data) if isinstance(data, bytes) else data.open("rb") as body:
+            answer = self._s3.call_s3(
+                "put_object", Bucket=bucket, Key=key, Body=body, Metadata={_WRITER: writer}, **condition
+            )
         return str(answer["ETag"])
 
     @patient

@@ -130,7 +130,7 @@ def test_history_of_nothing(root: str) -> None:
 def test_history_streams_in_the_order_of_the_names(root: str) -> None:
     for number in (3, 1, 2, 0):
         results.write_part(FILES, root, "r1", number, [row(f"{number}{letter}") for letter in "ab"])
-    compact(FILES, root, "c", history.part_uris(FILES, root)[:3], [])
+    compact(FILES, root, "c", history.part_uris(FILES, root)[:3], pa.array([], pa.string()))
     tables = list(history.stream_rows(FILES, history.part_uris(FILES, root), ["fingerprint"], 4))
     read = [name for table in tables for name in table["fingerprint"].to_pylist()]
     assert read == ["0a", "0b", "1a", "1b", "2a", "2b", "0a", "0b", "1a", "1b", "2a", "2b", "3a", "3b"]

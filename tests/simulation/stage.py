@@ -7,7 +7,6 @@ Prefect. Planning, leases, commits, snapshots, publishing and collection are the
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -18,12 +17,15 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 
-import flows.cross_synthesis as flow
 from flows.crew import Crew
+from manifests.history import PART_SCHEMA
+from manifests.schema import RESULT_SCHEMA
 from tasks.clock import another_clock
 from tasks.computing import Batch, rows_of
 from tasks.decoding import SoundInfo
+from tasks.interruption import request_stop
 from tasks.outcomes import Measurement, Outcome, Rendered
 from tasks.planning import Plan, plan_run
 from tasks.report import Run
@@ -36,6 +38,14 @@ from tests.simulation.world import World
 WIDTH = 2
 """Groups of shards at a time."""
 
+_COLUMNS = (
+    *("pair_id", "content", "style", "output", "status", "error_type", "error_message", "fingerprint"),
+    *("seconds_total", "duration_s", "file_sha256", "run_id", "shard", "finished_at"),
+)
+NARROW = pa.schema([RESULT_SCHEMA.field(name) for name in _COLUMNS], metadata=RESULT_SCHEMA.metadata)
+"""Columns that modules or rules look at; a hundred of them would take most of the time."""
+
+_PART = NARROW.set(NARROW.get_field_index("run_id"), PART_SCHEMA.field("run_id"))
 _TERMS = dict.fromkeys(("content", "style", "temporal", "spectral"), 1.0)
 
 
@@ -126,7 +136,9 @@ class Device:
                 outcome.fail("out_of_memory", "no room")
             else:
                 self._succeed(outcome)
-        return rows_of(outcomes, run)
+        return [
+            Measured({name: one.row.get(name) for name in NARROW.names}, one.flac) for one in rows_of(outcomes, run)
+        ]
 
     def _succeed(self, outcome: Outcome) -> None:
         flac = f"{outcome.planned['fingerprint']} {self._world.random.randrange(self._variants)}".encode()
@@ -160,6 +172,8 @@ def stage(world: World, files: MemoryFiles, variants: int) -> Iterator[None]:
         "secrets.randbelow": names.randrange,
         "random.uniform": names.uniform,
         **{f"{module}.ThreadPoolExecutor": Inline for module in _POOLS},
+        **{f"manifests.{module}.RESULT_SCHEMA": NARROW for module in _WIDE},
+        **{f"manifests.{module}.PART_SCHEMA": _PART for module in ("history", "results", "compaction")},
     }
     with ExitStack() as entered:
         for name, value in replaced.items():
@@ -169,6 +183,7 @@ def stage(world: World, files: MemoryFiles, variants: int) -> Iterator[None]:
 
 
 _POOLS = ("manifests.history", "tasks.sounds", "tasks.shards", "tasks.collection")
+_WIDE = ("history", "results", "compaction", "snapshots", "remembered")
 
 
 def _probe(uri: str, files: Storage) -> tuple[SoundInfo, str]:
@@ -188,8 +203,7 @@ def _crew(world: World, device: Device, run: Run, planned: Plan) -> Crew:
         world.beside(work, f"shards {shards}")
         return future
 
-    stop = flow.clear_stop.__globals__["request_stop"]
-    return Crew(WIDTH, shard_groups(planned.shards), submit, lambda _: None, stop)
+    return Crew(WIDTH, shard_groups(planned.shards), submit, lambda _: None, request_stop)
 
 
 class _Display:
@@ -200,6 +214,3 @@ class _Display:
 
 class _Quiet:
     def warning(self, *_: object) -> None: ...
-
-
-_ = threading

@@ -22,7 +22,7 @@ BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
 STEP_S = 0.05
 """Mean time that a call of the storage takes."""
 
-STILL_S = (5.0, 70.0, 150.0, 300.0)
+STILL_S = (5.0, 150.0, 400.0, 1000.0)
 """How long a process may stand still."""
 
 MOST_STEPS = 200_000
