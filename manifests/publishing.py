@@ -101,22 +101,28 @@ def publish_table(uri: str, files: Files, table: pa.Table) -> None:
     publish_tables([uri], files, [table], table.schema, versions(files, [uri]))
 
 
-def publish_again(uri: str, files: Files, mend: str, check: Callable[[], None]) -> None:
-    """Give a table another version, with the same rows: who has looked at the old one cannot replace it any more.
+def publish_again(uri: str, files: Files, present: FileStat | None, mend: str, check: Callable[[], None]) -> None:
+    """Give a table another version, with the same rows: who has looked at an older one cannot replace it any more.
 
-    `check` is called when all is written, before it appears.
+    Parameters
+    ----------
+    uri, files, check
+        As for `publish_tables`.
+    present : FileStat or None
+        What the table is to be still.
+    mend : str
+        What the user can do if it is damaged.
 
     Raises
     ------
     ManifestError
-        The table is damaged; `mend` says what to do.
+        The table is damaged.
     OSError
         Of the file system, if another process has replaced it meanwhile.
     """
-    present = versions(files, [uri])
     with open_parquet(uri, files, mend) as parquet, parquet_errors(uri, mend):
         groups = (parquet.read_row_group(number) for number in range(parquet.num_row_groups))
-        publish_tables([uri], files, groups, parquet.schema_arrow, present, check)
+        publish_tables([uri], files, groups, parquet.schema_arrow, [present], check)
 
 
 def versions(files: Files, uris: Sequence[str]) -> list[FileStat | None]:

@@ -21,13 +21,13 @@ from manifests.compaction import compact, compacted_uri, is_compact
 from manifests.files import absolute, join
 from manifests.fingerprint import FINGERPRINT_DIGITS
 from manifests.history import current_parts, listed_parts, stream_rows
-from manifests.publishing import publish_again
+from manifests.publishing import publish_again, versions
 from manifests.results import latest_uri
 from manifests.schema import SUCCEEDED
 from manifests.tables import BATCH_ROWS, open_parquet, parquet_errors
 from tasks.clock import clock
 from tasks.lease import Lease, holding
-from tasks.storage import Storage
+from tasks.storage import Storage, StorageConflict
 
 HALF_WRITTEN_S = 24 * 3600.0
 """Age after which an unfinished file is one that a dead process left."""
@@ -99,15 +99,32 @@ def collect(root: str, keep_days: float, dry_run: bool = False) -> Garbage:
         return find_garbage(files, root, keep_days)
     name = f"{clock().now():{_RUN_TIME}}-{secrets.token_hex(3)}"
     with holding(files, root, f"gc-{name}", collecting=True) as lease:
-        # A run that was paused, and wakes up now, must not put a table in its place that names what is removed here.
-        publish_again(latest_uri(root), files, _MEND, lease.check)
-        garbage = find_garbage(files, root, keep_days)
+        garbage = _found_for_good(files, root, keep_days, lease)
         if garbage.compacting:
             lease.announce(compacted_uri(root, name))
             compact(files, root, name, garbage.parts, garbage.fingerprints)
         for gone in (garbage.snapshots, garbage.parts, garbage.audio, garbage.plans, garbage.half_written):
             _delete(files, gone, lease)
     return garbage
+
+
+def _found_for_good(files: Storage, root: str, keep_days: float, lease: Lease) -> Garbage:
+    """Find garbage that stays garbage.
+
+    A run that was paused, and taken over, may wake up and write a table that names it. So the newest table gets another
+    version: such a run replaces only what it has looked at.
+    """
+    uri = latest_uri(root)
+    while True:
+        (present,) = versions(files, [uri])
+        garbage = find_garbage(files, root, keep_days)
+        if not garbage.audio and not len(garbage.fingerprints):
+            return garbage
+        try:
+            publish_again(uri, files, present, _MEND, lease.check)
+        except StorageConflict:
+            continue  # it has woken up before that, and its table counts
+        return garbage
 
 
 def find_garbage(files: Storage, root: str, keep_days: float) -> Garbage:
