@@ -37,6 +37,7 @@ def write_snapshot(
     plan: pa.Table,
     user: pa.Table | None,
     check: Callable[[], None] = lambda: None,
+    go_on: Callable[[], None] = lambda: None,
 ) -> int:
     """Write the snapshot of a run, then put it in the place of `results.parquet`.
 
@@ -59,6 +60,8 @@ def write_snapshot(
         The user's own columns, one row per row of the manifest.
     check : callable, optional
         Called before the files appear; what it raises leaves the old ones in place.
+    go_on : callable, optional
+        Called every few thousand rows; what it raises does so too.
 
     Returns
     -------
@@ -76,14 +79,15 @@ def write_snapshot(
     present = versions(files, uris)  # before the parts: no newer table is replaced by an older one
     parts = part_uris(files, root)  # those of now: while they are read, shards may commit more
     plan = plan.sort_by("row")
-    places = find_rows(files, parts, plan.column("fingerprint"))
+    places = find_rows(files, parts, plan.column("fingerprint"), go_on)
     plan, places = plan.filter(pa.array(places >= 0)), places[places >= 0]
     _refuse_shorter(plan, user)
     schema = pa.schema([*RESULT_SCHEMA, *(user.schema if user is not None else [])], metadata=RESULT_SCHEMA.metadata)
     with sorting(RESULT_SCHEMA, plan.num_rows) as sorter:
         for rows, positions in _chosen(files, parts, places):
             sorter.add(rows, positions)
-        finished = _finished(sorter.tables(), plan, user, root, schema)
+            go_on()
+        finished = _watched(_finished(sorter.tables(), plan, user, root, schema), go_on)
         return publish_tables(uris, files, finished, schema, present, check)
 
 
@@ -95,6 +99,12 @@ def _chosen(files: Files, parts: list[str], places: NDArray[np.int64]) -> Iterat
         begin, end = np.searchsorted(ascending, [first, first + rows.num_rows])
         yield rows.take(pa.array(ascending[begin:end] - first)), order[begin:end]
         first += rows.num_rows
+
+
+def _watched(tables: Iterator[pa.Table], go_on: Callable[[], None]) -> Iterator[pa.Table]:
+    for table in tables:
+        go_on()
+        yield table
 
 
 def _finished(

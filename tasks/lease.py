@@ -30,7 +30,7 @@ from tasks.holders import (
     now_text,
     own_entry,
 )
-from tasks.interruption import raise_if_stopping
+from tasks.interruption import is_stopping, raise_if_stopping, wait_for_stop
 from tasks.logs import get_logger
 from tasks.processes import is_dead, this_process
 
@@ -91,7 +91,8 @@ class Lease:
     def begin_closing(self) -> bool:
         """Return whether no other slice is at work, so that this run is to write the snapshot; give it up otherwise.
 
-        Of slices that end at the same time, the later one waits for the earlier one's snapshot and writes its own.
+        Of slices that end at the same time, the later one waits for the earlier one's snapshot and writes its own;
+        unless it is asked to stop, and then the next run makes up for what the table lacks.
 
         Raises
         ------
@@ -104,7 +105,8 @@ class Lease:
             def close(holders: list[Holder], verdict: list[str] = verdict) -> list[Holder]:
                 mine = own_entry(holders, self.owner, self.root)
                 others = [one for one in holders if one is not mine and one.alive]
-                verdict[:] = ["wait" if any(one.closing for one in others) else "leave" if others else "close"]
+                waiting = any(one.closing for one in others) and not is_stopping()
+                verdict[:] = ["wait" if waiting else "leave" if others else "close"]
                 return {
                     "wait": holders,
                     "leave": _without(holders, self.owner),
@@ -114,7 +116,7 @@ class Lease:
             change_holders(self.files, self.root, close)
             if verdict != ["wait"]:
                 return verdict == ["close"]
-            clock().sleep(1)
+            wait_for_stop(1)
 
 
 @contextmanager

@@ -78,6 +78,7 @@ class Course:
         self.variants = 1 + (seed // len(FAULTS)) % 2
         self.programme = PROGRAMMES[(seed // (2 * len(FAULTS))) % len(PROGRAMMES)]
         self.table_by: Process | None = None
+        self.held, self.lost = dict[int, int](), dict[int, int]()
         self.hosts = self.world.random.choice([("studio",), ("studio", "attic")])
         self._write_corpus()
 
@@ -108,13 +109,24 @@ class Course:
         process = self.world.current
         self.world.say(process, f"  DONE {uri} {'deleted' if data is None else ''}")
         self.checker.effect(uri, data)
+        if uri == lease_uri(OUT):
+            self._note_holders()
         if uri == latest_uri(OUT):
             self._check_writer(process)
 
+    def _note_holders(self) -> None:
+        """Remember since when each process has had its lease, and when it lost it."""
+        now = self._holders()
+        for number in now:
+            self.held.setdefault(number, self.world.steps)
+        for number in self.held.keys() - now:
+            self.lost.setdefault(number, self.world.steps)
+
     def _check_writer(self, process: Process) -> None:
-        """Assert that the table of a later run is not replaced by one that has lost its lease."""
-        if self.table_by is not None and self.table_by.number > process.number and not self._is_holder(process):
-            raise Violation(f"{process.name} has lost its lease, and replaces the table of {self.table_by.name}")
+        """Assert that who has lost its lease does not replace the table of who has had it since."""
+        last, lost = self.table_by, self.lost.get(process.number)
+        if last is not None and lost is not None and self.held[last.number] >= lost:
+            raise Violation(f"{process.name} has lost its lease, and replaces the table of {last.name}")
         self.table_by = process
 
     def _user(self, commands: tuple[Command, ...]) -> None:
@@ -145,7 +157,7 @@ class Course:
         except (ManifestError, OSError) as error:
             self.world.say(process, f"{type(error).__name__}: {error}")
             too_early = isinstance(error, FileNotFoundError) and command.keep_days is not None
-            if not too_early and self._is_holder(process):
+            if not too_early and process.number in self._holders():
                 raise Violation(f"{process.name}: {type(error).__name__}: {error}") from error
 
     def _command(self, command: Command) -> None:
@@ -155,10 +167,11 @@ class Course:
         options = RunOptions(device="cpu", shards=command.shards, shard_audio_s=2.0, snapshot_every_s=15)
         flow.cross_synthesis.fn(join(IN, f"{command.manifest}.parquet"), OUT, Settings(), options)
 
-    def _is_holder(self, process: Process) -> bool:
+    def _holders(self) -> set[int]:
+        """Return the numbers of the processes that hold a lease."""
         found = self.files.bodies.get(lease_uri(OUT))
         holders: list[dict[str, Any]] = json.loads(found)["holders"] if found else []
-        return any(one["process"]["pid"] == process.number and not one["over"] for one in holders)
+        return {int(one["process"]["pid"]) for one in holders if not one["over"]}
 
     def _last_word(self) -> None:
         """Run once more without faults, collect, and look at what is there."""
