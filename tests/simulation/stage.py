@@ -168,6 +168,7 @@ def stage(world: World, files: MemoryFiles, variants: int) -> Iterator[None]:
         "flows.cross_synthesis.get_run_logger": _Quiet,
         "tasks.lease.get_logger": lambda _: _Quiet(),
         "flows.renewal.get_logger": lambda _: _Quiet(),
+        "tasks.report.get_logger": lambda _: _Quiet(),
         "secrets.token_hex": lambda count: f"{names.getrandbits(8 * count):0{2 * count}x}",
         "secrets.randbelow": names.randrange,
         "random.uniform": names.uniform,
