@@ -18,7 +18,7 @@ FAULT = "seeded interleavings of two slices, gc, pauses and kills, simulated"
 
 
 def play_all(first: int, count: int) -> None:
-    """Play seeds; fail with the numbers of those that fail, and the course of the first one."""
+    """Play seeds; print those that fail, and raise what the first of them did."""
     failed: dict[int, AssertionError] = {}
     with recorded(FAULT, times=count) as record:
         for seed in range(first, first + count):
@@ -50,8 +50,12 @@ def test_a_seed_tells_the_whole_course() -> None:
     assert play(4).world.log == play(4).world.log
 
 
-@pytest.mark.parametrize(("without", "seed", "told"), [("tasks.commit.announce", 7, "computed twice")])
-def test_what_the_rules_forbid_is_found(without: str, seed: int, told: str) -> None:
-    """Without the part of the code that prevents it, a seed shows the fault: so the others look at something."""
-    with patch(without, lambda *_: None), pytest.raises(Violation, match=told):
-        play(seed)
+def test_what_the_rules_forbid_is_found() -> None:
+    """Without the part of the code that prevents it, some seed shows the fault: so the others look at something."""
+
+    def play_until_one_fails() -> None:  # about every tenth does
+        for seed in range(FEW):
+            play(seed)
+
+    with patch("tasks.commit.announce", lambda *_: None), pytest.raises(Violation, match="computed twice"):
+        play_until_one_fails()

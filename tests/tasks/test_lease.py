@@ -227,13 +227,14 @@ def test_of_slices_that_end_together_the_later_waits_and_writes_its_own(files: S
 
 
 def test_who_is_to_stop_does_not_wait_for_the_table_of_another_slice(files: Storage, root: str) -> None:
-    with holding(files, root, "one", FIRST) as one, holding(files, root, "two", SECOND) as two:
+    with holding(files, root, "one", FIRST) as one:
         assert one.begin_closing()
-        request_stop()
-        try:
-            assert not two.begin_closing()  # or it would wait until the first one has ended, which it does after that
-        finally:
-            clear_stop()
+        with holding(files, root, "two", SECOND) as two:
+            request_stop()
+            try:
+                assert not two.begin_closing()  # or it would wait for the first one, which ends after that
+            finally:
+                clear_stop()
 
 
 @pytest.mark.parametrize("left", [b"", b"{}", b'{"holders": [{}]}', b"\xff"])
