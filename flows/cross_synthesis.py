@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from asyncio import CancelledError
-from datetime import UTC, datetime
+from collections.abc import Callable
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -21,7 +21,8 @@ from manifests.files import absolute, parent
 from manifests.reader import notes, read_whole
 from manifests.results import part_uri
 from stylecore.settings import PRESETS, Settings
-from tasks.interruption import clear_stop
+from tasks.clock import clock
+from tasks.interruption import clear_stop, raise_if_stopping, request_stop, within
 from tasks.lease import Lease, LeaseLost, holding
 from tasks.options import RunOptions
 from tasks.planning import Plan, plan
@@ -33,6 +34,9 @@ from tasks.storage import Storage, StorageUnreachable
 
 DEFAULT_SETTINGS = PRESETS["default"]
 DEFAULT_OPTIONS = RunOptions()
+
+CLOSING_S = 10.0
+"""What a run that is asked to stop has for its last table: with a million pairs it takes minutes."""
 
 
 class NothingComputed(Exception):
@@ -93,7 +97,8 @@ def _held_run(run: Run, planned: Plan, lease: Lease) -> RunSummary:
         _compute(run, planned, lease)
         return close_run(run, planned, "completed", last=lease.begin_closing(), check=lease.check)
     except (KeyboardInterrupt, TerminationSignal, CancelledError):  # the last: Prefect took the deployment's slot away
-        _close_early(run, planned, lease, "interrupted")
+        request_stop()  # whoever waits for something looks at it
+        _close_early(run, planned, lease, "interrupted", go_on=within(CLOSING_S))
         raise
     except (StorageUnreachable, LeaseLost):
         raise  # nothing can be written, or may be
@@ -102,10 +107,17 @@ def _held_run(run: Run, planned: Plan, lease: Lease) -> RunSummary:
         raise
 
 
-def _close_early(run: Run, planned: Plan, lease: Lease, state: str, error: str | None = None) -> None:
+def _close_early(
+    run: Run,
+    planned: Plan,
+    lease: Lease,
+    state: str,
+    error: str | None = None,
+    go_on: Callable[[], None] = lambda: None,
+) -> None:
     """Close a run whose end has its own cause: that is what is told, also if closing fails too."""
     try:
-        _publish(close_run(run, planned, state, error, last=lease.begin_closing(), check=lease.check))
+        _publish(close_run(run, planned, state, error, lease.begin_closing(), lease.check, go_on))
     except Exception as problem:
         get_run_logger().warning("the run could not be closed, the next one makes up for it: %s", problem)
 
@@ -114,7 +126,7 @@ def begin_run(manifest: str, output: str, settings: Settings, options: RunOption
     """Return a new run; its id sorts by time."""
     clear_stop()
     PROGRESS.reset()
-    now = datetime.now(UTC)
+    now = clock().now()
     run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     return Run(run_id, absolute(manifest), absolute(output), settings, options, now)
 
@@ -126,7 +138,7 @@ def _compute(run: Run, planned: Plan, lease: Lease) -> None:
 
     def renew() -> None:
         lease.check()
-        write_run_snapshot(run, planned, lease.check)
+        write_run_snapshot(run, planned, lease.check, raise_if_stopping)
         display.at_least(committed_shards(run) / len(planned.shards))
 
     def tick() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tasks.clock import Beside, clock
+from tasks.interruption import is_stopping
 from tasks.logs import get_logger
 
 LARGEST_SHARE = 0.02
 """Of the time: a table that takes long to write is written less often."""
+
+ABANDON_S = 5.0
+"""What a renewal gets to notice that the run is to stop: it looks at that every few thousand rows."""
+
+POLL_S = 0.2
 
 
 class Renewal:
@@ -18,30 +23,35 @@ class Renewal:
 
     def __init__(self, renew: Callable[[], None], every_s: float) -> None:
         self._renew, self._every_s = renew, every_s
-        self._ended_at, self._took_s = time.monotonic(), 0.0
-        self._thread: threading.Thread | None = None
+        self._ended_at, self._took_s = clock().monotonic(), 0.0
+        self._thread: Beside | None = None
 
     def tick(self) -> None:
         """Begin a renewal if one is due."""
         if self._thread is not None and self._thread.is_alive():
             return
-        if time.monotonic() - self._ended_at > pause_s(self._every_s, self._took_s):
-            self._thread = threading.Thread(target=self._run, name="renewal")
-            self._thread.start()
+        if clock().monotonic() - self._ended_at > pause_s(self._every_s, self._took_s):
+            self._thread = clock().beside(self._run, "renewal")
 
     def _run(self) -> None:
-        started = time.monotonic()
+        started = clock().monotonic()
         try:
             self._renew()
         except Exception as error:  # a convenience: the shards go on, and the last snapshot is what counts
             get_logger("timbreflow.renewal").warning("results.parquet was not renewed: %s", error)
-        self._ended_at = time.monotonic()
+        self._ended_at = clock().monotonic()
         self._took_s = self._ended_at - started
 
     def wait(self) -> None:
-        """Wait for the renewal under way: it must not end after the run has written its last table."""
-        if self._thread is not None:
-            self._thread.join()
+        """Wait for the renewal under way; of a run that is asked to stop only a moment.
+
+        What is still under way then ends with the process. Until it does, it replaces no table that is newer than what
+        it began with.
+        """
+        stopping_s = 0.0
+        while self._thread is not None and self._thread.is_alive() and stopping_s < ABANDON_S:
+            self._thread.join(POLL_S)
+            stopping_s += POLL_S if is_stopping() else 0.0
 
 
 def pause_s(every_s: float, took_s: float) -> float:
@@ -55,7 +65,7 @@ def pause_s(every_s: float, took_s: float) -> float:
 
 @contextmanager
 def renewing(renew: Callable[[], None], every_s: float) -> Iterator[Renewal]:
-    """Yield a renewal; none is under way any more after the block."""
+    """Yield a renewal; none is under way any more after the block, unless the run is asked to stop."""
     renewal = Renewal(renew, every_s)
     try:
         yield renewal

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from manifests.files import Files, absolute, join
-from manifests.history import PART_SCHEMA, is_compacted, part_pieces
+from manifests.history import PART_SCHEMA, current_parts, is_compacted, part_pieces, replacing_metadata
 from manifests.schema import RESULT_SCHEMA
-from manifests.tables import BATCH_ROWS, write_parquet
+from manifests.tables import BATCH_ROWS
 
 
 def compacted_uri(root: str, name: str) -> str:
@@ -24,8 +25,8 @@ def is_compact(parts: Sequence[str]) -> bool:
     return not parts or (len(parts) == 1 and is_compacted(parts[0]))
 
 
-def compact(files: Files, root: str, name: str, parts: Sequence[str], dropped: Collection[str]) -> int:
-    """Write the rows of some parts as one file, and leave the parts; until they are gone, rows are there twice.
+def compact(files: Files, root: str, name: str, listed: Sequence[str], dropped: pa.Array) -> int:
+    """Write the history as one new file, which stands for all files that it is in so far; these are left.
 
     Parameters
     ----------
@@ -35,28 +36,36 @@ def compact(files: Files, root: str, name: str, parts: Sequence[str], dropped: C
         The output root.
     name : str
         Of the compaction; new each time.
-    parts : sequence of str
-        URIs of what is read, earlier compactions among them.
-    dropped : collection of str
+    listed : sequence of str
+        All files of the history, those among them that an earlier compaction stands for.
+    dropped : pyarrow.Array of str
         Fingerprints whose rows are left out.
 
     Returns
     -------
     int
-        Rows written. An attempt that two parts hold, since an earlier compaction was killed, is written once.
+        Rows written.
+
+    Raises
+    ------
+    OSError
+        Of the file system, if a file is there already: who has taken over put it there.
     """
-    gone = pa.array(sorted(dropped), pa.string())
-    rows = _in_groups(_kept_rows(files, sorted(parts), gone))
-    return write_parquet(compacted_uri(root, name), files, (table.cast(PART_SCHEMA) for table in rows), PART_SCHEMA)
+    schema = PART_SCHEMA.with_metadata({**PART_SCHEMA.metadata, **replacing_metadata(root, listed)})
+    kept = 0
+    with (
+        files.replacing(compacted_uri(root, name), None) as handle,
+        pq.ParquetWriter(handle, schema, compression="zstd") as writer,
+    ):
+        for table in _in_groups(_kept_rows(files, current_parts(files, root, listed), dropped)):
+            writer.write_table(table.cast(PART_SCHEMA).replace_schema_metadata(schema.metadata))
+            kept += table.num_rows
+    return kept
 
 
-def _kept_rows(files: Files, parts: Sequence[str], gone: pa.Array) -> Iterator[pa.Table]:
-    seen: set[tuple[str, str]] = set()
-    for group in chain.from_iterable(part_pieces(files, uri, RESULT_SCHEMA, BATCH_ROWS) for uri in parts):
-        rows = group.filter(pc.invert(pc.is_in(group.column("fingerprint"), value_set=gone)))
-        attempts = list(zip(*(rows.column(name).to_pylist() for name in ("run_id", "fingerprint")), strict=True))
-        yield rows.filter(pa.array([attempt not in seen for attempt in attempts], pa.bool_()))
-        seen.update(attempts)
+def _kept_rows(files: Files, parts: Sequence[str], dropped: pa.Array) -> Iterator[pa.Table]:
+    for rows in chain.from_iterable(part_pieces(files, uri, RESULT_SCHEMA, BATCH_ROWS) for uri in parts):
+        yield rows.filter(pc.invert(pc.is_in(rows.column("fingerprint"), value_set=dropped)))
 
 
 def _in_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

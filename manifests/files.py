@@ -55,6 +55,9 @@ class Files(Protocol):
     def writing(self, uri: str) -> AbstractContextManager[BinaryIO]:
         """Replace a file whole: it appears only at a clean exit of the block."""
 
+    def replacing(self, uri: str, present: FileStat | None) -> AbstractContextManager[BinaryIO]:
+        """As `writing`, but only if the file still is what `stat` told (None: absent); an OSError otherwise."""
+
     def create(self, uri: str, data: bytes) -> None:
         """Write a file once; raise FileExistsError if it is there."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +23,7 @@ PART_SCHEMA = RESULT_SCHEMA.set(
 )
 """Of the files of the history. The run is a category, as readers that take it from the folder's name have it too."""
 
+_REPLACES_KEY = b"timbreflow.replaces"
 _MEND = "Delete this file: what it held is computed again by the next run"
 _READERS = 16
 """Parts read at a time: they are small, and on S3 each waits for the network."""
@@ -29,8 +33,53 @@ _AHEAD = 32
 
 
 def part_uris(files: Files, root: str) -> list[str]:
-    """Return the files that make up the history, sorted."""
-    return [uri for uri in files.find(join(absolute(root), "results")) if uri.endswith(".parquet")]
+    """Return the files that make up the history, sorted.
+
+    Raises
+    ------
+    ManifestError
+        A compacted file is damaged: nobody knows what it replaces.
+    """
+    return current_parts(files, root, listed_parts(files, root))
+
+
+def listed_parts(files: Files, root: str) -> list[str]:
+    """Return the files of the history, sorted, those among them that a collection has replaced and not yet removed."""
+    return [uri for uri in files.find(_folder(root)) if uri.endswith(".parquet")]
+
+
+def current_parts(files: Files, root: str, listed: Sequence[str]) -> list[str]:
+    """Return those of the listed files that no other one of them replaces; raises as `part_uris`."""
+    replaced: set[str] = set()
+    for uri in filter(is_compacted, listed):
+        with open_parquet(uri, files, _MEND) as parquet:
+            replaced.update(replaced_names(parquet.schema_arrow))
+    return [uri for uri in listed if part_name(root, uri) not in replaced]
+
+
+def replacing_metadata(root: str, parts: Iterable[str]) -> dict[bytes, bytes]:
+    """Return what a compacted file says of the files that it stands for: from when it is there, they do not count.
+
+    So their rows leave the history, or stay in it, at one moment, however long it takes to remove them.
+    """
+    names = json.dumps([part_name(root, uri) for uri in parts])
+    return {_REPLACES_KEY: base64.b64encode(zlib.compress(names.encode()))}
+
+
+def part_name(root: str, part: str) -> str:
+    """Return a part's name below its root's history: the root may be moved."""
+    return part.removeprefix(_folder(root) + "/")
+
+
+def replaced_names(schema: pa.Schema) -> list[str]:
+    """Return the names of the files that one with this schema stands for; none, unless it is a compacted one."""
+    told = (schema.metadata or {}).get(_REPLACES_KEY)
+    names: list[str] = json.loads(zlib.decompress(base64.b64decode(told))) if told else []
+    return names
+
+
+def _folder(root: str) -> str:
+    return join(absolute(root), "results")
 
 
 def stream_rows(files: Files, parts: Sequence[str], columns: Sequence[str], most_rows: int) -> Iterator[pa.Table]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -90,11 +90,17 @@ def look_up(files: Files, root: str, fingerprints: pa.ChunkedArray, pair_ids: pa
     return Outcomes(best.states, named, seconds, audio_s)
 
 
-def find_rows(files: Files, parts: Sequence[str], fingerprints: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return where the row that counts of each fingerprint stands among all rows of some parts, `[N]`; -1 for none."""
+def find_rows(
+    files: Files, parts: Sequence[str], fingerprints: pa.ChunkedArray, go_on: Callable[[], None] = lambda: None
+) -> NDArray[np.int64]:
+    """Return where the row that counts of each fingerprint stands among all rows of some parts, `[N]`; -1 for none.
+
+    `go_on` is called now and then; what it raises ends the search.
+    """
     best = _Best(fingerprints)
     for rows in stream_rows(files, parts, _COUNTING, HISTORY_ROWS):
         best.see(rows)
+        go_on()
     return best.places
 
 

@@ -10,7 +10,8 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests.files import Files
+from manifests.files import Files, FileStat
+from manifests.tables import open_parquet, parquet_errors
 
 _UNUSED_BYTES = 1 << 16
 """Two versions of a file begin with the same number of them once in so many times."""
@@ -42,6 +43,7 @@ def publish_tables(
     files: Files,
     tables: Iterable[pa.Table],
     schema: pa.Schema,
+    present: Sequence[FileStat | None],
     check: Callable[[], None] = lambda: None,
 ) -> int:
     """Write tables, a row group each, to Parquet files that others may be reading.
@@ -62,6 +64,8 @@ def publish_tables(
         What they hold, in `schema`.
     schema : pyarrow.Schema
         Of the tables.
+    present : sequence of FileStat or None
+        What the files are to be still (`versions`): a writer that was paused must not replace a newer table.
     check : callable, optional
         Called when all is written, before anything appears; what it raises leaves the old files in place.
 
@@ -69,11 +73,19 @@ def publish_tables(
     -------
     int
         Rows written.
+
+    Raises
+    ------
+    OSError
+        Of the file system, if a file is not what it was; those after it stay as they are too.
     """
     rows = 0
     with ExitStack() as opened:
         # What is opened last is closed first, and so appears first.
-        handles = [opened.enter_context(files.writing(uri)) for uri in reversed(uris)]
+        handles = [
+            opened.enter_context(files.replacing(uri, found))
+            for uri, found in reversed(list(zip(uris, present, strict=True)))
+        ]
         sink = pa.PythonFile(_Tee(handles), mode="w")  # counts what is written between the writer's own
         with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
             sink.write(bytes(secrets.randbelow(_UNUSED_BYTES)))
@@ -86,4 +98,40 @@ def publish_tables(
 
 def publish_table(uri: str, files: Files, table: pa.Table) -> None:
     """Do `publish_tables` with one table and one file."""
-    publish_tables([uri], files, [table], table.schema)
+    publish_tables([uri], files, [table], table.schema, versions(files, [uri]))
+
+
+def publish_again(uri: str, files: Files, present: FileStat | None, mend: str, check: Callable[[], None]) -> None:
+    """Give a table another version, with the same rows: who has looked at an older one cannot replace it any more.
+
+    Parameters
+    ----------
+    uri, files, check
+        As for `publish_tables`.
+    present : FileStat or None
+        What the table is to be still.
+    mend : str
+        What the user can do if it is damaged.
+
+    Raises
+    ------
+    ManifestError
+        The table is damaged.
+    OSError
+        Of the file system, if another process has replaced it meanwhile.
+    """
+    with open_parquet(uri, files, mend) as parquet, parquet_errors(uri, mend):
+        groups = (parquet.read_row_group(number) for number in range(parquet.num_row_groups))
+        publish_tables([uri], files, groups, parquet.schema_arrow, [present], check)
+
+
+def versions(files: Files, uris: Sequence[str]) -> list[FileStat | None]:
+    """Return what some files are now, None for those that are absent."""
+    return [_version(files, uri) for uri in uris]
+
+
+def _version(files: Files, uri: str) -> FileStat | None:
+    try:
+        return files.stat(uri)
+    except FileNotFoundError:
+        return None

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.files import Files, absolute, join
-from manifests.history import is_compacted, part_uris, read_ahead, stream_rows
+from manifests.history import is_compacted, part_name, part_uris, read_ahead, stream_rows
 from manifests.schema import RESULT_SCHEMA, SCHEMA_VERSION, VERSION_KEY, ManifestError
 from manifests.tables import open_parquet, parquet_errors, write_parquet
 
@@ -45,7 +45,7 @@ def stream_history(files: Files, root: str, most_rows: int) -> Iterator[pa.Table
         names = _remembered_parts(remembered, root, parts)
         if names:
             yield from (table.select(PLANNING_COLUMNS) for table in _remembered_rows(remembered, root, most_rows))
-    new = [uri for uri in parts if _name(root, uri) not in names]
+    new = [uri for uri in parts if part_name(root, uri) not in names]
     yield from stream_rows(files, new, PLANNING_COLUMNS, most_rows)
 
 
@@ -54,7 +54,7 @@ def remember(files: Files, root: str) -> None:
     parts = part_uris(files, root)
     with _opened(files, root) as remembered:
         names = _remembered_parts(remembered, root, parts)
-        new = [uri for uri in parts if not is_compacted(uri) and _name(root, uri) not in names]
+        new = [uri for uri in parts if not is_compacted(uri) and part_name(root, uri) not in names]
         if len(new) >= WORTH_PARTS:
             old = _remembered_rows(remembered, root, _GROUP_ROWS) if names else iter(())
             write_parquet(remembered_uri(root), files, _all_rows(files, root, old, new), _SCHEMA)
@@ -65,7 +65,7 @@ def _all_rows(files: Files, root: str, old: Iterator[pa.Table], new: Sequence[st
     wanted = pa.schema([RESULT_SCHEMA.field(name) for name in PLANNING_COLUMNS])
     gathered, count = [_SCHEMA.empty_table()], 0
     for uri, rows in zip(new, read_ahead(files, new, wanted), strict=True):
-        names = pa.array([_name(root, uri)] * rows.num_rows, pa.string())
+        names = pa.array([part_name(root, uri)] * rows.num_rows, pa.string())
         gathered.append(pa.table([names, *rows.columns], schema=_SCHEMA))
         count += rows.num_rows
         if count >= _GROUP_ROWS:
@@ -97,7 +97,7 @@ def _remembered_parts(remembered: pq.ParquetFile | None, root: str, parts: Seque
                 names.update(pc.unique(batch.column(0)).to_pylist())
     except ManifestError:
         return frozenset()
-    return frozenset(names) if names <= {_name(root, part) for part in parts} else frozenset()
+    return frozenset(names) if names <= {part_name(root, part) for part in parts} else frozenset()
 
 
 def _remembered_rows(remembered: pq.ParquetFile | None, root: str, most_rows: int) -> Iterator[pa.Table]:
@@ -109,8 +109,3 @@ def _remembered_rows(remembered: pq.ParquetFile | None, root: str, most_rows: in
         if batch is None:
             return
         yield pa.table(batch.columns, schema=_SCHEMA)
-
-
-def _name(root: str, part: str) -> str:
-    """Return a part's name under its root: the root may be moved."""
-    return part.removeprefix(join(absolute(root), "results") + "/")

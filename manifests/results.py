@@ -2,7 +2,7 @@
 
 Under an output root lie:
 
-- `audio/<2 digits>/<fingerprint>.flac`: content-addressed sounds
+- `audio/<2 digits>/<fingerprint>.flac`: content-addressed sounds, created and never replaced
 - `results/run_id=<id>/part-<shard>.parquet`: one row per attempted pair, never changed
 - `results/compacted-<id>.parquet`: such rows of many runs, gathered by a garbage collection
 - `snapshots/<run_id>.parquet`: a run's pairs with their newest rows
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,10 @@ from manifests.schema import (
 _NEEDED = ("pair_id", "content", "style", "status", "fingerprint")
 
 
-def audio_uri(root: str, fingerprint: str) -> str:
-    """Return where the audio of a fingerprint lies."""
-    return join(absolute(root), "audio", fingerprint[:2], f"{fingerprint}.flac")
+def audio_uri(root: str, fingerprint: str, attempt: str = "") -> str:
+    """Return where the audio of a fingerprint lies; under a longer name, that of an attempt which needs its own."""
+    name = f"{fingerprint}-{attempt}" if attempt else fingerprint
+    return join(absolute(root), "audio", fingerprint[:2], f"{name}.flac")
 
 
 def part_uri(root: str, run_id: str, shard: int) -> str:
@@ -93,11 +95,20 @@ def write_part(files: Files, root: str, run_id: str, shard: int, rows: Sequence[
         _check_row(row, uri, number)
     complete = [{**row, "run_id": run_id, "shard": shard} for row in rows]
     columns = [_column(field, complete, uri) for field in RESULT_SCHEMA]
+    _create_part(files, uri, pa.Table.from_arrays(columns, schema=RESULT_SCHEMA).cast(PART_SCHEMA))
+    return uri
+
+
+def seal_part(files: Files, uri: str) -> None:
+    """Create a part without rows, unless it is there: nobody can commit it any more."""
+    with suppress(FileExistsError):
+        _create_part(files, uri, PART_SCHEMA.empty_table())
+
+
+def _create_part(files: Files, uri: str, part: pa.Table) -> None:
     sink = pa.BufferOutputStream()
-    part = pa.Table.from_arrays(columns, schema=RESULT_SCHEMA).cast(PART_SCHEMA)
     pq.write_table(part, sink, compression="zstd")
     files.create(uri, sink.getvalue().to_pybytes())
-    return uri
 
 
 def _check_row(row: Mapping[str, Any], uri: str, number: int) -> None:

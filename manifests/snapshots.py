@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from manifests.files import Files, absolute, join
 from manifests.history import part_uris, stream_rows
 from manifests.outcomes import find_rows
-from manifests.publishing import publish_tables
+from manifests.publishing import publish_tables, versions
 from manifests.results import latest_uri, snapshot_uri
 from manifests.schema import RESULT_SCHEMA, SUCCEEDED, ManifestError
 from manifests.sorting import sorting
 
 WIDE_ROWS = 1 << 13
 """Rows with all their columns, about 2 kB each, that are read in one go."""
+
+_AUDIO_NAME = r"(?P<name>[^/]+/[^/]+)$"
+"""Of a file below `audio/`."""
 
 _PLAN_COLUMNS = ("pair_id", "content", "style")
 
@@ -34,6 +37,7 @@ def write_snapshot(
     plan: pa.Table,
     user: pa.Table | None,
     check: Callable[[], None] = lambda: None,
+    go_on: Callable[[], None] = lambda: None,
 ) -> int:
     """Write the snapshot of a run, then put it in the place of `results.parquet`.
 
@@ -56,6 +60,8 @@ def write_snapshot(
         The user's own columns, one row per row of the manifest.
     check : callable, optional
         Called before the files appear; what it raises leaves the old ones in place.
+    go_on : callable, optional
+        Called every few thousand rows; what it raises does so too.
 
     Returns
     -------
@@ -66,18 +72,23 @@ def write_snapshot(
     ------
     ManifestError
         A part is damaged or newer than this version, or the manifest has changed since `plan` was made.
+    OSError
+        Of the file system: another run has written its table meanwhile, and this one may be older.
     """
+    uris = [latest_uri(root), snapshot_uri(root, run_id)]
+    present = versions(files, uris)  # before the parts: no newer table is replaced by an older one
     parts = part_uris(files, root)  # those of now: while they are read, shards may commit more
     plan = plan.sort_by("row")
-    places = find_rows(files, parts, plan.column("fingerprint"))
+    places = find_rows(files, parts, plan.column("fingerprint"), go_on)
     plan, places = plan.filter(pa.array(places >= 0)), places[places >= 0]
     _refuse_shorter(plan, user)
     schema = pa.schema([*RESULT_SCHEMA, *(user.schema if user is not None else [])], metadata=RESULT_SCHEMA.metadata)
     with sorting(RESULT_SCHEMA, plan.num_rows) as sorter:
         for rows, positions in _chosen(files, parts, places):
             sorter.add(rows, positions)
-        finished = _finished(sorter.tables(), plan, user, root, schema)
-        return publish_tables([snapshot_uri(root, run_id), latest_uri(root)], files, finished, schema, check)
+            go_on()
+        finished = _watched(_finished(sorter.tables(), plan, user, root, schema), go_on)
+        return publish_tables(uris, files, finished, schema, present, check)
 
 
 def _chosen(files: Files, parts: list[str], places: NDArray[np.int64]) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:
@@ -88,6 +99,12 @@ def _chosen(files: Files, parts: list[str], places: NDArray[np.int64]) -> Iterat
         begin, end = np.searchsorted(ascending, [first, first + rows.num_rows])
         yield rows.take(pa.array(ascending[begin:end] - first)), order[begin:end]
         first += rows.num_rows
+
+
+def _watched(tables: Iterator[pa.Table], go_on: Callable[[], None]) -> Iterator[pa.Table]:
+    for table in tables:
+        go_on()
+        yield table
 
 
 def _finished(
@@ -119,10 +136,8 @@ def _replaced(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
 
 
 def _outputs(snapshot: pa.Table, root: str) -> pa.ChunkedArray:
-    """Return `audio_uri` of the succeeded rows, null for the others."""
-    names = snapshot.column("fingerprint")
-    folder = pa.scalar(join(absolute(root), "audio"))
-    uris = pc.binary_join_element_wise(
-        folder, pc.utf8_slice_codeunits(names, 0, 2), pc.binary_join_element_wise(names, pa.scalar("flac"), "."), "/"
-    )
+    """Return where the audio of the succeeded rows lies below a root, null for the others: as they name it."""
+    names = pc.struct_field(pc.extract_regex(snapshot.column("output"), _AUDIO_NAME), "name")
+    below = pa.scalar(join(absolute(root), "audio"))
+    uris = pc.binary_join_element_wise(below, names, "/")
     return pc.if_else(pc.equal(snapshot.column("status"), SUCCEEDED), uris, pa.scalar(None, pa.string()))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 from manifests.files import Files
 from manifests.results import audio_uri, part_uri, write_part
+from tasks.fencing import announce
 from tasks.lease import check_lease
 from tasks.rows import Measured
+from tasks.storage_errors import StorageError
 
 
 def commit_shard(results: Sequence[Measured], root: str, run_id: str, shard: int, files: Files) -> None:
@@ -20,32 +23,43 @@ def commit_shard(results: Sequence[Measured], root: str, run_id: str, shard: int
     StorageError
         If a file cannot be written after retries; nothing of the shard counts as done then.
     """
-    if files.exists(part_uri(root, run_id, shard)):  # by another worker of this run, which took this one for lost
+    uri = part_uri(root, run_id, shard)
+    if files.exists(uri):  # by another worker of this run, which took this one for lost
         return
-    check_lease(files, root, run_id)
-    for result in results:
-        if result.flac is not None:
-            _write_audio(files, root, run_id, shard, str(result.row["fingerprint"]), result.flac)
-    check_lease(files, root, run_id)
-    write_part(files, root, run_id, shard, [result.row for result in results])
-
-
-def _write_audio(files: Files, root: str, run_id: str, shard: int, fingerprint: str, flac: bytes) -> None:
-    """Write audio at the address of its fingerprint.
-
-    A file that is already there belongs to no row (its pair would have been skipped): a run that was killed between
-    audio and rows left it. It is replaced only if it still is what it was when the lease was looked at: a run that was
-    paused here, and taken over, must not harm what the other has committed.
-    """
-    uri = audio_uri(root, fingerprint)
+    holders = check_lease(files, root, run_id)
+    # A collection that was paused may wake up and remove what it has taken for garbage, by its name.
+    may_be_removed = any(one.over and one.collecting for one in holders)
+    rows = [_with_audio(files, root, run_id, result, may_be_removed) for result in results]
+    announce(files, root, run_id, uri)
     try:
-        files.create(uri, flac)
+        write_part(files, root, run_id, shard, rows)
+    except FileExistsError:
+        # By another worker of this run; or by who has taken over, so that nobody commits this shard any more.
+        check_lease(files, root, run_id)
+
+
+def _with_audio(files: Files, root: str, run_id: str, result: Measured, may_be_removed: bool) -> dict[str, object]:
+    """Create the audio of a pair, if it has any, and return its row, which names it.
+
+    Audio is never replaced: a row may name it by now, of a run that has taken over. It lies at the address of its
+    fingerprint. If that is taken by other bytes, which a run that was killed before it wrote its rows has left, or may
+    be removed by who took them for garbage, it gets a name of its own.
+    """
+    if result.flac is None:
+        return result.row
+    name = str(result.row["fingerprint"])
+    own = audio_uri(root, name, f"{run_id}-{sha256(result.flac).hexdigest()[:8]}")
+    for uri in [own] if may_be_removed else [audio_uri(root, name), own]:
+        if _is_created(files, uri, result.flac):
+            return {**result.row, "output": uri}
+    raise StorageError(f"'{own}' was changed while it was written. Run the same command again")
+
+
+def _is_created(files: Files, uri: str, data: bytes) -> bool:
+    """Create a file; return whether it is there with these bytes."""
+    try:
+        files.create(uri, data)
     except FileExistsError:
         found = files.load(uri)
-        if found is None or found[0] != flac:
-            check_lease(files, root, run_id)
-            if files.exists(part_uri(root, run_id, shard)):
-                raise FileExistsError(
-                    f"shard {shard} of run {run_id} was committed by another worker meanwhile"
-                ) from None
-            files.swap(uri, flac, found and found[1])
+        return found is not None and found[0] == data
+    return True

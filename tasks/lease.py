@@ -1,108 +1,49 @@
-"""Who works on an output root: a lease per slice of the shards, so that two runs never do the same work.
+"""A lease per slice of the shards of an output root, so that two runs never do the same work.
 
-`lease.json` in the root lists the holders. It changes only by compare-and-swap: a conditional PUT on S3, a lock
-locally. A holder renews its entry at every heartbeat; one that has missed four is given up, and one whose process is
-known to be dead, at once. Whoever lost its entry, because it was paused for that long, finds out before it commits.
+A holder renews its entry in `lease.json` at every heartbeat; one that has missed four is given up, and one whose
+process is known to be dead, at once. Whoever lost its entry, because it was paused for that long, finds out before it
+commits; and if it was paused just then, its commit is in vain (`tasks.fencing`).
 """
 
 from __future__ import annotations
 
 import getpass
-import json
 import os
-import random
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, stop_after_delay
 
-from manifests.files import Files, absolute, join
+from manifests.files import Files, absolute
 from manifests.shards import WHOLE, ShardSlice
-from tasks.interruption import raise_if_stopping
+from tasks.clock import clock
+from tasks.fencing import announce, settle
+from tasks.holders import (
+    MISSED_BEATS,
+    Holder,
+    LeaseLost,
+    LeaseTaken,
+    change_holders,
+    holders_of,
+    lease_uri,
+    now_text,
+    own_entry,
+)
+from tasks.interruption import is_stopping, raise_if_stopping, wait_for_stop
 from tasks.logs import get_logger
-from tasks.patience import patience_s
-from tasks.processes import ProcessId, is_dead, this_process
-from tasks.storage_errors import StorageConflict, StorageError, StorageUnreachable
+from tasks.processes import is_dead, this_process
+from tasks.storage_errors import StorageError, StorageUnreachable
 
 __all__ = ["WHOLE", "Holder", "Lease", "LeaseLost", "LeaseTaken", "check_lease", "holding", "lease_uri"]
 
 HEARTBEAT_VARIABLE = "TIMBREFLOW_HEARTBEAT_S"
 DEFAULT_HEARTBEAT_S = 15.0
-MISSED_BEATS = 4
-"""Heartbeats after which a silent holder is given up: 60 s."""
 
 RELEASE_S = 5.0
 """How long giving a lease back is tried again: a storage that is away has used up its patience by then."""
-
-Change = Callable[[list["Holder"]], list["Holder"]]
-
-
-class LeaseTaken(StorageError):
-    """Another run works on these shards."""
-
-
-class LeaseLost(StorageError):
-    """Another run has taken over, since this one gave no sign of life for too long."""
-
-
-@dataclass(frozen=True)
-class Holder:
-    """An entry of `lease.json`: who works on which slice since when, and when it was last heard of.
-
-    `cut` tells how its shards are cut, once that is known: slices of different cuts are no parts of one whole.
-    """
-
-    owner: str
-    shards: str
-    user: str
-    host: str
-    process: ProcessId
-    since: str
-    heartbeat: str
-    heartbeat_s: float
-    beats: int = 0
-    closing: bool = False
-    cut: str = ""
-
-    @property
-    def slice(self) -> ShardSlice:
-        """The slice of the shards."""
-        return ShardSlice.parse(self.shards)
-
-    @property
-    def alive(self) -> bool:
-        """Whether it has to be reckoned with."""
-        return not self.expired and not is_dead(self.process)
-
-    @property
-    def silent_s(self) -> float:
-        """Seconds since it was last heard of, by this machine's clock and its own."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.heartbeat)).total_seconds()
-
-    @property
-    def expired(self) -> bool:
-        """Whether it has missed too many heartbeats, if the clocks agree."""
-        return self.silent_s > MISSED_BEATS * self.heartbeat_s
-
-    def beating(self) -> Holder:
-        """Return the entry with a new sign of life."""
-        return replace(self, heartbeat=_now(), beats=self.beats + 1)
-
-    def __str__(self) -> str:
-        return (
-            f"run {self.owner} (shards {self.shards}) of {self.user} on {self.host}, process {self.process.pid}, "
-            f"since {self.since}, last heard of {max(0.0, self.silent_s):.0f} s ago"
-        )
-
-
-def lease_uri(root: str) -> str:
-    """Return where the lease of an output root lies."""
-    return join(absolute(root), "lease.json")
 
 
 @dataclass(frozen=True)
@@ -126,6 +67,10 @@ class Lease:
         if self.lost.is_set():
             self.check()
 
+    def announce(self, uri: str) -> None:
+        """Say that a file of the history is about to be created; see `tasks.fencing.announce`."""
+        announce(self.files, self.root, self.owner, uri)
+
     def agree_on(self, cut: str) -> None:
         """Tell the other slices how the shards are cut here.
 
@@ -138,7 +83,7 @@ class Lease:
         """
 
         def tell(holders: list[Holder]) -> list[Holder]:
-            mine = _own(holders, self.owner, self.root)
+            mine = own_entry(holders, self.owner, self.root)
             for other in holders:
                 if other is not mine and other.cut not in ("", cut) and other.alive:
                     raise LeaseTaken(
@@ -147,12 +92,13 @@ class Lease:
                     )
             return [replace(one, cut=cut) if one is mine else one for one in holders]
 
-        _change(self.files, self.root, tell)
+        change_holders(self.files, self.root, tell)
 
     def begin_closing(self) -> bool:
         """Return whether no other slice is at work, so that this run is to write the snapshot; give it up otherwise.
 
-        Of slices that end at the same time, the later one waits for the earlier one's snapshot and writes its own.
+        Of slices that end at the same time, the later one waits for the earlier one's snapshot and writes its own;
+        unless it is asked to stop, and then the next run makes up for what the table lacks.
 
         Raises
         ------
@@ -163,25 +109,28 @@ class Lease:
             verdict: list[str] = []
 
             def close(holders: list[Holder], verdict: list[str] = verdict) -> list[Holder]:
-                if verdict == ["leave"] and all(one.owner != self.owner for one in holders):
+                if verdict == ["leave"] and all(one.over or one.owner != self.owner for one in holders):
                     return holders  # it has left: the answer was lost, and another slice has written since
-                mine = _own(holders, self.owner, self.root)
+                mine = own_entry(holders, self.owner, self.root)
                 others = [one for one in holders if one is not mine and one.alive]
-                verdict[:] = ["wait" if any(one.closing for one in others) else "leave" if others else "close"]
+                waiting = any(one.closing for one in others) and not is_stopping()
+                verdict[:] = ["wait" if waiting else "leave" if others else "close"]
                 return {
                     "wait": holders,
-                    "leave": [one for one in holders if one is not mine],
+                    "leave": _without(holders, self.owner),
                     "close": [replace(one, closing=True) if one is mine else one for one in holders],
                 }[verdict[0]]
 
-            _change(self.files, self.root, close)
+            change_holders(self.files, self.root, close)
             if verdict != ["wait"]:
                 return verdict == ["close"]
-            time.sleep(1)
+            wait_for_stop(1)
 
 
 @contextmanager
-def holding(files: Files, root: str, owner: str, shards: ShardSlice = WHOLE) -> Iterator[Lease]:
+def holding(
+    files: Files, root: str, owner: str, shards: ShardSlice = WHOLE, collecting: bool = False
+) -> Iterator[Lease]:
     """Hold the lease of a slice of an output root's shards, and renew it until the block ends.
 
     Taking it is also the first write of a run: what makes the root impossible to write shows itself here.
@@ -196,6 +145,8 @@ def holding(files: Files, root: str, owner: str, shards: ShardSlice = WHOLE) -> 
         Name of the run.
     shards : ShardSlice
         What it works on; others may hold what does not overlap.
+    collecting : bool
+        Whether it removes files: who takes over has to reckon with a process that goes on doing so.
 
     Raises
     ------
@@ -204,7 +155,7 @@ def holding(files: Files, root: str, owner: str, shards: ShardSlice = WHOLE) -> 
     StorageError
         If the root cannot be written.
     """
-    mine = _entry(owner, shards)
+    mine = _entry(owner, shards, collecting)
     try:
         _acquire(files, root, mine)
     except (LeaseTaken, StorageUnreachable):
@@ -214,9 +165,9 @@ def holding(files: Files, root: str, owner: str, shards: ShardSlice = WHOLE) -> 
             _remove(files, root, owner)
         raise
     lease, stop = Lease(files, root, owner), threading.Event()
-    heart = threading.Thread(target=_beat, args=(lease, mine.heartbeat_s, stop), name=f"lease of {owner}", daemon=True)
-    heart.start()
+    heart = clock().beside(lambda: _beat(lease, mine.heartbeat_s, stop), f"lease of {owner}")
     try:
+        settle(files, root)
         yield lease
     finally:
         stop.set()
@@ -224,27 +175,29 @@ def holding(files: Files, root: str, owner: str, shards: ShardSlice = WHOLE) -> 
         _release(files, root, owner)
 
 
-def check_lease(files: Files, root: str, owner: str) -> None:
-    """Make sure that a run holds its lease, for a while longer.
+def check_lease(files: Files, root: str, owner: str) -> list[Holder]:
+    """Make sure that a run holds its lease, for a while longer; return all entries.
 
     Raises
     ------
     LeaseLost
         If it does not.
     """
-    holders = _holders(files.load(lease_uri(root)), root)
+    holders = holders_of(files, root)
     # A run that was paused may find its entry untouched, and another run about to take it: renewing decides.
-    if _own(holders, owner, root).silent_s > _heartbeat_s():
-        _change(files, root, lambda now: _renewed(now, owner, root))
+    if own_entry(holders, owner, root).silent_s > _heartbeat_s():
+        change_holders(files, root, lambda now: _renewed(now, owner, root))
+    return holders
 
 
-def _entry(owner: str, shards: ShardSlice) -> Holder:
+def _entry(owner: str, shards: ShardSlice, collecting: bool) -> Holder:
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a container's user need not have a name
         user = str(os.getuid())
-    now = _now()
-    return Holder(owner, str(shards), user, socket.gethostname(), this_process(), now, now, _heartbeat_s())
+    now = now_text()
+    host, process = socket.gethostname(), this_process()
+    return Holder(owner, str(shards), user, host, process, now, now, _heartbeat_s(), collecting=collecting)
 
 
 def _acquire(files: Files, root: str, mine: Holder) -> None:
@@ -254,10 +207,13 @@ def _acquire(files: Files, root: str, mine: Holder) -> None:
     def take(holders: list[Holder]) -> list[Holder]:
         kept = []
         for other in holders:
-            if other.owner == mine.owner:
+            if other.over:
+                kept.append(other)
+            elif other.owner == mine.owner:
                 continue  # written before: the answer was lost, and another slice has written since
-            if is_dead(other.process) or (other.owner, other.beats) in given_up:
+            elif is_dead(other.process) or (other.owner, other.beats) in given_up:
                 get_logger("timbreflow.lease").warning("taking over from %s", other)
+                kept.extend(other.ended())
             elif other.slice.overlaps(mine.slice):
                 raise LeaseTaken(
                     f"{absolute(root)} is being worked on by {other}. Wait for it, stop it, or choose another output "
@@ -267,7 +223,7 @@ def _acquire(files: Files, root: str, mine: Holder) -> None:
                 kept.append(other)
         return [*kept, mine]
 
-    _change(files, root, take)
+    change_holders(files, root, take)
 
 
 def _given_up(files: Files, root: str, mine: Holder) -> set[tuple[str, int]]:
@@ -277,24 +233,24 @@ def _given_up(files: Files, root: str, mine: Holder) -> set[tuple[str, int]]:
     """
     silent = [
         one
-        for one in _holders(files.load(lease_uri(root)), root)
-        if one.slice.overlaps(mine.slice) and one.expired and not is_dead(one.process)
+        for one in holders_of(files, root)
+        if not one.over and one.slice.overlaps(mine.slice) and one.expired and not is_dead(one.process)
     ]
     if not silent:
         return set()
     get_logger("timbreflow.lease").warning("waiting for a sign of life of %s", "; ".join(map(str, silent)))
-    end = time.monotonic() + 4 / 3 * max(one.heartbeat_s for one in silent)
-    while time.monotonic() < end:
+    end = clock().monotonic() + 4 / 3 * max(one.heartbeat_s for one in silent)
+    while clock().monotonic() < end:
         raise_if_stopping()
-        time.sleep(0.1)
+        clock().sleep(0.1)
     return {(one.owner, one.beats) for one in silent}
 
 
 def _beat(lease: Lease, heartbeat_s: float, stop: threading.Event) -> None:
     """Renew an entry until told to stop, or until it is gone; a storage that is away is tried again."""
-    while not stop.wait(heartbeat_s):
+    while not clock().wait(stop, heartbeat_s):
         try:
-            _change(lease.files, lease.root, lambda holders: _renewed(holders, lease.owner, lease.root))
+            change_holders(lease.files, lease.root, lambda holders: _renewed(holders, lease.owner, lease.root))
         except LeaseLost:
             lease.lost.set()
             return
@@ -306,6 +262,7 @@ def _release(files: Files, root: str, owner: str) -> None:
     """Take an entry out; if that fails, it expires, and whoever comes before has to wait."""
     try:
         _remove(files, root, owner)
+        settle(files, root, finished=owner)
     except OSError as error:
         get_logger("timbreflow.lease").warning("the lease was not given back, it will expire: %s", error)
 
@@ -317,69 +274,17 @@ def _release(files: Files, root: str, owner: str) -> None:
 )
 def _remove(files: Files, root: str, owner: str) -> None:
     """Take an entry out; tried again, since the process may live on, and the entry with it."""
-    _change(files, root, lambda holders: [one for one in holders if one.owner != owner])
+    change_holders(files, root, lambda holders: _without(holders, owner))
+
+
+def _without(holders: Sequence[Holder], owner: str) -> list[Holder]:
+    return [left for one in holders for left in (one.ended() if one.owner == owner else [one])]
 
 
 def _renewed(holders: Sequence[Holder], owner: str, root: str) -> list[Holder]:
-    mine = _own(holders, owner, root)
+    mine = own_entry(holders, owner, root)
     return [one.beating() if one is mine else one for one in holders]
-
-
-def _own(holders: Sequence[Holder], owner: str, root: str) -> Holder:
-    for one in holders:
-        if one.owner == owner:
-            return one
-    now = f"; now it is held by {'; '.join(map(str, holders))}" if holders else ""
-    raise LeaseLost(
-        f"run {owner} lost its lease on {absolute(root)}: it gave no sign of life for too long{now}. What it had "
-        "committed stays; the other run does the rest"
-    )
-
-
-def _change(files: Files, root: str, change: Change) -> None:
-    """Put what `change` makes of the holders in their place; again, if another process was faster.
-
-    Raises
-    ------
-    StorageConflict
-        If others were faster for as long as patience lasts: no number of slices explains that.
-    """
-    uri, end = lease_uri(root), time.monotonic() + patience_s()
-    while True:
-        found = files.load(uri)
-        before = _holders(found, root)
-        after = change(list(before))
-        if after == before:
-            return
-        try:
-            files.swap(uri, _written(after), found and found[1])
-            return
-        except StorageConflict:
-            if time.monotonic() > end:
-                raise
-        time.sleep(random.uniform(0, 0.2))
-
-
-def _holders(found: tuple[bytes, str] | None, root: str) -> list[Holder]:
-    if found is None:
-        return []
-    try:
-        entries = json.loads(found[0])["holders"]
-        return [Holder(**{**entry, "process": ProcessId(**entry["process"])}) for entry in entries]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(
-            f"'{lease_uri(root)}' is no lease of this version ({error}). Delete it if no run is at work there"
-        ) from error
-
-
-def _written(holders: Sequence[Holder]) -> bytes:
-    entries = [{**asdict(one), "process": one.process._asdict()} for one in holders]
-    return json.dumps({"holders": entries}, indent=2).encode()
 
 
 def _heartbeat_s() -> float:
     return float(os.environ.get(HEARTBEAT_VARIABLE) or DEFAULT_HEARTBEAT_S)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

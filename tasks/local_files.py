@@ -88,6 +88,17 @@ class LocalFiles:
             _sync(stream)
             half_written.replace(uri)
 
+    @contextmanager
+    def replacing(self, uri: str, present: FileStat | None) -> Iterator[BinaryIO]:
+        """Replace a file whole at a clean exit if it still is what it was, under a lock of its folder."""
+        with self._whole(uri) as (stream, half_written):
+            yield stream
+            _sync(stream)
+            with FileLock(Path(uri).parent / LOCK, timeout=LOCK_PATIENCE_S, is_singleton=False):
+                if (self.stat(uri) if self.exists(uri) else None) != present:
+                    raise StorageConflict(f"'{uri}' was changed by another process")
+                half_written.replace(uri)
+
     def create(self, uri: str, data: bytes) -> None:
         """Write a file once. A hard link, unlike a rename, refuses a name that is taken."""
         with self._whole(uri) as (stream, half_written):

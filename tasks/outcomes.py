@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stylecore.settings import Notes, Settings
+from tasks.clock import clock
 
 PlannedPair = Mapping[str, object]
 """One row of a plan."""
@@ -83,7 +84,7 @@ class Outcome:
     """One planned pair so far."""
 
     planned: PlannedPair
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started_at: datetime = field(default_factory=lambda: clock().now())
     content: NDArray[np.float32] | None = None
     style: NDArray[np.float32] | None = None
     rendered: Rendered | None = None

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -24,12 +24,15 @@ from manifests.outcomes import HISTORY_ROWS
 from manifests.remembered import remember
 from manifests.results import latest_uri, part_uri, record_uri
 from manifests.snapshots import write_snapshot
+from stylecore.errors import Interrupted
 from stylecore.settings import CORE_VERSION, Settings
+from tasks.clock import clock
+from tasks.logs import get_logger
 from tasks.options import RunOptions
 from tasks.plan_table import user_columns_uri
 from tasks.planning import Plan
 from tasks.progress import PROGRESS
-from tasks.storage import Storage
+from tasks.storage import Storage, StorageConflict
 
 FIGURES = (
     "timbre_transfer",
@@ -75,10 +78,13 @@ class RunSummary:
     without_result: int | None = None
 
 
-def write_run_snapshot(run: Run, plan: Plan, check: Callable[[], None] = lambda: None) -> int:
+def write_run_snapshot(
+    run: Run, plan: Plan, check: Callable[[], None] = lambda: None, go_on: Callable[[], None] = lambda: None
+) -> int:
     """Write the snapshot of what is committed so far in the place of `results.parquet`; return its number of rows.
 
-    `check` is called before it appears, which may be a while after it was begun; what it raises leaves all as it was.
+    `check` is called before it appears, which may be a while after it was begun, `go_on` every few thousand rows
+    meanwhile; what they raise leaves all as it was.
     What the next plan needs of the parts is remembered too, while they are a few at a time.
     """
     files, sounds = Storage(), ["content", "style"]
@@ -89,7 +95,11 @@ def write_run_snapshot(run: Run, plan: Plan, check: Callable[[], None] = lambda:
     if files.exists(own):
         with files.open(own) as source:
             user = pq.read_table(source)
-    return write_snapshot(files, run.output, run.run_id, planned, user, check)
+    while True:
+        try:
+            return write_snapshot(files, run.output, run.run_id, planned, user, check, go_on)
+        except StorageConflict:
+            check()  # by another slice; or by who has taken over, and this says so
 
 
 def close_run(
@@ -99,6 +109,7 @@ def close_run(
     error: str | None = None,
     last: bool = True,
     check: Callable[[], None] = lambda: None,
+    go_on: Callable[[], None] = lambda: None,
 ) -> RunSummary:
     """Write the snapshot and the run record, and return the summary.
 
@@ -115,13 +126,22 @@ def close_run(
         Why the run failed.
     last : bool
         Whether no other slice is at work: the last one writes the snapshot.
-    check : callable, optional
-        As for `write_run_snapshot`.
+    check, go_on : callable, optional
+        As for `write_run_snapshot`. If `go_on` ends it, the record is written all the same.
+
+    Raises
+    ------
+    Interrupted
+        By `go_on`, if even the rows of the run were too many to be counted.
     """
-    counts = asdict(plan.counts)
-    without_result = sum(counts.values()) - write_run_snapshot(run, plan, check) if last else None
-    computed, failures = _committed(run)
-    finished_at = datetime.now(UTC)
+    counts, without_result = asdict(plan.counts), None
+    if last:
+        try:
+            without_result = sum(counts.values()) - write_run_snapshot(run, plan, check, go_on)
+        except Interrupted as reason:
+            get_logger("timbreflow.report").warning("results.parquet was not renewed: %s", reason)
+    computed, failures = _committed(run, go_on)
+    finished_at = clock().now()
     summary = RunSummary(
         run_id=run.run_id,
         state=state,
@@ -138,13 +158,14 @@ def close_run(
     return summary
 
 
-def _committed(run: Run) -> tuple[int, dict[str, int]]:
+def _committed(run: Run, go_on: Callable[[], None]) -> tuple[int, dict[str, int]]:
     """Return how many pairs the run has committed as succeeded, and the others by why they failed."""
     files = Storage()
     parts = files.find(parent(part_uri(run.output, run.run_id, 0)))
     counts: Counter[str | None] = Counter()
     for rows in stream_rows(files, parts, ["error_type"], HISTORY_ROWS):
         counts.update({each["values"]: each["counts"] for each in rows.column("error_type").value_counts().to_pylist()})
+        go_on()
     computed = counts.pop(None, 0)
     return computed, {str(kind): count for kind, count in counts.items()}
 

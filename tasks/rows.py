@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from manifests.results import audio_uri
 from stylecore.settings import CORE_VERSION
+from tasks.clock import clock
 from tasks.outcomes import Outcome, Rendered
 
 
@@ -82,7 +82,7 @@ def _common_row(outcome: Outcome, run: RowContext) -> dict[str, object]:
         "run_id": run.run_id,
         "shard": run.shard,
         "started_at": outcome.started_at,
-        "finished_at": datetime.now(UTC),
+        "finished_at": clock().now(),
     }
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
+from pathlib import Path
 from typing import BinaryIO, NoReturn, cast
 
 from fsspec.asyn import sync
@@ -130,6 +131,14 @@ class S3Files:
             stream.flush()
             self._upload(stream.name, uri)
 
+    @contextmanager
+    def replacing(self, uri: str, present: FileStat | None) -> Iterator[BinaryIO]:
+        """Replace an object whole at a clean exit if it still is what it was, by one conditional PUT."""
+        with tempfile.NamedTemporaryFile(prefix=HALF_WRITTEN) as stream:
+            yield cast(BinaryIO, stream)
+            stream.flush()
+            self.swap(uri, Path(stream.name), present and f'"{present.version}"')
+
     @patient
     def _upload(self, path: str, uri: str) -> None:
         self._s3.put_file(path, uri, chunksize=PART_BYTES)
@@ -167,8 +176,8 @@ class S3Files:
 
         return cast(tuple[bytes, str], sync(self._s3.loop, get))
 
-    def swap(self, uri: str, data: bytes, version: str | None) -> str:
-        """Replace an object if its ETag is still that one (None: absent), by a conditional PUT."""
+    def swap(self, uri: str, data: bytes | Path, version: str | None) -> str:
+        """Replace an object if its ETag is still that one (None: absent), by a conditional PUT of bytes or a file."""
         writer = uuid.uuid4().hex
         try:
             return self._swap(uri, data, version, writer)
@@ -180,12 +189,13 @@ class S3Files:
             raise StorageConflict(f"'{uri}' was changed by another process") from error
 
     @patient
-    def _swap(self, uri: str, data: bytes, version: str | None, writer: str) -> str:
+    def _swap(self, uri: str, data: bytes | Path, version: str | None, writer: str) -> str:
         bucket, key, _ = self._s3.split_path(uri)
         condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
-        answer = self._s3.call_s3(
-            "put_object", Bucket=bucket, Key=key, Body=data, Metadata={_WRITER: writer}, **condition
-        )
+        with nullcontext(data) if isinstance(data, bytes) else data.open("rb") as body:
+            answer = self._s3.call_s3(
+                "put_object", Bucket=bucket, Key=key, Body=body, Metadata={_WRITER: writer}, **condition
+            )
         return str(answer["ETag"])
 
     @patient

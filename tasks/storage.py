@@ -80,6 +80,18 @@ class Storage:
         with _naming("write", uri), self._at(uri).writing(uri) as stream:
             yield stream
 
+    @contextmanager
+    def replacing(self, uri: str, present: FileStat | None) -> Iterator[BinaryIO]:
+        """Do `writing`, but only if the file still is what `stat` told (None: absent).
+
+        Raises
+        ------
+        StorageConflict
+            If another process has written or removed it: it stays as it is.
+        """
+        with _naming("write", uri), self._at(uri).replacing(uri, present) as stream:
+            yield stream
+
     def create(self, uri: str, data: bytes) -> None:
         """Write a file once, whole; raise FileExistsError if it is there."""
         with _naming("create", uri):

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from flows.renewal import Renewal, pause_s, renewing
+from tasks.interruption import clear_stop, request_stop
 from tests.flows.processes import wait_for
 
 
@@ -57,3 +58,25 @@ def test_a_renewal_that_fails_is_tried_again() -> None:
 @pytest.mark.parametrize("took_s", [0.01, 1.0, 10.0, 1000.0])
 def test_a_slow_renewal_is_a_fiftieth_of_the_time_at_most(took_s: float) -> None:
     assert took_s / (took_s + pause_s(1.0, took_s)) <= 0.02 + 1e-9
+
+
+def test_of_a_run_that_is_to_stop_the_renewal_under_way_is_left_alone_after_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes as long as the table is large, and on S3 its upload looks at nothing."""
+    monkeypatch.setattr("flows.renewal.ABANDON_S", 0.1)
+    began, go_on = threading.Event(), threading.Event()
+
+    def renew() -> None:
+        began.set()
+        go_on.wait(60)
+
+    try:
+        with renewing(renew, 0.0) as renewal:
+            renewal.tick()
+            assert began.wait(30)
+            request_stop()  # without it the block would not end, as the test before this one shows
+        assert not go_on.is_set()
+    finally:
+        go_on.set()
+        clear_stop()

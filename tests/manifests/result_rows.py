@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.results import write_part
+from manifests.results import audio_uri, write_part
 from tasks.storage import Storage
 
 
@@ -20,6 +20,7 @@ def succeeded(fingerprint: str, **values: Any) -> dict[str, Any]:
         "style": "/sounds/s.wav",
         "status": "succeeded",
         "fingerprint": fingerprint,
+        "output": audio_uri("/out", fingerprint),
         "finished_at": datetime.now(UTC),
         **values,
     }

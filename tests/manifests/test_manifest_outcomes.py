@@ -86,7 +86,7 @@ def test_it_says_what_plain_python_says(
         commit(root, "r1", number, rows)
     if compacted and parts:
         # What a collection that was killed leaves: the first parts are there twice.
-        compact(FILES, root, "c", part_uris(FILES, root)[:2], [])
+        compact(FILES, root, "c", part_uris(FILES, root)[:2], pa.array([], pa.string()))
     monkeypatch.setattr(outcomes, "HISTORY_ROWS", history_rows)
     found = looked_up(root, [name for name, _ in plan], [pair_id for _, pair_id in plan])
     rows = [row for part in parts for row in part]

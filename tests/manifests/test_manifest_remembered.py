@@ -91,7 +91,7 @@ def test_rows_of_a_deleted_part_are_forgotten(files: WatchedStorage, root: str) 
 def test_rows_that_a_collection_drops_are_forgotten(files: WatchedStorage, root: str) -> None:
     remember(files, root)
     parts = part_uris(files, root)
-    compact(files, root, "c", parts, [NAMES[0]])
+    compact(files, root, "c", parts, pa.array([NAMES[0]]))
     for part in parts:
         Path(part).unlink()
     assert states(files, root) == [UNKNOWN, DONE, DONE, *[UNKNOWN] * 3]

@@ -17,7 +17,7 @@ from manifests import history, results
 from manifests.compaction import compact
 from manifests.schema import RESULT_SCHEMA, VERSION_KEY, ManifestError
 from manifests.snapshots import write_snapshot
-from tasks.storage import Storage
+from tasks.storage import Storage, StorageConflict
 
 FILES = Storage()
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,6 +30,7 @@ def row(fingerprint: str, minute: int = 0, **values: Any) -> dict[str, Any]:
         "style": "/old/s.wav",
         "status": "succeeded",
         "fingerprint": fingerprint,
+        "output": f"/old/audio/{fingerprint[:2]}/{fingerprint}.flac",
         "finished_at": START + timedelta(minutes=minute),
         **values,
     }
@@ -130,11 +131,35 @@ def test_history_of_nothing(root: str) -> None:
 def test_history_streams_in_the_order_of_the_names(root: str) -> None:
     for number in (3, 1, 2, 0):
         results.write_part(FILES, root, "r1", number, [row(f"{number}{letter}") for letter in "ab"])
-    compact(FILES, root, "c", history.part_uris(FILES, root)[:3], [])
+    compact(FILES, root, "c", history.part_uris(FILES, root)[:3], pa.array(["1b"]))
     tables = list(history.stream_rows(FILES, history.part_uris(FILES, root), ["fingerprint"], 4))
     read = [name for table in tables for name in table["fingerprint"].to_pylist()]
-    assert read == ["0a", "0b", "1a", "1b", "2a", "2b", "0a", "0b", "1a", "1b", "2a", "2b", "3a", "3b"]
-    assert [table.num_rows for table in tables] == [4, 4, 4, 2]
+    assert read == ["0a", "0b", "1a", "2a", "2b", "3a", "3b"]
+    assert [table.num_rows for table in tables] == [4, 3]
+    assert len(history.listed_parts(FILES, root)) == 5  # those that the first one stands for are still there
+
+
+def test_a_sealed_part_is_never_committed_and_a_committed_one_stays(root: str) -> None:
+    results.seal_part(FILES, results.part_uri(root, "r1", 0))
+    with pytest.raises(FileExistsError):
+        results.write_part(FILES, root, "r1", 0, [row("a")])
+    results.write_part(FILES, root, "r1", 1, [row("b")])
+    results.seal_part(FILES, results.part_uri(root, "r1", 1))
+    assert [one["fingerprint"] for one in read_history(root)] == ["b"]
+
+
+def test_of_two_snapshots_the_one_begun_before_a_newer_one_was_written_is_refused(root: str) -> None:
+    """Its writer was paused: what it puts together may be older than what is there."""
+    results.write_part(FILES, root, "r1", 0, [row("a")])
+
+    def overtaken() -> None:
+        results.write_part(FILES, root, "r2", 0, [row("b")])
+        write_snapshot(FILES, root, "r2", plan(["a", "b"]), None)
+
+    with pytest.raises(StorageConflict):
+        write_snapshot(FILES, root, "r1", plan(["a", "b"]), None, overtaken)
+    assert pd.read_parquet(f"{root}/results.parquet")["fingerprint"].tolist() == ["a", "b"]
+    assert not FILES.exists(results.snapshot_uri(root, "r1"))
 
 
 def test_succeeded_wins_then_the_newest(root: str) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
 import pytest
 
-from manifests.results import audio_uri, write_part
+from manifests.history import read_rows
+from manifests.results import audio_uri
 from tasks.commit import commit_shard
-from tasks.lease import LeaseLost
+from tasks.holders import holders_of
+from tasks.lease import LeaseLost, holding
 from tasks.rows import Measured
-from tasks.storage import Storage, StorageConflict
+from tasks.storage import Storage
 from tests.manifests.result_rows import succeeded
 from tests.tasks.corpus import parts, take_lease
 
@@ -36,47 +42,75 @@ def test_who_lost_the_lease_writes_nothing(root: str) -> None:
     assert not Storage().exists(audio_uri(root, NAME))
 
 
-def test_what_a_killed_run_left_is_replaced(root: str) -> None:
-    Storage().create(audio_uri(root, NAME), b"half a thought")
+def audio_of(root: str) -> dict[str, bytes]:
+    """Return the audio that the rows of a root name, by the run."""
+    rows = read_rows(Storage(), root, ["run_id", "output"]).to_pylist()
+    return {row["run_id"]: Storage().read(row["output"]) for row in rows}
+
+
+@pytest.mark.parametrize("left", [b"sound", b"another sound, as a GPU makes it"])
+def test_what_a_killed_run_left_stays_and_the_row_names_its_own_audio(root: str, left: bytes) -> None:
+    Storage().create(audio_uri(root, NAME), left)
     take_lease(root, "mine")
     commit_shard(SHARD, root, "mine", 0, Storage())
-    assert Storage().read(audio_uri(root, NAME)) == b"sound"
-
-
-class TakenOver(Storage):
-    """A storage in which another run takes over, and commits, once the audio that is there has been read."""
-
-    def load(self, uri: str) -> tuple[bytes, str] | None:
-        found = super().load(uri)
-        if uri.endswith(".flac"):
-            self.before_replacing(uri)
-        return found
-
-    def before_replacing(self, uri: str) -> None:
-        take_lease(uri.partition("/audio/")[0], "theirs")
-
-
-class TakenOverLate(TakenOver):
-    """The same, with the lease already looked at: the other's lease is gone again, its audio is there."""
-
-    def before_replacing(self, uri: str) -> None:
-        with Storage().writing(uri) as sink:
-            sink.write(b"theirs")
-
-
-@pytest.mark.parametrize(("files", "raised", "left"), [
-    (TakenOver(), LeaseLost, b"a killed run's"),
-    (TakenOverLate(), StorageConflict, b"theirs"),
-])  # fmt: skip
-def test_who_is_taken_over_while_it_commits_leaves_the_audio_of_the_other(
-    root: str, files: Storage, raised: type[Exception], left: bytes
-) -> None:
-    Storage().create(audio_uri(root, NAME), b"a killed run's")
-    take_lease(root, "mine")
-    with pytest.raises(raised):
-        commit_shard(SHARD, root, "mine", 0, files)
+    assert audio_of(root) == {"mine": b"sound"}
     assert Storage().read(audio_uri(root, NAME)) == left
-    assert parts(root) == []
+    assert len(Storage().find(f"{root}/audio")) == (1 if left == b"sound" else 2)
+
+
+def test_beside_a_paused_collection_audio_gets_names_that_it_cannot_know(root: str) -> None:
+    """It may wake up and remove what it has found to be garbage, by its name."""
+    Storage().create(audio_uri(root, NAME), b"sound")
+    with patch("tasks.lease.settle"), patch("tasks.lease._release"), holding(Storage(), root, "gc", collecting=True):
+        pass
+    with taking_over(), holding(Storage(), root, "mine"):
+        commit_shard(SHARD, root, "mine", 0, Storage())
+    Storage().delete(audio_uri(root, NAME))
+    assert audio_of(root) == {"mine": b"sound"}
+
+
+@contextmanager
+def taking_over() -> Iterator[None]:
+    """Let whoever holds a lease be given up at once, though nobody knows whether its process is dead."""
+    given_up = {("mine", beats) for beats in range(100)} | {("gc", beats) for beats in range(100)}
+    with patch("tasks.lease._given_up", lambda *_: given_up):
+        yield
+
+
+class Paused(Storage):
+    """A storage before whose n-th creation the process is paused, and another run takes over and ends."""
+
+    def __init__(self, creations: int) -> None:
+        super().__init__()
+        self._left = creations
+
+    def create(self, uri: str, data: bytes) -> None:
+        self._left -= 1
+        if self._left == 0:
+            root = uri.partition("/audio/")[0].partition("/results/")[0]
+            with taking_over(), holding(Storage(), root, "theirs"):
+                commit_shard(THEIRS, root, "theirs", 0, Storage())
+        super().create(uri, data)
+
+
+THEIRS = [Measured(succeeded(NAME), b"their sound")]
+
+
+@pytest.mark.parametrize("creations", [1, 2], ids=["before its audio", "before its rows"])
+def test_who_is_paused_and_taken_over_commits_nothing_and_harms_nothing(root: str, creations: int) -> None:
+    take_lease(root, "mine")
+    with pytest.raises(LeaseLost):
+        commit_shard(SHARD, root, "mine", 0, Paused(creations))
+    assert audio_of(root) == {"theirs": b"their sound"}
+    assert holders_of(Storage(), root) == []
+
+
+def test_what_was_announced_and_written_counts_also_if_another_run_takes_over(root: str) -> None:
+    take_lease(root, "mine")
+    commit_shard(SHARD, root, "mine", 0, Storage())
+    with taking_over(), holding(Storage(), root, "theirs"):
+        assert audio_of(root) == {"mine": b"sound"}
+    assert len(parts(root)) == 1
 
 
 def test_the_rows_are_not_written_by_who_lost_the_lease_after_the_audio(root: str) -> None:
@@ -101,20 +135,17 @@ def test_a_shard_that_another_worker_of_the_run_has_committed_is_left_alone(root
 
 
 class CommittedMeanwhile(Storage):
-    """A storage in which another worker of the run commits once the audio that is there has been read."""
+    """A storage in which another worker of the run commits before this one creates its rows."""
 
-    def load(self, uri: str) -> tuple[bytes, str] | None:
-        found = super().load(uri)
-        if uri.endswith(".flac"):
-            root = uri.partition("/audio/")[0]
-            Storage().swap(uri, b"theirs", found and found[1])
-            write_part(Storage(), root, "mine", 0, [succeeded(NAME)])
-        return found
+    def create(self, uri: str, data: bytes) -> None:
+        if "/results/" in uri:
+            commit_shard(THEIRS, uri.partition("/results/")[0], "mine", 0, Storage())
+        super().create(uri, data)
 
 
-def test_audio_of_a_shard_that_is_committed_meanwhile_is_not_replaced(root: str) -> None:
+def test_a_shard_that_is_committed_meanwhile_by_another_worker_is_left_alone(root: str) -> None:
     Storage().create(audio_uri(root, NAME), b"a lost worker's")
     take_lease(root, "mine")
-    with pytest.raises(FileExistsError, match="shard 0 of run mine"):
-        commit_shard(SHARD, root, "mine", 0, CommittedMeanwhile())
-    assert Storage().read(audio_uri(root, NAME)) == b"theirs"
+    commit_shard(SHARD, root, "mine", 0, CommittedMeanwhile())
+    assert audio_of(root) == {"mine": b"their sound"}
+    assert len(parts(root)) == 1

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from manifests.shards import ShardSlice
+from tasks.interruption import clear_stop, request_stop
 from tasks.lease import WHOLE, LeaseLost, LeaseTaken, check_lease, holding, lease_uri
 from tasks.processes import is_dead, this_process
 from tasks.storage import Storage, StorageError
@@ -223,6 +224,17 @@ def test_of_slices_that_end_together_the_later_waits_and_writes_its_own(files: S
             written.append("one")
         other.result(timeout=30)
     assert written == ["one", "two"]
+
+
+def test_who_is_to_stop_does_not_wait_for_the_table_of_another_slice(files: Storage, root: str) -> None:
+    with holding(files, root, "one", FIRST) as one:
+        assert one.begin_closing()
+        with holding(files, root, "two", SECOND) as two:
+            request_stop()
+            try:
+                assert not two.begin_closing()  # or it would wait for the first one, which ends after that
+            finally:
+                clear_stop()
 
 
 @pytest.mark.parametrize("left", [b"", b"{}", b'{"holders": [{}]}', b"\xff"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 from manifests import remembered
 from manifests.results import latest_uri, record_uri, snapshot_uri
 from manifests.schema import RESULT_SCHEMA
+from stylecore.errors import Interrupted
 from stylecore.settings import CORE_VERSION, Settings
+from tasks.interruption import within
 from tasks.options import RunOptions
 from tasks.planning import PlanCounts
 from tasks.report import FIGURES, RunSummary, close_run, read_results, summary_markdown, write_run_snapshot
@@ -26,6 +29,17 @@ from tests.tasks.corpus import CPU, QUICK, begin, compute, read_table, run_all, 
 def record(root: Path, run_id: str) -> dict[str, Any]:
     read: dict[str, Any] = json.loads(Path(record_uri(str(root), run_id)).read_text())
     return read
+
+
+def seldom(calls: int) -> Callable[[], None]:
+    """Return what raises `Interrupted` once, at the n-th call, as if the time were over just then."""
+    left = iter([False] * (calls - 1) + [True])
+
+    def go_on() -> None:
+        if next(left, False):
+            raise Interrupted("no time")
+
+    return go_on
 
 
 class TestSnapshot:
@@ -46,6 +60,20 @@ class TestSnapshot:
         assert newest.equals(pq.read_table(snapshot_uri(root, again.run_id)))
         assert newest.schema.metadata == RESULT_SCHEMA.metadata
         assert again.results == latest_uri(root)
+
+    def test_one_that_takes_too_long_for_a_run_that_is_to_stop_is_left_to_the_next(
+        self, finished: Corpus, tmp_path: Path
+    ) -> None:
+        run, plan = begin(finished.manifest, tmp_path)
+        compute(run, plan)
+        with pytest.raises(Interrupted):
+            write_run_snapshot(run, plan, go_on=within(0))
+        closed = close_run(run, plan, "interrupted", go_on=seldom(2))
+        assert (closed.computed, closed.without_result) == (len(PAIRS), None)
+        assert record(tmp_path, run.run_id)["state"] == "interrupted"
+        assert not Path(latest_uri(run.output)).exists()
+        run, plan = begin(finished.manifest, tmp_path)
+        assert close_run(run, plan, "completed").without_result == 0
 
     def test_an_earlier_snapshot_stays_as_it_was(self, corpus: Corpus) -> None:
         old = Path(snapshot_uri(str(corpus.root), corpus.first.summary.run_id))
