@@ -195,7 +195,7 @@ class TestUploads:
             *((Storage.create, fault) for fault in (DROPPED, NO_SUCH_UPLOAD, INTERNAL_IN_200, CONFLICT)),
             *((write, fault) for fault in (DROPPED, NO_SUCH_UPLOAD, INTERNAL)),
         ],
-        ids=str,
+        ids=lambda value: getattr(value, "__name__", str(value)),
     )
     def test_it_is_there_once(
         self, call: Callable[[Storage, str, bytes], None], fault: Fault, s3: str, direct: Storage, relayed: Relayed
