@@ -221,7 +221,7 @@ def die_at(root: str, deed: int, after: bool) -> None:
 
         return act
 
-    for name in ("delete", "writing", "swap"):
+    for name in ("delete", "replacing", "swap"):
         setattr(Storage, name, mortal(getattr(Storage, name)))
     collect(root, keep_days=0)
 
