@@ -25,6 +25,8 @@ from tests.tasks.corpus import read_table
 
 MOMENTS = ("before", "after")
 
+pytestmark = pytest.mark.timeout(1800)  # a test of every call is hundreds of runs
+
 
 @dataclass(frozen=True)
 class Corpus:

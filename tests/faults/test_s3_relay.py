@@ -46,6 +46,8 @@ MOMENTS = [40, *(pytest.param(number, marks=pytest.mark.soak) for number in (1, 
 LATE_CONFLICT = Fault(409, "ConditionalRequestConflict", delivered=True)
 LATE_ERROR = Fault(500, "InternalError", delivered=True)
 
+pytestmark = pytest.mark.timeout(1800)
+
 Through = Callable[..., S3Relay]
 Corpus = tuple[str, str, pd.DataFrame, pd.DataFrame]
 
@@ -145,7 +147,6 @@ def test_each_answer_lost_by_itself(corpus: Corpus, s3: str, through: Through) -
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
 def test_a_real_run_whose_first_answers_are_all_lost(
     reference: Reference, prefect: Server, seaweed: SeaweedServer, s3: str
 ) -> None:
@@ -159,7 +160,6 @@ def test_a_real_run_whose_first_answers_are_all_lost(
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
 def test_a_real_run_whose_token_expires(
     reference: Reference, prefect: Server, seaweed: SeaweedServer, s3: str, tmp_path: Path
 ) -> None:
