@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from manifests.files import Files, absolute, join
 from manifests.history import part_uris, stream_rows
-from manifests.outcomes import find_rows
+from manifests.outcomes import NOTHING_LOST, LostAudio, find_rows
 from manifests.publishing import publish_tables
 from manifests.results import latest_uri, snapshot_uri
 from manifests.schema import RESULT_SCHEMA, SUCCEEDED, ManifestError
@@ -34,6 +34,7 @@ def write_snapshot(
     plan: pa.Table,
     user: pa.Table | None,
     check: Callable[[], None] = lambda: None,
+    lost: LostAudio = NOTHING_LOST,
 ) -> int:
     """Write the snapshot of a run, then put it in the place of `results.parquet`.
 
@@ -56,6 +57,8 @@ def write_snapshot(
         The user's own columns, one row per row of the manifest.
     check : callable, optional
         Called before the files appear; what it raises leaves the old ones in place.
+    lost : LostAudio, optional
+        Rows that are left out although they succeeded.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def write_snapshot(
     """
     parts = part_uris(files, root)  # those of now: while they are read, shards may commit more
     plan = plan.sort_by("row")
-    places = find_rows(files, parts, plan.column("fingerprint"))
+    places = find_rows(files, parts, plan.column("fingerprint"), lost)
     plan, places = plan.filter(pa.array(places >= 0)), places[places >= 0]
     _refuse_shorter(plan, user)
     schema = pa.schema([*RESULT_SCHEMA, *(user.schema if user is not None else [])], metadata=RESULT_SCHEMA.metadata)

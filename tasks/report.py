@@ -26,7 +26,7 @@ from manifests.results import latest_uri, part_uri, record_uri
 from manifests.snapshots import write_snapshot
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.options import RunOptions
-from tasks.plan_table import user_columns_uri
+from tasks.plan_table import lost_audio, user_columns_uri
 from tasks.planning import Plan
 from tasks.progress import PROGRESS
 from tasks.storage import Storage
@@ -40,6 +40,9 @@ FIGURES = (
     "style_leak",
     "bandwidth_shift",
 )
+
+
+_PLAN_COLUMNS = ["row", "pair_id", "content", "style", "fingerprint", "audio_lost_us"]
 
 
 @dataclass(frozen=True)
@@ -81,15 +84,15 @@ def write_run_snapshot(run: Run, plan: Plan, check: Callable[[], None] = lambda:
     `check` is called before it appears, which may be a while after it was begun; what it raises leaves all as it was.
     What the next plan needs of the parts is remembered too, while they are a few at a time.
     """
-    files, sounds = Storage(), ["content", "style"]
+    files = Storage()
     remember(files, run.output)
     with files.open(plan.uri) as source:
-        planned = pq.read_table(source, columns=["row", "pair_id", *sounds, "fingerprint"], read_dictionary=sounds)
+        planned = pq.read_table(source, columns=_PLAN_COLUMNS, read_dictionary=["content", "style"])
     own, user = user_columns_uri(run.output, run.run_id), None
     if files.exists(own):
         with files.open(own) as source:
             user = pq.read_table(source)
-    return write_snapshot(files, run.output, run.run_id, planned, user, check)
+    return write_snapshot(files, run.output, run.run_id, planned, user, check, lost_audio(planned))
 
 
 def close_run(
