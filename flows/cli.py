@@ -132,7 +132,7 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Python's own would end us with the server left running
     try:
         if (problem := reach_server()) is not None:
-            _refuse(f"Prefect's server does not answer ({problem}); look at PREFECT_API_URL, or unset it")
+            _refuse(problem)
         state = cross_synthesis(manifest, output, settings, options, return_state=True)
     except (KeyboardInterrupt, TerminationSignal):
         errors.print("[bold yellow]Interrupted.[/] What is committed stays; run the same command again to go on.")

@@ -16,7 +16,8 @@ from botocore.session import get_session
 from packaging.requirements import Requirement
 from prefect.settings import get_current_settings
 
-from flows.checks import Check, without_user
+from flows.checks import Check
+from flows.environment import without_user
 from flows.server_checks import server_checks
 from manifests.files import UriError, absolute, is_s3, join, parent
 from tasks.devices import choose_device, shards_at_a_time
