@@ -143,9 +143,11 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except TransportError as error:
         errors.print(
-            f"[bold red]Prefect's server is gone[/] ({error}). What is committed stays; run it again to go on."
+            f"[bold red]Prefect's server is gone[/] ({error}). What is committed stays; run it again to go on.",
+            soft_wrap=True,
         )
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        # At its end Prefect would try for a minute to tell the server more, and print what it could not tell.
+        os._exit(EXIT_INTERRUPTED)
     summary = state.result(raise_on_failure=False)
     if not isinstance(summary, RunSummary | NothingComputed):
         _refuse(summary)

@@ -17,6 +17,7 @@ DEFAULTS = {
     "PREFECT_CLIENT_MAX_RETRIES": "2",
     # The command line says what matters itself; Prefect's own log adds a traceback to every refusal.
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",
 }
 
 ADDRESS = "PREFECT_API_URL"
@@ -86,7 +87,7 @@ def address_source() -> tuple[str, str]:
     if profile.settings.get(PREFECT_API_URL):
         remedy = f"`prefect config set {ADDRESS}=...` corrects it, `prefect config unset {ADDRESS}` removes it"
         return f"the profile '{profile.name}' of Prefect ({get_current_settings().profiles_path})", remedy
-    return "a file of this folder (.env, prefect.toml or pyproject.toml)", "correct it there"
+    return "a file of this folder (.env, prefect.toml or pyproject.toml)", f"correct {ADDRESS} there"
 
 
 def without_user(url: str) -> str:
