@@ -101,8 +101,8 @@ def run(
 ) -> None:
     """Synthesise every pair of MANIFEST that is not up to date into OUTPUT.
 
-    Exits 0 if every pair has its result, 1 if pairs failed, now or before, 2 if the run was refused, 130 if it was
-    interrupted.
+    Exits 0 if no pair has failed, 1 if some have, now or in an earlier run that left them so, 2 if the run was refused,
+    130 if it was interrupted.
     """
     set_defaults()
     with _refusing():

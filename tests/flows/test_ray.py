@@ -24,7 +24,7 @@ from stylecore.settings import Settings
 from tasks.interruption import STOP_REQUESTED
 from tasks.options import RunOptions
 from tasks.ray_worker import stoppable
-from tasks.report import FIGURES
+from tasks.overview import FIGURES
 from tests.deployment import Server
 from tests.faults.trees import marked
 from tests.flows.processes import end, environment, run, start, wait_for
