@@ -20,7 +20,9 @@ from manifests.files import Files, absolute, join
 from manifests.fingerprint import FINGERPRINT_DIGITS
 from manifests.tables import BATCH_ROWS
 
-_ADDRESS = re.compile(rf"/audio/(..)/(\1[0-9a-f]{{{FINGERPRINT_DIGITS - 2}}})\.flac$")
+_ADDRESS = re.compile(rf"/audio/(..)/(\1[0-9a-f]{{{FINGERPRINT_DIGITS - 2}}})(-[0-9a-zA-Z-]+)?\.flac$")
+"""Of a fingerprint's audio; an attempt may have a longer name of its own."""
+
 _KEY_DIGITS = 16
 
 MANY = 2_560

@@ -55,7 +55,8 @@ class TestListing:
         put(anywhere, join(anywhere, "audio", "00", f"{NAMES[8]}.flac"))  # not where it belongs
         put(anywhere, join(anywhere, "audio", f"{NAMES[9]}.flac"))
         put(anywhere, join(anywhere, "audio", "notes.txt"))
-        assert is_missing(anywhere, NAMES[::-1]) == [True] * 4 + [False] * 7
+        put(anywhere, join(anywhere, "audio", NAMES[10][:2], f"{NAMES[10]}-20260101T000000-ab12.flac"))
+        assert is_missing(anywhere, NAMES) == [False] * 7 + [True] * 3 + [False]
 
     def test_without_any_folder_all_is_missing(self, anywhere: str) -> None:
         assert is_missing(join(anywhere, "new"), NAMES) == [True] * 11
