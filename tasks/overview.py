@@ -6,8 +6,9 @@ A table is read some thousand rows at a time, so it may be of any size.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +19,7 @@ from manifests.history import part_pieces
 from manifests.results import latest_uri
 from manifests.schema import RESULT_SCHEMA, SUCCEEDED
 from manifests.tables import BATCH_ROWS
-from tasks.storage import Storage
+from tasks.storage import Storage, StorageUnreachable
 
 FIGURES = (
     "timbre_transfer",
@@ -30,10 +31,15 @@ FIGURES = (
     "bandwidth_shift",
 )
 
+Read = TypeVar("Read")
+
 _COLUMNS = (
     *("pair_id", "status", "error_type", "error_message", "output", "fingerprint", "seconds_total"),
     *FIGURES,
 )
+ATTEMPTS = 3
+"""A run replaces its table every few minutes, and reading one takes seconds."""
+
 _NAMED_PAIRS = 3
 _MOST_REASONS = 1_000
 """Messages that are told apart for an error type; pairs with others are only counted."""
@@ -115,7 +121,13 @@ def read_overview(table: ResultTable, files: Storage, most_rows: int) -> Overvie
     ------
     ManifestError
         If it is no table of results, damaged, or of a newer version.
+    OSError
+        If it cannot be read.
     """
+    return _whole(lambda: _read_overview(table, files, most_rows))
+
+
+def _read_overview(table: ResultTable, files: Storage, most_rows: int) -> Overview:
     found, sums, counts = Overview(), dict.fromkeys(FIGURES, 0.0), dict.fromkeys(FIGURES, 0)
     for rows in _pieces(table.uri, files, _COLUMNS):
         done = rows.filter(pc.equal(rows.column("status"), SUCCEEDED))
@@ -133,13 +145,27 @@ def lost_audio(table: ResultTable, files: Storage) -> frozenset[str]:
     """Return the fingerprints of a table's succeeded pairs whose audio is gone; raises as `read_overview`."""
     if table.root is None:
         return frozenset()
-    pieces = (
-        rows.filter(pc.equal(rows.column("status"), SUCCEEDED)).column("fingerprint")
-        for rows in _pieces(table.uri, files, ("status", "fingerprint"))
-    )
-    chunks = [chunk for column in pieces for chunk in column.chunks]
-    names = pa.chunked_array(chunks, pa.string())
-    return frozenset(names.filter(pa.array(missing_audio(files, table.root, names))).to_pylist())
+    uri, root = table.uri, table.root
+
+    def fingerprints() -> pa.ChunkedArray:
+        pieces = _pieces(uri, files, ("status", "fingerprint"))
+        named = [rows.filter(pc.equal(rows.column("status"), SUCCEEDED)).column("fingerprint") for rows in pieces]
+        return pa.chunked_array([chunk for column in named for chunk in column.chunks], pa.string())
+
+    names = _whole(fingerprints)
+    return frozenset(names.filter(pa.array(missing_audio(files, root, names))).to_pylist())
+
+
+def _whole(read: Callable[[], Read]) -> Read:
+    """Return what is read of a table, of one version: on S3 a table that is replaced meanwhile is read anew."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return read()
+        except StorageUnreachable:
+            raise
+        except OSError:
+            continue
+    return read()
 
 
 def _pieces(uri: str, files: Storage, columns: tuple[str, ...]) -> Iterator[pa.Table]:

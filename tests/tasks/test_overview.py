@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -111,3 +112,22 @@ def test_a_table_that_is_cut_short_is_refused(corpus: Corpus) -> None:
 def test_an_empty_table_is_one(tmp_path: Path) -> None:
     pq.write_table(RESULT_SCHEMA.empty_table(), tmp_path / "results.parquet")
     assert read(tmp_path).succeeded == 0
+
+
+def test_a_table_that_is_replaced_while_it_is_read_is_read_anew(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the last slice of a run does it while another one shows what there is."""
+    generator = np.random.default_rng(0)
+    long = [failed(f"p{number}", "internal", generator.bytes(20_000).hex()) for number in range(120)]
+    uri = write_part(FILES, s3, "r1", 0, long)
+    other = FILES.read(write_part(FILES, s3, "r1", 1, [failed("q", "missing", "'/q.wav' does not exist")]))
+    opens, replaced = Storage.open, []
+
+    def replacing(self: Storage, name: str) -> BinaryIO:
+        stream = opens(self, name)
+        if not replaced:
+            replaced.append(name)
+            FILES.swap(name, other, FILES.load(name)[1])  # type: ignore[index]
+        return stream
+
+    monkeypatch.setattr(Storage, "open", replacing)
+    assert read(uri).failed == {"missing": 1}
