@@ -73,7 +73,7 @@ overlap: $(VENV)/installed
 scaling: $(VENV)/installed
 	$(BIN)/python -m benchmarks.scaling --document
 
-# The last step lets librosa compile its functions once, alone: processes that do so at the same time harm each other.
+# The last step lets librosa compile its functions once, so that nothing waits for it (stylecore/compiling.py) later.
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock

@@ -65,7 +65,7 @@ def run(sample: Outcome, manifest: str, output: str) -> dict[str, float]:
     nothing = Nothing(sample, shards.shards_at_a_time(options))
     began = time.perf_counter()
     if (problem := reach_server()) is not None:
-        raise problem
+        raise RuntimeError(problem)
     reached, cpu_s = time.perf_counter(), processor_seconds()
     with patch.object(shards, "apart", lambda _: nothing):
         state = cross_synthesis(manifest, output, Settings(), options, return_state=True)

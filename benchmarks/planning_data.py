@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +49,10 @@ def make_corpus(folder: Path, rows: int) -> str:
 
 
 def make_history(root: Path, plan: str, part_rows: int | None) -> None:
-    """Write a row for every pair of a plan: in parts of `part_rows` rows, or, if None, as one compacted file."""
+    """Write a row for every pair of a plan: in parts of `part_rows` rows, or, if None, as one compacted file.
+
+    Audio is there under every pair's name, a byte of it.
+    """
     generator, files = np.random.default_rng(1), Storage()
     source = pq.ParquetFile(plan)
     batches = source.iter_batches(batch_size=part_rows or BATCH_ROWS)
@@ -65,6 +69,7 @@ def _rows(batch: pa.RecordBatch, root: str, shard: int, generator: np.random.Gen
     count = batch.num_rows
     told = generator.choice(3, count, p=[SUCCEEDED_SHARE, PASSING_SHARE, 1 - SUCCEEDED_SHARE - PASSING_SHARE])
     names = batch.column("fingerprint").to_pylist()
+    _put_audio(root, names)
     known = {
         **{name: batch.column(name) for name in batch.schema.names if name in RESULT_SCHEMA.names},
         "output": pa.array(
@@ -79,6 +84,17 @@ def _rows(batch: pa.RecordBatch, root: str, shard: int, generator: np.random.Gen
     columns = [known[f.name] if f.name in known else _made_up(f.type, count, generator) for f in RESULT_SCHEMA]
     cast = [column.cast(field.type) for column, field in zip(columns, RESULT_SCHEMA, strict=True)]
     return pa.Table.from_arrays(cast, schema=RESULT_SCHEMA).cast(PART_SCHEMA)
+
+
+def _put_audio(root: str, names: Sequence[str]) -> None:
+    """Put a file under each name; those of a folder are one, or a million of them would fill the disk."""
+    for name in names:
+        path = Path(audio_uri(root, name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        first = path.with_name("first")
+        if not first.exists():
+            first.write_bytes(b"f")
+        path.hardlink_to(first)
 
 
 def _made_up(kind: pa.DataType, count: int, generator: np.random.Generator) -> pa.Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from rich import box
 from rich.table import Table
@@ -57,13 +56,3 @@ def checks_remedies(checks: Sequence[Check]) -> Text:
     if any(check.mend for check in checks):
         text.append("`timbreflow doctor --fix` does what can be done from here.\n")
     return text
-
-
-def without_user(url: str) -> str:
-    """Return a URL without what may be secret in it.
-
-    >>> without_user("https://name:password@s3.example.org:9000/store?key=1")
-    'https://s3.example.org:9000/store'
-    """
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from contextlib import suppress
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
 
 from flows.environment import reach_server, set_defaults
-from flows.ray_cluster import RunnerError, refuse_runner
-from manifests.files import UriError
-from manifests.schema import ManifestError
-from stylecore.errors import StylecoreError
-from stylecore.settings import PRESETS, Settings, preset
-from tasks.options import DeviceError, RunOptions
+from flows.ray_cluster import refuse_runner
+from flows.terminal import console, errors, show
+from flows.terminal import refuse as _refuse
+from flows.terminal import refusing as _refusing
+from stylecore.settings import PRESETS, Settings, SettingsError, preset
+from tasks.options import RunOptions
 
 if TYPE_CHECKING:
-    from tasks.report import Results
+    from tasks.overview import Overview
 
 EXIT_FAILED_PAIRS = 1
 EXIT_PROBLEMS = 1
-EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
 
 SHOWN_ROWS = 50
 """Of a table of results; the means are of all."""
+
+SHOWN_REASONS = 5
+"""Messages of each error type that are shown; all of `--status failed` that there is room for."""
 
 app = typer.Typer(
     name="timbreflow",
@@ -41,28 +41,26 @@ app = typer.Typer(
 )
 manifest_app = typer.Typer(help="Build and check manifests of content x style pairs.", no_args_is_help=True)
 app.add_typer(manifest_app, name="manifest")
-console = Console()
-errors = Console(stderr=True)
-
 PresetName = Annotated[str, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}.")]
-Changes = Annotated[list[str], typer.Option("--set", help="Change a setting, for example `--set alpha=20`.")]
+Changes = Annotated[
+    list[str], typer.Option("--set", help="Change a setting: `--set strength=0.8`, or `--set iterations=30`.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 
-def _refuse(message: object) -> NoReturn:
-    errors.print(f"[bold red]Error:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
-    raise typer.Exit(EXIT_REFUSED)
+def _show_version(asked: bool) -> None:
+    if asked:
+        console.print(f"timbreflow {version('timbreflow')}", highlight=False)
+        raise typer.Exit
 
 
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """Turn every error that a user can mend into one line and exit code 2."""
-    try:
-        yield
-    except (ManifestError, UriError, StylecoreError, DeviceError, RunnerError, OSError) as error:
-        _refuse(error)
-    except ValidationError as error:
-        _refuse("; ".join(f"{detail['loc'][0]}={detail['input']!r}: {detail['msg']}" for detail in error.errors()))
+@app.callback()
+def _main(
+    version_: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    pass
 
 
 def chosen_settings(name: str, changes: list[str]) -> Settings:
@@ -71,14 +69,19 @@ def chosen_settings(name: str, changes: list[str]) -> Settings:
     Raises
     ------
     SettingsError
-        If the preset or a setting is unknown, or a value is out of bounds.
+        If the preset or a setting is unknown, a value is out of bounds, or there is none.
     """
-    pairs = dict(change.partition("=")[::2] for change in changes)
-    values = {key: value.split(",") if key.endswith("_layers") else value for key, value in pairs.items()}
-    return preset(name).resolve(values)
+    chosen, values = preset(name), {}
+    for change in changes:
+        key, equals, value = (part.strip() for part in change.partition("="))
+        if not equals or not key:
+            example = f"{key}={getattr(chosen, key)}" if key in Settings.model_fields else "strength=0.8"
+            raise SettingsError(f"--set '{change}': a setting and its value, for example `--set {example}`")
+        values[key] = value.split(",") if key.endswith("_layers") else value
+    return chosen.resolve(values)
 
 
-@app.command(epilog="Example: `timbreflow run pairs.parquet results/ --set iterations=200`")
+@app.command(epilog="Example: `timbreflow run pairs.parquet results/ --set strength=0.8`")
 def run(
     manifest: Annotated[str, typer.Argument(help="Parquet manifest: a file, a folder of them, or s3://.")],
     output: Annotated[str, typer.Argument(help="Output root: a folder or s3://.")],
@@ -98,7 +101,8 @@ def run(
 ) -> None:
     """Synthesise every pair of MANIFEST that is not up to date into OUTPUT.
 
-    Exits 0 if all went well, 1 if pairs failed, 2 if the run was refused, 130 if it was interrupted.
+    Exits 0 if no pair has failed, 1 if some have, now or in an earlier run that left them so, 2 if the run was refused,
+    130 if it was interrupted.
     """
     set_defaults()
     with _refusing():
@@ -134,35 +138,45 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
 
     from flows.cross_synthesis import NothingComputed, cross_synthesis
     from flows.tables import run_report
-    from tasks.report import RunSummary, read_results
+    from tasks.report import RunSummary
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Python's own would end us with the server left running
     try:
         if (problem := reach_server()) is not None:
-            _refuse(f"Prefect's server does not answer ({problem}); look at PREFECT_API_URL, or unset it")
+            _refuse(problem)
         state = cross_synthesis(manifest, output, settings, options, return_state=True)
     except (KeyboardInterrupt, TerminationSignal):
         errors.print("[bold yellow]Interrupted.[/] What is committed stays; run the same command again to go on.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except TransportError as error:
         errors.print(
-            f"[bold red]Prefect's server is gone[/] ({error}). What is committed stays; run it again to go on."
+            f"[bold red]Prefect's server is gone[/] ({error}). What is committed stays; run it again to go on.",
+            soft_wrap=True,
         )
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        # At its end Prefect would try for a minute to tell the server more, and print what it could not tell.
+        os._exit(EXIT_INTERRUPTED)
     summary = state.result(raise_on_failure=False)
     if not isinstance(summary, RunSummary | NothingComputed):
         _refuse(summary)
-    with suppress(FileNotFoundError):  # runs on other shards are at work still
-        _show(read_results(output, SHOWN_ROWS))
-    console.print(
-        run_report(summary) if isinstance(summary, RunSummary) else f"[bold red]Failed:[/] {escape(str(summary))}",
-        soft_wrap=True,
-    )
-    if isinstance(summary, NothingComputed) or summary.failed:
+    _show_run(output)
+    if isinstance(summary, NothingComputed):
+        console.print(f"[bold red]Failed:[/] {escape(str(summary))}", soft_wrap=True)
+        raise typer.Exit(EXIT_FAILED_PAIRS)
+    console.print(run_report(summary), soft_wrap=True)
+    if summary.failed or summary.counts["failed_before"]:
         raise typer.Exit(EXIT_FAILED_PAIRS)
 
 
-@app.command(epilog="Example: `timbreflow pair harp.wav fork.wav out.flac --set iterations=200`")
+def _show_run(output: str) -> None:
+    """Show the table of a run that has ended; runs on other shards may be at work still, and there is none."""
+    from tasks.overview import find_table, read_overview
+    from tasks.storage import Storage
+
+    with suppress(FileNotFoundError):
+        _show(read_overview(find_table(output, Storage()), Storage(), SHOWN_ROWS), None)
+
+
+@app.command(epilog="Example: `timbreflow pair harp.wav fork.wav out.flac --set strength=0.8`")
 def pair(
     content: Annotated[str, typer.Argument(help="The sound whose phrase is kept.")],
     style: Annotated[str, typer.Argument(help="The sound whose timbre is taken.")],
@@ -182,28 +196,39 @@ def pair(
     if row["status"] == "failed":
         errors.print(f"[bold red]Failed:[/] {row['error_type']}: {escape(str(row['error_message']))}", soft_wrap=True)
         raise typer.Exit(EXIT_FAILED_PAIRS)
-    console.print(pair_table(row))
+    show(pair_table(row))
+    console.print(f"Listen: {row['output']}", soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command(epilog="Example: `timbreflow results results/ --status failed`")
 def results(
-    output: Annotated[str, typer.Argument(help="Output root: a folder or s3://.")],
+    output: Annotated[str, typer.Argument(help="Output root: a folder or s3://; or a table of one, .parquet.")],
     status: Annotated[str | None, typer.Option(help="Only rows with this status: succeeded or failed.")] = None,
 ) -> None:
-    """Show the newest results of OUTPUT as a table."""
+    """Show the newest results of OUTPUT: what failed and why, the figures of what succeeded, and where to listen."""
     if status not in (None, "succeeded", "failed"):
         _refuse(f"--status {status}: expected succeeded or failed")
     with _refusing():
-        from tasks.report import read_results
+        from tasks.overview import find_table, lost_audio, read_overview
+        from tasks.storage import Storage
 
-        _show(read_results(output, SHOWN_ROWS, status))
+        files = Storage()
+        table = find_table(output, files)
+        overview = read_overview(table, files, SHOWN_ROWS)
+        overview.missing = lost_audio(table, files)
+        _show(overview, status)
 
 
-def _show(results: Results) -> None:
-    from flows.tables import results_notes, results_table
+def _show(overview: Overview, status: str | None) -> None:
+    from flows.results_view import TITLE, failures, listening, succeeded
 
-    console.print(results_table(results))
-    console.print(results_notes(results.rows), soft_wrap=True)
+    if status != "succeeded":
+        most = SHOWN_REASONS if status is None else SHOWN_ROWS
+        console.print(failures(overview, most), soft_wrap=True)
+    if status != "failed" and overview.succeeded:
+        console.print(TITLE, soft_wrap=True, highlight=False)
+        show(succeeded(overview, console.width))
+        console.print(listening(overview), soft_wrap=True)
 
 
 @manifest_app.command(
@@ -276,7 +301,7 @@ def doctor(
         for name, outcome in mend(checks):
             console.print(f"{name}: {outcome}", markup=False, soft_wrap=True)
         checks = examine(root)
-    console.print(checks_table(checks))
+    show(checks_table(checks))
     console.print(checks_remedies(checks), soft_wrap=True, end="")
     if any(check.state == "problem" for check in checks):
         raise typer.Exit(EXIT_PROBLEMS)

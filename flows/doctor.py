@@ -16,11 +16,15 @@ from botocore.session import get_session
 from packaging.requirements import Requirement
 from prefect.settings import get_current_settings
 
-from flows.checks import Check, without_user
+from flows.checks import Check
+from flows.environment import without_user
 from flows.server_checks import server_checks
 from manifests.files import UriError, absolute, is_s3, join, parent
+from manifests.results import latest_uri
+from manifests.schema import ManifestError
 from tasks.devices import choose_device, shards_at_a_time
 from tasks.options import RunOptions
+from tasks.overview import find_table, lost_audio, read_overview
 from tasks.preflight import existing_folder
 from tasks.storage import CredentialsExpired, Storage, StorageUnreachable
 
@@ -109,7 +113,9 @@ def root_checks(root: str) -> Iterator[Check]:
             return
     else:
         yield _space("output disk", Path(uri))
-    yield _root(uri)
+    yield (access := _root(uri))
+    if access.state == "ok":
+        yield from _results(uri)
 
 
 def _root(uri: str) -> Check:
@@ -128,6 +134,28 @@ def _root(uri: str) -> Check:
     if read != PROBE:
         return Check("output root", "problem", f"{uri} gave back other bytes than were written", "look at its server")
     return Check("output root", "ok", f"{uri}: a file was written, read and deleted")
+
+
+def _results(uri: str) -> Iterator[Check]:
+    """Look at the newest table, if there is one: whether it can be read, and whether the audio that it names is there.
+
+    That is one listing of the audio, and no look at any file.
+    """
+    files = Storage()
+    try:
+        table = find_table(uri, files)
+        overview, lost = read_overview(table, files, 0), lost_audio(table, files)
+    except FileNotFoundError:
+        return
+    except (ManifestError, OSError) as error:
+        remedy = f"{'aws s3 mv' if is_s3(uri) else 'mv'} '{latest_uri(uri)}' '{latest_uri(uri)}.damaged'"
+        yield Check("results", "problem", str(error), remedy)
+        return
+    if lost:
+        found = f"{len(lost)} of {overview.succeeded} succeeded pairs have no audio any more"
+        yield Check("results", "problem", found, f"timbreflow run MANIFEST '{uri}', which computes them again")
+    else:
+        yield Check("results", "ok", f"{overview.succeeded} succeeded pairs, each with its audio")
 
 
 def _remedy(error: OSError, folder: str) -> str:

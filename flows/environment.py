@@ -1,10 +1,12 @@
-"""Prefect on a machine of one's own: defaults, set before Prefect is imported, and the embedded server."""
+"""Prefect on a machine of one's own: defaults, set before Prefect is imported, and which server a run talks to."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import warnings
+from urllib.parse import urlsplit
 
 DEFAULTS = {
     "DO_NOT_TRACK": "1",
@@ -15,22 +17,28 @@ DEFAULTS = {
     "PREFECT_CLIENT_MAX_RETRIES": "2",
     # The command line says what matters itself; Prefect's own log adds a traceback to every refusal.
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",
 }
+
+ADDRESS = "PREFECT_API_URL"
 
 
 def set_defaults() -> None:
     """Put the defaults into the environment where the user has not set anything."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    # Whoever needs the folder says so: the embedded server, and the doctor.
+    warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
 
 
-def reach_server() -> Exception | None:
-    """Return why Prefect's server does not answer, or None; unless the user names one, it is started, deaf to Ctrl-C.
+def reach_server() -> str | None:
+    """Return why Prefect's server does not answer, and what to do, or None; unless one is named, it is started.
 
-    A terminal sends Ctrl-C to the server too; it would be gone before the run is closed, and Prefect's client would
-    try in vain to tell it. A process inherits the signals that the thread starting it holds back.
+    It is started deaf to Ctrl-C. A terminal sends Ctrl-C to the server too; it would be gone before the run is closed,
+    and Prefect's client would try in vain to tell it. A process inherits the signals that the thread starting it holds
+    back.
     """
-    problems: list[Exception | None] = []
+    problems: list[str | None] = []
 
     def reach() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -42,10 +50,53 @@ def reach_server() -> Exception | None:
     return problems[0]
 
 
-def _problem_of_server() -> Exception | None:
+def _problem_of_server() -> str | None:
+    from httpx import InvalidURL
     from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
 
+    from flows.embedded_server import EmbeddedServer, ServerError
+
+    url = get_current_settings().api.url
+    if url is None and not get_current_settings().server.ephemeral.enabled:
+        return f"no Prefect server is named, and none may be started here: set {ADDRESS}"
+    EmbeddedServer()
     try:
-        return get_client(sync_client=True).api_healthcheck()
-    except RuntimeError as error:  # the embedded server did not start
-        return error
+        problem = get_client(sync_client=True).api_healthcheck()
+    except ServerError as error:
+        return f"Prefect's own server cannot start: {error}"
+    except (RuntimeError, ValueError, InvalidURL) as error:
+        problem = error
+    if problem is None:
+        return None
+    what = str(problem) or type(problem).__name__
+    if url is None:
+        return f"Prefect's own server does not answer ({what})"
+    source, remedy = address_source()
+    return f"Prefect's server at {without_user(url)} does not answer ({what}). Its address is from {source}: {remedy}"
+
+
+def address_source() -> tuple[str, str]:
+    """Return what names Prefect's server, and how that is changed: the environment, Prefect's profile, a file."""
+    from prefect.context import get_settings_context
+    from prefect.settings import PREFECT_API_URL, get_current_settings
+
+    if os.environ.get(ADDRESS):
+        return ADDRESS, "correct it, or unset it"
+    profile = get_settings_context().profile
+    if profile.settings.get(PREFECT_API_URL):
+        remedy = f"`prefect config set {ADDRESS}=...` corrects it, `prefect config unset {ADDRESS}` removes it"
+        return f"the profile '{profile.name}' of Prefect ({get_current_settings().profiles_path})", remedy
+    return "a file of this folder (.env, prefect.toml or pyproject.toml)", f"correct {ADDRESS} there"
+
+
+def without_user(url: str) -> str:
+    """Return a URL without what may be secret in it.
+
+    >>> without_user("https://name:password@s3.example.org:9000/store?key=1")
+    'https://s3.example.org:9000/store'
+    """
+    parts = urlsplit(url)
+    if not parts.scheme:
+        return url
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

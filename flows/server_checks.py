@@ -16,7 +16,8 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
-from flows.checks import Check, without_user
+from flows.checks import Check
+from flows.environment import ADDRESS, address_source, without_user
 from flows.zombies import FLOW, HEARTBEAT_S, SILENCE_S, crash_silent_runs, install, installed, same
 
 POOL = "local"
@@ -32,7 +33,7 @@ def server_checks() -> Iterator[Check]:
     url = get_current_settings().api.url
     if url is None:
         found = "none named: each run starts its own; schedules and automations need one that stays"
-        remedy = f"prefect server start (leave it running), and export PREFECT_API_URL={DEFAULT_URL}"
+        remedy = f"prefect server start (leave it running), and export {ADDRESS}={DEFAULT_URL}"
         yield Check("server", "attention", found, remedy)
         return
     try:
@@ -40,7 +41,8 @@ def server_checks() -> Iterator[Check]:
             yield from _checks_of(client, without_user(url))
     except (HTTPError, InvalidURL, PrefectException, ValueError) as error:  # ValueError: what answers is not Prefect
         found = f"{without_user(url)} does not answer as Prefect's server does: {error or type(error).__name__}"
-        yield Check("server", "problem", found, "prefect server start, or correct PREFECT_API_URL")
+        source, remedy = address_source()
+        yield Check("server", "problem", f"{found} ({source})", f"prefect server start; or {remedy}")
 
 
 def _checks_of(client: SyncPrefectClient, url: str) -> Iterator[Check]:

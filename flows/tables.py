@@ -1,64 +1,21 @@
-"""Tables for people: plans, results and single pairs in the terminal."""
+"""Words and tables for people: what a run would do, what it did, single pairs, collections."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from tasks.collection import Garbage
-from tasks.preview import Preview
-from tasks.report import FIGURES, Results, RunSummary
+from flows.results_view import number
+from tasks.overview import FIGURES
 
-HEADINGS = {
-    "timbre_transfer": "timbre",
-    "texture_transfer": "texture",
-    "rhythm_kept": "rhythm",
-    "dynamics_kept": "dynam.",
-    "melody_kept": "melody",
-    "style_leak": "leak",
-    "bandwidth_shift": "bandw.",
-}
-
-
-def results_table(results: Results) -> Table:
-    """Return pairs with their status, figures and seconds, and the means of all; it fits 80 columns."""
-    left = results.total - len(results.rows)
-    table = Table(
-        title="Transferred: 0 is the content, 1 the style. Kept: 1 is the content's.",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=0,  # the box draws a space between columns
-        pad_edge=False,
-        caption=f"... and {left} more pairs" if left else None,
-    )
-    table.add_column("pair", no_wrap=True, min_width=16)
-    table.add_column("status", no_wrap=True)
-    for name in (*HEADINGS.values(), "s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in results.rows:
-        figures = (_number(row[name]) for name in FIGURES)
-        table.add_row(Text(str(row["pair_id"])), _status(row), *figures, _number(row["seconds_total"], 1))
-    table.add_section()
-    table.add_row("mean", "", *(_number(results.means[name]) for name in FIGURES), "")
-    return table
-
-
-def results_notes(rows: Sequence[Mapping[str, object]]) -> Text:
-    """Return where to listen, and why pairs failed, a line each; to be printed without wrapping."""
-    text = Text()
-    heard = [row for row in rows if row["output"]]
-    if heard:
-        text.append("Listen:\n")
-    for row in heard:
-        text.append(f"  {row['pair_id']}: {row['output']}\n")
-    for row in rows:
-        if row["status"] == "failed":
-            text.append(f"  {row['pair_id']} failed: {row['error_message']}\n", style="red")
-    return text
+if TYPE_CHECKING:
+    from tasks.collection import Garbage
+    from tasks.preview import Preview
+    from tasks.report import RunSummary
 
 
 def run_report(summary: RunSummary) -> Text:
@@ -68,13 +25,15 @@ def run_report(summary: RunSummary) -> Text:
         text.append(f"{summary.computed} pairs computed", style="green")
         if summary.failed:
             text.append(f", {summary.failed} FAILED", style="bold red")
-        text.append(f" in {summary.seconds:.0f} s. ")
+        text.append(f" in {duration(summary.seconds)}. ")
         if summary.devices_waited is not None:
             text.append(f"The devices waited for {summary.devices_waited:.1%} of their time. ")
     else:
         left = any(summary.counts[name] for name in ("failed_before", "beyond_limit", "other_shards"))
         text.append("" if left else "All pairs are up to date; ", style="green")
         text.append("nothing was computed. ", style="green")
+    if summary.counts["audio_missing"]:
+        text.append(f"Of these, {summary.counts['audio_missing']} again, since the audio was gone. ", style="yellow")
     if summary.counts["failed_before"]:
         text.append(f"{summary.counts['failed_before']} failed before (--retry-failed tries them again). ", style="red")
     if summary.counts["beyond_limit"]:
@@ -90,13 +49,14 @@ def run_report(summary: RunSummary) -> Text:
 
 def plan_table(preview: Preview) -> Group:
     """Return what a run would do, and about how long it would take."""
-    table = Table("pairs", "", title="What this run would do", title_justify="left")
+    table = Table("What this run would do", "pairs")
     for name, count in preview.counts.items():
-        table.add_row(name.replace("_", " "), str(count))
-    minutes = preview.seconds / 60.0
-    return Group(
-        table, Text(f"About {minutes:.1f} min for {preview.pending_audio_s:.0f} s of audio here ({preview.basis})")
-    )
+        if count or name == "new":
+            table.add_row(name.replace("_", " "), str(count))
+    if not preview.pending_audio_s:
+        return Group(table)
+    audio = f"{duration(preview.pending_audio_s)} of audio"
+    return Group(table, Text(f"About {duration(preview.seconds)} for {audio} here ({preview.basis})"))
 
 
 def garbage_table(garbage: Garbage, dry_run: bool) -> Table:
@@ -111,20 +71,21 @@ def garbage_table(garbage: Garbage, dry_run: bool) -> Table:
     return table
 
 
-def pair_table(row: Mapping[str, object]) -> Group:
+def pair_table(row: Mapping[str, object]) -> Table:
     """Return the figures of one pair."""
     table = Table("figure", "value")
     for name in FIGURES:
-        table.add_row(name, _number(row[name]))
-    table.add_row("seconds", _number(row["seconds_total"], 1))
-    return Group(table, Text(f"Listen: {row['output']}"))
+        table.add_row(name, number(row[name]))
+    table.add_row("seconds", number(row["seconds_total"], 1))
+    return table
 
 
-def _status(row: Mapping[str, object]) -> Text:
-    if row["status"] == "succeeded":
-        return Text("ok", style="green")
-    return Text(str(row["error_type"]), style="bold red")
+def duration(seconds: float) -> str:
+    """Return a time in the unit in which it reads well.
 
-
-def _number(value: object, digits: int = 2) -> str:
-    return f"{value:.{digits}f}" if isinstance(value, float) else "-"
+    >>> duration(7.3), duration(61.4), duration(200.0), duration(9_000.0)
+    ('7.3 s', '61 s', '3.3 min', '2.5 h')
+    """
+    if seconds < 120.0:
+        return f"{seconds:.1f} s" if seconds < 10.0 else f"{seconds:.0f} s"
+    return f"{seconds / 60.0:.1f} min" if seconds < 7_200.0 else f"{seconds / 3_600.0:.1f} h"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -48,6 +49,9 @@ class Files(Protocol):
 
     def find(self, folder: str) -> list[str]:
         """Return every file below a folder, sorted; an empty list if it is absent."""
+
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Give every file below a folder with its size in bytes, in any order; nothing if it is absent."""
 
     def glob(self, pattern: str) -> list[str]:
         """Return the files that match a pattern, sorted."""

@@ -140,21 +140,22 @@ def read_part(files: Files, uri: str, wanted: pa.Schema) -> pa.Table:
     return pa.concat_tables([wanted.empty_table(), *part_pieces(files, uri, wanted, BATCH_ROWS)])
 
 
-def part_pieces(files: Files, uri: str, wanted: pa.Schema, most_rows: int) -> Iterator[pa.Table]:
-    """Read a part as `read_part`, in tables of at most so many rows."""
-    with open_parquet(uri, files, _MEND) as parquet:
+def part_pieces(files: Files, uri: str, wanted: pa.Schema, most_rows: int, mend: str = _MEND) -> Iterator[pa.Table]:
+    """Read a part, or a snapshot, as `read_part`, in tables of at most so many rows; `mend` is for the messages."""
+    with open_parquet(uri, files, mend) as parquet:
         # Built anew at each access, and with a hundred columns that is what reading a small part costs.
         stored = parquet.schema_arrow
         version = check_version(stored, uri)
         present = sorted(name for name in set(wanted.names) & set(stored.names) if REDEFINED.get(name, 0) <= version)
         batches = parquet.iter_batches(most_rows, columns=present, use_threads=False)
         while True:
-            with parquet_errors(uri, _MEND):
+            with parquet_errors(uri, mend):
                 batch = next(batches, None)
-            if batch is None:
-                return
-            columns = [batch.column(name) if name in present else pa.nulls(batch.num_rows) for name in wanted.names]
-            yield pa.table([column.cast(kind) for column, kind in zip(columns, wanted.types, strict=True)], wanted)
+                if batch is None:
+                    return
+                columns = [batch.column(name) if name in present else pa.nulls(batch.num_rows) for name in wanted.names]
+                cast = [column.cast(kind) for column, kind in zip(columns, wanted.types, strict=True)]
+            yield pa.table(cast, wanted)
 
 
 def check_version(schema: pa.Schema, uri: str) -> int:
@@ -162,9 +163,10 @@ def check_version(schema: pa.Schema, uri: str) -> int:
     version = (schema.metadata or {}).get(VERSION_KEY)
     if version is None:
         raise ManifestError(f"{uri}: not a result of timbreflow (no schema version). Move the file out of this folder")
-    if int(version) > SCHEMA_VERSION:
+    if not version.isdigit() or int(version) > SCHEMA_VERSION:
+        written = version.decode(errors="replace")
         raise ManifestError(
-            f"{uri}: schema version {int(version)} > {SCHEMA_VERSION}, written by a newer timbreflow. Upgrade yours"
+            f"{uri}: schema version {written} > {SCHEMA_VERSION}, written by a newer timbreflow. Upgrade yours"
         )
     return int(version)
 

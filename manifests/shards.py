@@ -44,7 +44,7 @@ class ShardSlice(NamedTuple):
         """
         match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
         if match is None or not int(match[1]) < int(match[2]):
-            raise ValueError(f"'{text}' is no slice of the shards: write 0/2 and 1/2 for two halves")
+            raise ValueError(f"'{text}' is no slice of the shards: write 0/2 for the first of two, 1/2 for the second")
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:

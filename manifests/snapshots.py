@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from manifests.files import Files, absolute, join
 from manifests.history import part_uris, stream_rows
-from manifests.outcomes import find_rows
+from manifests.outcomes import NOTHING_LOST, LostAudio, find_rows
 from manifests.publishing import publish_tables, versions
 from manifests.results import latest_uri, snapshot_uri
 from manifests.schema import RESULT_SCHEMA, SUCCEEDED, ManifestError
@@ -38,6 +38,7 @@ def write_snapshot(
     user: pa.Table | None,
     check: Callable[[], None] = lambda: None,
     go_on: Callable[[], None] = lambda: None,
+    lost: LostAudio = NOTHING_LOST,
 ) -> int:
     """Write the snapshot of a run, then put it in the place of `results.parquet`.
 
@@ -62,6 +63,8 @@ def write_snapshot(
         Called before the files appear; what it raises leaves the old ones in place.
     go_on : callable, optional
         Called every few thousand rows; what it raises does so too.
+    lost : LostAudio, optional
+        Rows that are left out although they succeeded.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def write_snapshot(
     present = versions(files, uris)  # before the parts: no newer table is replaced by an older one
     parts = part_uris(files, root)  # those of now: while they are read, shards may commit more
     plan = plan.sort_by("row")
-    places = find_rows(files, parts, plan.column("fingerprint"), go_on)
+    places = find_rows(files, parts, plan.column("fingerprint"), lost, go_on)
     plan, places = plan.filter(pa.array(places >= 0)), places[places >= 0]
     _refuse_shorter(plan, user)
     schema = pa.schema([*RESULT_SCHEMA, *(user.schema if user is not None else [])], metadata=RESULT_SCHEMA.metadata)

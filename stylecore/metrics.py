@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 
 import librosa
 import numpy as np
 from numpy.typing import NDArray
 
+from stylecore.compiling import alone_on_host
 from stylecore.errors import SignalError
 from stylecore.melody import Melody, melody, melody_kept, style_leak
 from stylecore.noise import Blips, added_blips_per_s, blips, harmonics_to_noise_db
@@ -42,8 +44,8 @@ TIMBRE_NEGLIGIBLE_DB = 0.1
 Array = NDArray[np.float64]
 
 _COMPILING = threading.Lock()
-"""librosa compiles its functions when they are first called, and keeps them on disk. Two threads that do so at once
-leave a file that crashes every later process; measuring costs hundredths of a second, so one at a time measures."""
+"""Two threads that let librosa compile at once harm each other as two processes do (`stylecore/compiling.py`).
+Measuring costs hundredths of a second, so one at a time measures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,15 @@ def features(samples: NDArray[np.floating]) -> SoundFeatures:
         If the sound is not mono, shorter than one transform (32 ms), or not finite.
     """
     with _COMPILING:
+        _let_librosa_compile()
         return _features(_peak_normalised(samples))
+
+
+@lru_cache(maxsize=1)
+def _let_librosa_compile() -> None:
+    """Measure a second of noise, once per process: that calls, and so compiles or loads, all that any sound does."""
+    with alone_on_host():
+        _features(np.random.default_rng(0).standard_normal(SAMPLE_RATE))
 
 
 def _features(sound: Array) -> SoundFeatures:

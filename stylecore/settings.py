@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -177,11 +178,21 @@ def checked_settings(values: Mapping[str, object]) -> Settings:
 def _explained(detail: Mapping) -> str:
     name = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return f"{name}={detail['input']!r}: unknown setting; known are {', '.join(Settings.model_fields)}"
+        return f"{name}={detail['input']!r}: unknown setting; {suggested(name, Settings.model_fields)}"
     message = detail["msg"].removeprefix("Value error, ")
     if not name:
         return message
     return f"{name}={detail['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def suggested(name: str, known: Iterable[str]) -> str:
+    """Return what may have been meant by a name that is not known.
+
+    >>> suggested("itertions", ["iterations", "alpha"]), suggested("x", ["iterations", "alpha"])
+    ("did you mean 'iterations'?", 'known are iterations, alpha')
+    """
+    near = get_close_matches(name.lower(), known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
 
 
 NEUTRAL: dict[str, object] = {"notes": "content", "strength": 1.0}
@@ -228,5 +239,5 @@ def preset(name: str) -> Settings:
         If there is none of that name.
     """
     if name not in PRESETS:
-        raise SettingsError(f"preset={name!r}: unknown; known are {', '.join(PRESETS)}")
+        raise SettingsError(f"preset={name!r}: unknown; {suggested(name, PRESETS)}")
     return PRESETS[name]

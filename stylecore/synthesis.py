@@ -46,15 +46,13 @@ class Synthesis:
     """The result of one pair, at `REFERENCE_RMS` of the content.
 
     `waveform` `[N]`; `picture` `[F, T]`, the log-magnitude that was optimised last, which no phase step has touched
-    since; `first_terms` and `last_terms`, the four losses without weights of the noise and of `waveform`, analysed
-    again; `loss_curve`, what was minimised, after each evaluation, at half the resolution, on the picture, on
-    the sound.
+    since; `first_terms`, the four losses without weights of the noise (`losses_of` tells those of `waveform`);
+    `loss_curve`, what was minimised, after each evaluation, at half the resolution, on the picture, on the sound.
     """
 
     waveform: Tensor
     picture: Tensor
     first_terms: dict[str, float]
-    last_terms: dict[str, float]
     loss_curve: list[float]
     evaluations: int
     stop_reason: str
@@ -148,14 +146,12 @@ def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], No
     if problem.settings.sound_iterations:
         waveforms, pictures, refined = refine(problem, waveforms, on_step)
         stages.append(refined)
-    last_terms = problem.objective(padded([picture(w[None], problem.settings.sample_rate)[0] for w in waveforms]))
     seconds_optimise = _time_s(device) - began - (phased - optimised)
     return [
         Synthesis(
             waveform=waveforms[item].cpu(),
             picture=pictures[item].cpu(),
             first_terms=_named(stages[0].first_terms[item]),
-            last_terms=_named(torch.stack(last_terms, dim=1)[item]),
             loss_curve=[total for stage in stages for total in stage.own_curve(item)],
             evaluations=sum(int(stage.evaluations[item]) for stage in stages),
             stop_reason=_stop_reason([int(stage.stop[item]) for stage in stages]),

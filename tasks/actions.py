@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from manifests.outcomes import DONE, FAILED_FOR_GOOD, FAILED_IN_PASSING, UNKNOWN, Outcomes
+from manifests.outcomes import DONE, FAILED_FOR_GOOD, FAILED_IN_PASSING, UNKNOWN, WITHOUT_AUDIO, Outcomes
 from tasks.options import RunOptions
 
 
@@ -20,6 +20,7 @@ class PlanCounts:
     new: int = 0
     changed: int = 0
     failed: int = 0
+    audio_missing: int = 0
     up_to_date: int = 0
     failed_before: int = 0
     same_as_another: int = 0
@@ -29,11 +30,11 @@ class PlanCounts:
     @property
     def pending(self) -> int:
         """Pairs that the run computes."""
-        return self.new + self.changed + self.failed
+        return self.new + self.changed + self.failed + self.audio_missing
 
 
 ACTIONS = tuple(field.name for field in fields(PlanCounts))
-COMPUTED = ("new", "changed", "failed")
+COMPUTED = ("new", "changed", "failed", "audio_missing")
 """Actions that mean work; the others leave a pair as it is."""
 
 
@@ -72,7 +73,8 @@ def is_work(actions: NDArray[np.int8]) -> NDArray[np.bool_]:
 
 def _by_history(outcomes: Outcomes, retry_failed: bool) -> NDArray[np.int8]:
     unknown = np.where(outcomes.named, ACTIONS.index("changed"), ACTIONS.index("new"))
-    told = np.empty(4, dtype=np.int8)
+    told = np.empty(5, dtype=np.int8)
+    told[WITHOUT_AUDIO] = ACTIONS.index("audio_missing")
     told[DONE] = ACTIONS.index("up_to_date")
     told[FAILED_IN_PASSING] = ACTIONS.index("failed")
     told[FAILED_FOR_GOOD] = ACTIONS.index("failed" if retry_failed else "failed_before")

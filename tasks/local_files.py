@@ -10,7 +10,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -66,6 +66,17 @@ class LocalFiles:
         walk = os.walk(folder, onerror=_raise)
         files = (Path(parent, name) for parent, _, names in walk for name in names)
         return sorted(str(path) for path in files if path.is_file() and not path.name.startswith(OWN))
+
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Give every whole file below a folder with its size; a folder that may not be read is an error, not empty."""
+        if not self.is_folder(folder):
+            return
+        for parent, _, names in os.walk(folder, onerror=_raise):
+            for name in names:
+                with suppress(FileNotFoundError):  # deleted meanwhile, or a link to nothing
+                    status = os.stat(os.path.join(parent, name))
+                    if stat.S_ISREG(status.st_mode) and not name.startswith(OWN):
+                        yield f"{parent}/{name}", status.st_size
 
     def glob(self, pattern: str) -> list[str]:
         """Return the files that match, sorted, those with a dot in front too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -14,13 +15,16 @@ class DeviceError(Exception):
     """The asked-for device is not on this machine."""
 
 
+_DEVICES = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+
+
 class RunOptions(BaseModel):
     """Options of a run; shown in Prefect's form beside the settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: str = Field(
-        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto takes cuda, then mps, then cpu"
+        "auto", json_schema_extra={"pattern": _DEVICES}, description="auto takes cuda, then mps, then cpu"
     )
     retry_failed: bool = Field(False, description="try pairs again that failed for a lasting reason")
     limit: int | None = Field(None, ge=1, description="compute at most this many pairs in this run")
@@ -46,6 +50,13 @@ class RunOptions(BaseModel):
     snapshot_every_s: float = Field(180, ge=1, description="how often results.parquet is renewed during a run")
     stall_s: float = Field(300, ge=1, description="seconds without a step after which a device's process is killed")
     target_cache_mib: int = Field(512, ge=0, description="limit of the cache of analysed sounds")
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, name: str) -> str:
+        if not re.fullmatch(_DEVICES, name):
+            raise ValueError("use auto, cpu, mps, cuda, or cuda:N for one of several GPUs, counted from 0")
+        return name
 
     @field_validator("shards")
     @classmethod

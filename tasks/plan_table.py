@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from manifests.files import Files, join
 from manifests.fingerprint import fingerprints, seed_for, with_seed
 from manifests.gathering import combinations
+from manifests.outcomes import LostAudio
 from manifests.schema import ROW_SETTINGS
 from manifests.shards import cut_batches
 from manifests.tables import BATCH_ROWS, write_parquet
@@ -38,9 +39,11 @@ PLAN_SCHEMA = pa.schema(
         ("duration_s", pa.float64()),
         ("shard", pa.int32()),
         ("action", pa.string()),
+        ("audio_lost_us", pa.int64()),
     ]
 )
-"""Of a plan on disk, sorted by shard. `settings` is JSON without the seed: pairs of equal settings share one text."""
+"""Of a plan on disk, sorted by shard. `settings` is JSON without the seed: pairs of equal settings share one text.
+`audio_lost_us` is `LostAudio.until` of a pair whose audio was gone when the run was planned, else null."""
 
 _GROUP_ROWS = 4_096
 """A shard is read from one or two row groups."""
@@ -87,13 +90,27 @@ def with_fingerprints(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Se
     return bare.append_column("fingerprint", pa.chunked_array(prints, pa.string()).combine_chunks())
 
 
+def with_lost_audio(pairs: pa.Table, lost: LostAudio) -> pa.Table:
+    """Give each pair whose audio is gone `audio_lost_us` (int64); where none is, the column is left out."""
+    if not len(lost.fingerprints):
+        return pairs
+    found = pc.index_in(pairs.column("fingerprint"), value_set=lost.fingerprints)
+    return pairs.append_column("audio_lost_us", pc.take(pa.array(lost.until), found))
+
+
+def lost_audio(plan: pa.Table) -> LostAudio:
+    """Return what `with_lost_audio` wrote down, from a table with `fingerprint` and `audio_lost_us`."""
+    lost = plan.select(["fingerprint", "audio_lost_us"]).drop_null().combine_chunks()
+    return LostAudio(lost.column("fingerprint").combine_chunks(), lost.column("audio_lost_us").to_numpy())
+
+
 def plan_rows(planned: pa.Table, sounds: Mapping[str, Sound], settings: Settings) -> Iterator[pa.Table]:
     """Give a plan as it is written: in `PLAN_SCHEMA`, a row group at a time.
 
     Parameters
     ----------
     planned : pyarrow.Table
-        As `with_fingerprints` gives it, with `duration_s`, `shard` and `action`.
+        As `with_fingerprints` gives it, with `duration_s`, `shard` and `action`, and `with_lost_audio`.
     sounds, settings
         As in `with_fingerprints`.
     """
@@ -103,6 +120,7 @@ def plan_rows(planned: pa.Table, sounds: Mapping[str, Sound], settings: Settings
         for side in ("content", "style"):
             identities = [sounds[uri].sha256 for uri in _texts(batch, side)]
             columns[f"{side}_identity"] = pa.array(identities, pa.string())
+        columns.setdefault("audio_lost_us", pa.nulls(batch.num_rows))
         yield pa.table([columns[field.name].cast(field.type) for field in PLAN_SCHEMA], schema=PLAN_SCHEMA)
 
 

@@ -14,7 +14,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from manifests.gathering import Manifest
-from manifests.outcomes import FAILED_IN_PASSING, Outcomes, look_up
+from manifests.outcomes import FAILED_IN_PASSING, Outcomes, compared_with_audio, look_up
 from manifests.remembered import remember
 from manifests.replacement import refuse_another_manifest
 from manifests.shards import cut_digest, cut_shards
@@ -22,7 +22,7 @@ from stylecore.settings import Settings
 from stylecore.weights import shipped_digest
 from tasks.actions import ACTIONS, PlanCounts, choose_actions, is_work
 from tasks.options import RunOptions
-from tasks.plan_table import plan_rows, plan_uri, user_columns_uri, with_fingerprints, write_plan
+from tasks.plan_table import plan_rows, plan_uri, user_columns_uri, with_fingerprints, with_lost_audio, write_plan
 from tasks.preflight import refuse_small_disk, refuse_small_temporary_folder
 from tasks.sounds import Sound, identify, read_memo, write_memo
 from tasks.storage import Storage
@@ -122,6 +122,8 @@ def make_plan(
     if mended != sounds:
         sounds = mended
         planned, outcomes = _looked_up(pairs, sounds, output, settings, options, files)
+    outcomes, lost = compared_with_audio(files, output, planned.column("fingerprint"), outcomes)
+    planned = with_lost_audio(planned, lost)
     actions = pa.DictionaryArray.from_arrays(pa.array(choose_actions(planned, outcomes, options)), pa.array(ACTIONS))
     whole = PlannedManifest(planned.append_column("action", actions), sounds, settings)
     return whole, whole.summary("", outcomes)

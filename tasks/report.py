@@ -10,15 +10,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import version
-from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from manifests.files import absolute, parent
+from manifests.files import parent
 from manifests.history import stream_rows
 from manifests.outcomes import HISTORY_ROWS
 from manifests.remembered import remember
@@ -29,20 +26,12 @@ from stylecore.settings import CORE_VERSION, Settings
 from tasks.clock import clock
 from tasks.logs import get_logger
 from tasks.options import RunOptions
-from tasks.plan_table import user_columns_uri
+from tasks.plan_table import lost_audio, user_columns_uri
 from tasks.planning import Plan
 from tasks.progress import PROGRESS
 from tasks.storage import Storage, StorageConflict
 
-FIGURES = (
-    "timbre_transfer",
-    "texture_transfer",
-    "rhythm_kept",
-    "dynamics_kept",
-    "melody_kept",
-    "style_leak",
-    "bandwidth_shift",
-)
+_PLAN_COLUMNS = ["row", "pair_id", "content", "style", "fingerprint", "audio_lost_us"]
 
 
 @dataclass(frozen=True)
@@ -87,17 +76,17 @@ def write_run_snapshot(
     meanwhile; what they raise leaves all as it was.
     What the next plan needs of the parts is remembered too, while they are a few at a time.
     """
-    files, sounds = Storage(), ["content", "style"]
+    files = Storage()
     remember(files, run.output)
     with files.open(plan.uri) as source:
-        planned = pq.read_table(source, columns=["row", "pair_id", *sounds, "fingerprint"], read_dictionary=sounds)
+        planned = pq.read_table(source, columns=_PLAN_COLUMNS, read_dictionary=["content", "style"])
     own, user = user_columns_uri(run.output, run.run_id), None
     if files.exists(own):
         with files.open(own) as source:
             user = pq.read_table(source)
     while True:
         try:
-            return write_snapshot(files, run.output, run.run_id, planned, user, check, go_on)
+            return write_snapshot(files, run.output, run.run_id, planned, user, check, go_on, lost_audio(planned))
         except StorageConflict:
             check()  # by another slice; or by who has taken over, and this says so
 
@@ -188,36 +177,6 @@ def _write_record(run: Run, summary: RunSummary, finished_at: datetime, error: s
     }
     with Storage().writing(record_uri(run.output, run.run_id)) as sink:
         sink.write(json.dumps(record, indent=2).encode())
-
-
-SHOWN_COLUMNS = ("pair_id", "status", "error_type", "error_message", "output", "seconds_total", *FIGURES)
-
-
-class Results(NamedTuple):
-    """What people are shown of results: the first rows, how many there are, and the mean of each figure over all."""
-
-    rows: list[dict[str, object]]
-    total: int
-    means: dict[str, float | None]
-
-
-def read_results(output: str, most_rows: int, status: str | None = None) -> Results:
-    """Return results of the newest snapshot of an output root, of one status if asked.
-
-    Raises
-    ------
-    FileNotFoundError
-        If nothing has been computed there yet.
-    """
-    files, uri = Storage(), latest_uri(absolute(output))
-    if not files.exists(uri):
-        raise FileNotFoundError(f"{uri}: no results yet; `timbreflow run MANIFEST {output}` makes them")
-    # In one piece: a run may be replacing it.
-    table = pq.read_table(pa.BufferReader(files.read(uri)), columns=list(SHOWN_COLUMNS))
-    if status is not None:
-        table = table.filter(pc.equal(table.column("status"), status))
-    means = {name: pc.mean(table.column(name)).as_py() for name in FIGURES}
-    return Results(table.slice(0, most_rows).to_pylist(), table.num_rows, means)
 
 
 def summary_markdown(summary: RunSummary) -> str:

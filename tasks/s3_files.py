@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NoReturn, cast
+from typing import Any, BinaryIO, NoReturn, cast
 
 from fsspec.asyn import sync
 from s3fs.core import S3File
@@ -26,6 +26,7 @@ from tasks.storage_errors import StorageConflict, StorageUnreachable
 
 READ_BLOCK_BYTES = 1 << 20
 PART_BYTES = 8 << 20
+PAGE_KEYS = 1_000
 
 _WRITER = "timbreflow-writer"
 
@@ -116,6 +117,25 @@ class S3Files:
         except FileNotFoundError:
             return []
         return sorted(uri for uri in found if uri.startswith(below) and not uri.endswith("/"))
+
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Give every object below a prefix with its size, page by page."""
+        bucket, key, _ = self._s3.split_path(folder)
+        more = {"Bucket": bucket, "Prefix": f"{key.rstrip('/')}/" if key else ""}
+        while more:
+            page = self._page(more)
+            for item in page.get("Contents", ()):
+                if not item["Key"].endswith("/"):
+                    yield f"s3://{bucket}/{item['Key']}", int(item["Size"])
+            token = page.get("NextContinuationToken")
+            more = {**more, "ContinuationToken": token} if token else {}
+
+    @patient
+    def _page(self, request: Mapping[str, str]) -> Mapping[str, Any]:
+        try:
+            return cast(Mapping[str, Any], self._s3.call_s3("list_objects_v2", MaxKeys=PAGE_KEYS, **request))
+        except FileNotFoundError:  # no such bucket
+            return {}
 
     @patient
     def glob(self, pattern: str) -> list[str]:

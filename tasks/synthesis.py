@@ -52,8 +52,17 @@ def synthesise_batch(
     on_step()
     waiting = [outcome for outcome in outcomes if outcome.error_type is None]
     ready = [(outcome, pair) for outcome in waiting if (pair := _encoded(outcome, device, cache)) is not None]
-    for part in _parts_that_fit(ready, free_bytes(device)):
+    for part in _parts_that_fit(ready, _room(device)):
         _synthesise_or_split(part, device, on_step)
+
+
+def _room(device: str) -> int | None:
+    """Return `free_bytes`; None if the device does not tell: what does not fit is halved."""
+    try:
+        return free_bytes(device)
+    except Exception:
+        end_if_lost(device)
+        return None
 
 
 def pairs_that_fit(n_samples: int, free: int | None) -> int | None:

@@ -13,7 +13,7 @@ import soundfile
 
 from manifests.files import join
 from tasks.audio import decode_flac, samples_sha256
-from tasks.report import FIGURES
+from tasks.overview import FIGURES
 from tasks.storage import Storage
 from tests.flows.processes import run
 from tests.flows.sounds import DEMO

@@ -15,10 +15,12 @@ from flows.checks import Check
 from flows.doctor import mend, root_checks
 from flows.server_checks import server_checks
 from flows.zombies import crash_silent_runs, install, installed
+from manifests.results import audio_uri, latest_uri, write_part
 from tasks.patience import PATIENCE_VARIABLE
 from tasks.storage import Storage
 from tests.deployment import Server, deploy_all, prefect_server
 from tests.flows.processes import environment, run
+from tests.manifests.result_rows import succeeded
 from tests.s3_relay import EXPIRED, S3Relay
 from tests.seaweed import SeaweedServer
 
@@ -174,6 +176,23 @@ def test_a_local_root_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     (refused,) = root_checks("ftp://host/folder")
     assert refused.state == "problem"
+
+
+def test_results_without_their_audio_are_a_problem(anywhere: str) -> None:
+    files, names = Storage(), ("a" * 40, "b" * 40)
+    rows = [succeeded(name) for name in names]
+    part = files.read(write_part(files, anywhere, "r1", 0, rows))
+    for uri, data in ((latest_uri(anywhere), part), *((audio_uri(anywhere, name), b"fLaC") for name in names)):
+        files.create(uri, data)
+    assert by_name(root_checks(anywhere))["results"].state == "ok"
+    files.delete(audio_uri(anywhere, names[0]))
+    lost = by_name(root_checks(anywhere))["results"]
+    assert (lost.state, lost.found) == ("problem", "1 of 2 succeeded pairs have no audio any more")
+    assert "timbreflow run" in lost.remedy
+    files.swap(latest_uri(anywhere), b"no table", files.load(latest_uri(anywhere))[1])  # type: ignore[index]
+    damaged = by_name(root_checks(anywhere))["results"]
+    assert damaged.state == "problem"
+    assert latest_uri(anywhere) in damaged.remedy
 
 
 def test_an_s3_root_is_tried_and_left_as_it_was(s3: str, seaweed: SeaweedServer) -> None:

@@ -23,8 +23,8 @@ from flows.ray_cluster import RunnerError, refuse_runner
 from stylecore.settings import Settings
 from tasks.interruption import STOP_REQUESTED
 from tasks.options import RunOptions
+from tasks.overview import FIGURES
 from tasks.ray_worker import stoppable
-from tasks.report import FIGURES
 from tests.deployment import Server
 from tests.faults.trees import marked
 from tests.flows.processes import end, environment, run, start, wait_for

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.report import FIGURES
+from tasks.overview import FIGURES
 from tests.deployment import Server
 from tests.flows.processes import PATIENCE_S, end, start
 from tests.flows.sounds import CONTENTS, QUICK, STYLES, pair, write_manifest

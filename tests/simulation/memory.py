@@ -68,6 +68,12 @@ class MemoryFiles:
         with self._call("find", folder):
             return sorted(uri for uri in self.bodies if uri.startswith(join(folder, "")))
 
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Give every file below a folder with its size."""
+        with self._call("sizes", folder):
+            found = [(uri, len(body)) for uri, body in self.bodies.items() if uri.startswith(join(folder, ""))]
+        yield from found
+
     def glob(self, pattern: str) -> list[str]:
         """Return the files that match, sorted; `**` goes through folders."""
         parts = re.split(r"(\*\*/|\*|\?)", pattern)

@@ -183,11 +183,19 @@ class World(Clock):
             self.steps += 1
             if self.steps > MOST_STEPS:
                 raise AssertionError(f"no end after {MOST_STEPS} steps")
-            ready = [task for task in self._tasks if task.is_ready(self.time)]
+            ready = [task for task in self._tasks if self._is_ready(task)]
             if not ready:
                 self.time = min(max(task.at, task.process.still_until) for task in self._tasks)
                 continue
             self._turn(self.random.choice(ready))
+
+    def _is_ready(self, task: Task) -> bool:
+        """Whether a task may go on; what it waits for is asked as its process, which has flags of its own."""
+        self._now = task
+        try:
+            return task.is_ready(self.time)
+        finally:
+            self._now = None
 
     def say(self, process: Process, what: str) -> None:
         """Write down what happens."""

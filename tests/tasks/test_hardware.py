@@ -170,6 +170,14 @@ def test_a_process_ends_that_has_lost_its_gpu(tmp_path: Path, monkeypatch: pytes
     assert [outcome.error_type for outcome in batch] == ["internal"] * 2
 
 
+def test_a_device_that_does_not_tell_its_room_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(_: object) -> None:
+        raise RuntimeError("CUDA error: unknown error")
+
+    monkeypatch.setattr(synthesis, "free_bytes", silent)
+    assert all(outcome.rendered is not None for outcome in synthesised(outcomes(tmp_path, 2)))
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from manifests.fingerprint import fingerprint
-from manifests.results import write_part
+from manifests.results import audio_uri, write_part
 from manifests.schema import ManifestError
 from stylecore.settings import CORE_VERSION, Settings
 from stylecore.weights import shipped_digest
@@ -81,10 +81,20 @@ def batches(manifest: str, root: str, batch_size: int = 2) -> list[list[str]]:
     ]
 
 
-def settle(root: str, rows: Sequence[Row], status: str, error_type: str | None = None, run_id: str = "earlier") -> None:
-    """Commit rows for planned pairs, as a run that ended with this status would have."""
+def settle(
+    root: str,
+    rows: Sequence[Row],
+    status: str,
+    error_type: str | None = None,
+    run_id: str = "earlier",
+    **more: float,
+) -> None:
+    """Commit rows for planned pairs, as a run that ended with this status would have; audio of one byte each."""
+    for row in rows if status == "succeeded" else ():
+        with Storage().writing(audio_uri(root, row["fingerprint"])) as sink:
+            sink.write(b"f")
     names = ("pair_id", "content", "style", "fingerprint")
-    told = {"status": status, "error_type": error_type, "finished_at": datetime.now(UTC)}
+    told = {"status": status, "error_type": error_type, "finished_at": datetime.now(UTC), **more}
     write_part(Storage(), root, run_id, 0, [{**{name: row[name] for name in names}, **told} for row in rows])
 
 
@@ -368,9 +378,7 @@ class TestPreview:
 
     def test_results_so_far_are_the_better_estimate(self, manifest: str, root: str) -> None:
         rows, _ = planned(manifest, root)
-        names = ("pair_id", "content", "style", "fingerprint")
-        cost = {"status": "succeeded", "duration_s": 0.5, "seconds_total": 3.0}
-        write_part(Storage(), root, "earlier", 0, [{**{name: rows[0][name] for name in names}, **cost}])
+        settle(root, rows[:1], "succeeded", duration_s=0.5, seconds_total=3.0)
         options = CPU.model_copy(update={"workers": 2})
         preview = preview_run(manifest, root, QUICK, options)
         assert shards_at_a_time(options) == 2

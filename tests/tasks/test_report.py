@@ -20,7 +20,7 @@ from stylecore.settings import CORE_VERSION, Settings
 from tasks.interruption import within
 from tasks.options import RunOptions
 from tasks.planning import PlanCounts
-from tasks.report import FIGURES, RunSummary, close_run, read_results, summary_markdown, write_run_snapshot
+from tasks.report import RunSummary, close_run, summary_markdown, write_run_snapshot
 from tasks.shards import compute_shards
 from tests.tasks.conftest import PAIRS, Corpus
 from tests.tasks.corpus import CPU, QUICK, begin, compute, read_table, run_all, watch_opened, write_manifest
@@ -91,26 +91,6 @@ class TestSnapshot:
         _, plan = begin(finished.manifest, tmp_path)
         assert plan.counts.up_to_date == len(PAIRS)
         assert not [uri for uri in opened if "/part-" in uri]
-
-    def test_what_is_shown_are_the_first_rows_and_the_means_of_all(
-        self, finished: Corpus, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(finished.folder)
-        table = finished.first.table
-        found = read_results("out", 2)
-        assert [row["pair_id"] for row in found.rows] == [pair["pair_id"] for pair in PAIRS[:2]]
-        assert [row["output"] for row in found.rows] == table["output"].tolist()[:2]
-        assert found.total == len(PAIRS)
-        assert found.means["rhythm_kept"] == pytest.approx(table["rhythm_kept"].mean())
-
-    def test_rows_of_one_status_are_shown(self, finished: Corpus) -> None:
-        assert read_results(str(finished.root), 50, "succeeded").total == len(PAIRS)
-        assert read_results(str(finished.root), 50, "failed") == ([], 0, dict.fromkeys(FIGURES))
-
-    def test_before_any_run_the_message_says_what_to_do(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match="timbreflow run") as caught:
-            read_results(str(tmp_path / "out"), 50)
-        assert str(tmp_path / "out" / "results.parquet") in str(caught.value)
 
 
 class TestRecord:

@@ -22,7 +22,7 @@ import soundfile
 from manifests.files import join
 from manifests.results import audio_uri
 from manifests.schema import ERROR_TYPES, RESULT_COLUMNS, ManifestError
-from tasks import report, shards, synthesis
+from tasks import overview, shards, synthesis
 from tasks.audio import decode_flac, samples_sha256
 from tasks.here import Here
 from tasks.interruption import request_stop
@@ -49,7 +49,7 @@ from tests.tasks.corpus import (
     write_manifest,
 )
 
-FIGURES = list(report.FIGURES)
+FIGURES = list(overview.FIGURES)
 ONE_BY_ONE = RunOptions(device="cpu", batch_size=1)
 IN_SHARDS = RunOptions(device="cpu", shard_audio_s=1.0)
 """Cuts the five pairs of the corpus into several shards."""
