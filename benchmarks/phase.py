@@ -160,7 +160,7 @@ def _unheard(asked: Tensor, own: Pair, encoder: Encoder) -> dict[str, object]:
 
 
 def _total(terms: Iterable[float], settings: Settings) -> float:
-    weights = (settings.alpha, settings.beta, settings.gamma, settings.delta)
+    weights = settings.weights
     return sum(weight * term for weight, term in zip(weights, terms, strict=True))
 
 

@@ -112,7 +112,7 @@ def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
     clips = demo_pairs(pairs)
     own = _encoded(clips, settings, encoder)
     contents, styles = [pair.content for pair in own], [pair.style for pair in own]
-    weights = torch.tensor([[s.alpha, s.beta, s.gamma, s.delta] for s in (pair.settings for pair in own)])
+    weights = torch.tensor([pair.settings.weights for pair in own])
 
     def of(objective: Callable[[Tensor], LossTerms]) -> Evaluate:
         return lambda picture: objective(picture).total(weights)

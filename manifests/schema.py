@@ -34,7 +34,7 @@ class Column:
 
 
 REQUIRED_COLUMNS = ("content", "style")
-FLOAT_SETTINGS = ("alpha", "beta", "gamma", "delta")
+FLOAT_SETTINGS = ("strength", "alpha", "beta", "gamma", "delta")
 INTEGER_SETTINGS = ("iterations", "seed")
 ROW_SETTINGS = FLOAT_SETTINGS + INTEGER_SETTINGS
 """Settings that a manifest may give per row."""
@@ -93,6 +93,7 @@ def _setting_columns() -> list[Column]:
             "resolved settings of the pair, a JSON object; "
             "`notes` and `strength` only where they are not `content` and 1",
         ),
+        Column("strength", _FLOAT, "how far to go: 0 the content, 1 the style's voice"),
         Column("alpha", _FLOAT, "weight of the content loss"),
         Column("beta", _FLOAT, "weight of the style loss"),
         Column("gamma", _FLOAT, "weight of the loss of the temporal energy envelope"),

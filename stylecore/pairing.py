@@ -27,8 +27,6 @@ def paired(content: Analysis, style: Analysis, n_samples: int, encoder: Encoder,
     """
     target = Polar(content.picture, content.phase(settings.sample_rate))
     if settings.notes == "style":
-        weights = {name: getattr(settings, name) * settings.strength for name in ("beta", "delta")}
-        settings = settings.model_copy(update=weights)
         heard = style.picture
     else:
         target = towards(target, lay_along(content, style, settings.sample_rate), settings.strength)

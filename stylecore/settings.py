@@ -57,67 +57,81 @@ class Settings(BaseModel):
     )
     seed: int = Field(0, ge=0, lt=2**31, description="seed of a run; each pair draws its own from it")
 
-    # Those above are for everybody, those below for who changes the method.
-    content_layers: tuple[int, ...] = Field((1, 2), min_length=1, description="layers whose encodings carry content")
-    salience: float = Field(
-        1.0, ge=0, le=4, description="content counts by its magnitude to this power; 0 is the paper's: alike everywhere"
+    # Those above are for everybody, those below for who changes the method; Prefect's form shows the descriptions.
+    content_layers: tuple[int, ...] = Field(
+        (1, 2), min_length=1, description="Expert: layers whose encodings carry content"
     )
-    style_layers: tuple[int, ...] = Field((1, 2, 3), min_length=1, description="layers whose Gram matrices carry style")
+    salience: float = Field(
+        1.0,
+        ge=0,
+        le=4,
+        description="Expert: content counts by its magnitude to this power; 0 is the paper's: alike everywhere",
+    )
+    style_layers: tuple[int, ...] = Field(
+        (1, 2, 3), min_length=1, description="Expert: layers whose Gram matrices carry style"
+    )
     style_bands: int = Field(
-        64, ge=1, le=257, description="at most so many frequency bands with a Gram matrix each; 1: the paper's"
+        64, ge=1, le=257, description="Expert: at most so many frequency bands with a Gram matrix each; 1: the paper's"
     )
     temporal_reference: Literal["content", "style"] = Field(
-        "content", description="whose temporal energy envelope the result follows (paper: style)"
+        "content", description="Expert: whose temporal energy envelope the result follows (paper: style)"
     )
     envelopes: Literal["log", "energy", "level"] = Field(
         "log",
-        description="envelopes compared as logarithms, as energies relative to the reference's (paper), or as the "
-        "logarithms of the paper's envelopes alone",
+        description="Expert: envelopes compared as logarithms, as energies relative to the reference's (paper), or as "
+        "the logarithms of the paper's envelopes alone",
     )
     temporal_bands: int = Field(
-        64, ge=0, le=256, description="frequency bands whose rise and fall L_e follows as well; 0 is the paper's"
+        64,
+        ge=0,
+        le=256,
+        description="Expert: frequency bands whose rise and fall L_e follows as well; 0 is the paper's",
     )
     temporal_reach: int = Field(
         5,
         ge=0,
         le=3_000,
-        description="there L_e follows what is faster than the mean over so many frames of 10 ms on both sides; "
-        "0: than the mean of the whole sound",
+        description="Expert: there L_e follows what is faster than the mean over so many frames of 10 ms on both "
+        "sides; 0: than the mean of the whole sound",
     )
     spectral_bands: int = Field(
-        64, ge=0, le=256, description="frequency bands whose average level L_t follows as well; 0 for none"
+        64, ge=0, le=256, description="Expert: frequency bands whose average level L_t follows as well; 0 for none"
     )
     start: Literal["noise", "target"] = Field(
         "target",
-        description="where the optimisation begins: Gaussian noise (paper), or Gaussian noise around the spectrogram "
-        "that L_c asks for",
+        description="Expert: where the optimisation begins: Gaussian noise (paper), or Gaussian noise around the "
+        "spectrogram that L_c asks for",
     )
-    optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="how the spectrogram is optimised")
-    learning_rate: float = Field(0.1, gt=0, le=10, description="step of Adam; L-BFGS finds its own")
+    optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="Expert: how the spectrogram is optimised")
+    learning_rate: float = Field(0.1, gt=0, le=10, description="Expert: step of Adam; L-BFGS finds its own")
     coarse_iterations: int = Field(
         0,
         ge=0,
         le=10_000,
-        description="evaluations at half the resolution, at most, before those; 0 is the paper's",
+        description="Expert: evaluations at half the resolution, at most, before those; 0 is the paper's",
     )
-    iterations: int = Field(8, ge=1, le=10_000, description="evaluations of the objective on the picture, at most")
+    iterations: int = Field(
+        8, ge=1, le=10_000, description="Expert: evaluations of the objective on the picture, at most"
+    )
     sound_iterations: int = Field(
-        15, ge=0, le=10_000, description="evaluations on the sound after Griffin-Lim, at most; 0 is the paper's"
+        15, ge=0, le=10_000, description="Expert: evaluations on the sound after Griffin-Lim, at most; 0 is the paper's"
     )
     consistency: float = Field(
         200.0,
         ge=0,
         le=1e6,
         allow_inf_nan=False,
-        description="weight of the distance between the optimised spectrogram and the spectrogram of the sound, in the "
+        description="Expert: weight of the distance between the optimised spectrogram and that of the sound, in the "
         "evaluations on the sound",
     )
     tolerance: float = Field(
-        1e-4, ge=0, lt=1, description="a pair stops when ten evaluations lower its loss by less than this share"
+        1e-4, ge=0, lt=1, description="Expert: a pair stops when ten evaluations lower its loss by less than this share"
     )
-    griffin_lim_iterations: int = Field(2, ge=1, le=5_000, description="iterations of Griffin-Lim")
-    griffin_lim_momentum: float = Field(0.0, ge=0, lt=1, description="momentum of Griffin-Lim; 0 is the 1984 method")
-    sample_rate: Literal[16_000] = Field(16_000, description="sampling rate of the picture in Hz")
+    griffin_lim_iterations: int = Field(2, ge=1, le=5_000, description="Expert: iterations of Griffin-Lim")
+    griffin_lim_momentum: float = Field(
+        0.0, ge=0, lt=1, description="Expert: momentum of Griffin-Lim; 0 is the 1984 method"
+    )
+    sample_rate: Literal[16_000] = Field(16_000, description="Expert: sampling rate of the picture in Hz")
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -128,6 +142,15 @@ class Settings(BaseModel):
         if self.alpha + self.beta + self.gamma + self.delta == 0:
             raise ValueError("alpha, beta, gamma and delta are all 0: nothing is left to optimise")
         return self
+
+    @property
+    def weights(self) -> tuple[float, float, float, float]:
+        """The weights of the four terms, in the order of equation 1.
+
+        With the style's notes nothing is laid out that could be mixed with the content: strength scales beta and delta.
+        """
+        towards = self.strength if self.notes == "style" else 1.0
+        return self.alpha, self.beta * towards, self.gamma, self.delta * towards
 
     @property
     def full_evaluations(self) -> float:

@@ -181,10 +181,9 @@ def equation_1(pairs: Sequence[Pair], encoder: Encoder) -> Problem:
     differing = {n for p in pairs for n, value in p.settings if value != getattr(shared, n)} - OWN_SETTINGS
     if differing:
         raise ValueError(f"pairs of one batch differ in {', '.join(sorted(differing))}")
-    rows = [[p.settings.alpha, p.settings.beta, p.settings.gamma, p.settings.delta] for p in pairs]
     return Problem(
         objective=Objective(encoder, [p.content for p in pairs], [p.style for p in pairs], shared),
-        weights=torch.tensor(rows, device=encoder.input_mean.device),
+        weights=torch.tensor([p.settings.weights for p in pairs], device=encoder.input_mean.device),
         settings=shared,
     )
 

@@ -65,7 +65,7 @@ def succeeded(outcome: Outcome, run: RowContext) -> Measured:
 def _common_row(outcome: Outcome, run: RowContext) -> dict[str, object]:
     planned, settings = outcome.planned, outcome.settings
     own = ("pair_id", "content", "style", "fingerprint", "content_identity", "style_identity", "settings")
-    names = ("alpha", "beta", "gamma", "delta", "iterations", "seed")
+    names = ("strength", "alpha", "beta", "gamma", "delta", "iterations", "seed")
     return {
         **{name: planned[name] for name in own},
         **{name: getattr(settings, name) for name in names},
@@ -89,12 +89,11 @@ def _common_row(outcome: Outcome, run: RowContext) -> dict[str, object]:
 def _loss_columns(outcome: Outcome, rendered: Rendered) -> dict[str, object]:
     """Return the columns of the losses; the last ones are those heard in the audio as written."""
     settings, heard = outcome.settings, rendered.heard_terms
-    weights = (settings.alpha, settings.beta, settings.gamma, settings.delta)
     return {
         **{f"loss_first_{name}": value for name, value in rendered.first_terms.items()},
         **{f"loss_last_{name}": value for name, value in heard.items()},
         "loss_first_total": rendered.loss_curve[0],
-        "loss_last_total": sum(weight * value for weight, value in zip(weights, heard.values(), strict=True)),
+        "loss_last_total": sum(weight * value for weight, value in zip(settings.weights, heard.values(), strict=True)),
         "loss_curve": rendered.loss_curve,
         "evaluations": rendered.evaluations,
         "stop_reason": rendered.stop_reason,

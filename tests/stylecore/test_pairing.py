@@ -58,10 +58,10 @@ def test_with_the_styles_notes_both_sounds_are_encoded_as_they_are(encoder: Enco
 
 def test_there_strength_weighs_what_draws_towards_the_style(encoder: Encoder, sounds: Sounds) -> None:
     settings = Settings(notes="style", strength=0.5)
-    pair = paired(*sounds, N_SAMPLES, encoder, settings)
-    weights = pair.settings
-    assert (weights.beta, weights.delta) == (settings.beta / 2, settings.delta / 2)
-    assert (weights.alpha, weights.gamma) == (settings.alpha, settings.gamma)
+    alpha, beta, gamma, delta = paired(*sounds, N_SAMPLES, encoder, settings).settings.weights
+    assert (alpha, gamma) == (settings.alpha, settings.gamma)
+    assert (beta, delta) == (settings.beta / 2, settings.delta / 2)
+    assert Settings(strength=0.5).weights == Settings().weights
 
 
 def test_with_the_contents_notes_both_targets_are_the_style_laid_out(encoder: Encoder, sounds: Sounds) -> None:

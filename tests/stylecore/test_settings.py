@@ -110,9 +110,19 @@ def test_one_weight_is_enough(name: str) -> None:
     assert getattr(settings, name) == 2.0
 
 
-def test_an_unknown_setting_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match=r"aplha=2: unknown setting; known are notes, strength, alpha, beta,"):
+def test_an_unknown_setting_is_refused_with_the_one_that_was_meant_or_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"aplha=2: unknown setting; did you mean 'alpha'\?"):
         checked_settings({"aplha": 2})
+    with pytest.raises(SettingsError, match=r"loudness=2: unknown setting; known are notes, strength, alpha, beta,"):
+        checked_settings({"loudness": 2})
+
+
+def test_settings_for_everybody_come_first_and_the_others_say_so() -> None:
+    """Prefect's form shows fields in this order, each with its description."""
+    fields = Settings.model_fields
+    assert list(fields)[:7] == ["notes", "strength", "alpha", "beta", "gamma", "delta", "seed"]
+    expert = [name for name, field in fields.items() if (field.description or "").startswith("Expert: ")]
+    assert expert == list(fields)[7:]
 
 
 def test_all_faults_are_named_at_once() -> None:

@@ -269,7 +269,8 @@ class TestIdentity:
         assert set(seeds(QUICK)).isdisjoint(seeds(QUICK.resolve({"seed": 1})))
 
     def test_a_row_puts_its_own_settings_over_the_runs(self, root: str, folder: Path) -> None:
-        own: dict[str, float] = {"alpha": 3, "beta": 0.5, "gamma": 0, "delta": 2.5, "iterations": 9, "seed": 42}
+        own: dict[str, float] = {"strength": 0.5, "alpha": 3, "beta": 0.5, "gamma": 0, "delta": 2.5, "iterations": 9}
+        own |= {"seed": 42}
         rows: list[Row] = [{**ROWS[0], **own}, {**ROWS[1], "alpha": 3}, dict(ROWS[2])]
         plain, partly, unset = (
             json.loads(row["settings"]) for row in planned(write_manifest(folder / "own.parquet", rows), root)[0]

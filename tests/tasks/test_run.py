@@ -110,8 +110,8 @@ class TestFirstRun:
             settings = json.loads(row["settings"])
             evaluations = QUICK.coarse_iterations + QUICK.iterations + QUICK.sound_iterations
             assert json.loads(QUICK.canonical_json()) == {**settings, "seed": QUICK.seed}
-            for name in ("alpha", "beta", "gamma", "delta", "iterations", "seed"):
-                assert row[name] == settings[name]
+            for name in ("strength", "alpha", "beta", "gamma", "delta", "iterations", "seed"):
+                assert row[name] == settings.get(name, getattr(QUICK, name))
             assert 1 <= row["evaluations"] == len(row["loss_curve"]) <= evaluations
             assert row["loss_first_total"] == row["loss_curve"][0]
             assert row["loss_last_total"] < row["loss_curve"][0]
