@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -27,6 +28,8 @@ def set_defaults() -> None:
     """Put the defaults into the environment where the user has not set anything."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    # Events that are still to be sent when the last word is said are no concern of the user's.
+    logging.getLogger("EventsWorker").setLevel(logging.CRITICAL)
     # Whoever needs the folder says so: the embedded server, and the doctor.
     warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
 

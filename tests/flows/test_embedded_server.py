@@ -51,7 +51,9 @@ def test_files_of_the_working_directory_are_no_modules_of_the_server(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("CRITICAL", logger="prefect")  # as the command line has it, whatever tests before this one did
     for name in ("queue", "uvicorn", "flows"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('mine')")
     monkeypatch.chdir(tmp_path)

