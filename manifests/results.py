@@ -31,6 +31,9 @@ from manifests.schema import (
     ManifestError,
 )
 
+LARGEST_SEAL_BYTES = 16_000
+"""A part without rows is smaller: 14 kB are its schema and what goes with it."""
+
 _NEEDED = ("pair_id", "content", "style", "status", "fingerprint")
 
 
@@ -103,6 +106,20 @@ def seal_part(files: Files, uri: str) -> None:
     """Create a part without rows, unless it is there: nobody can commit it any more."""
     with suppress(FileExistsError):
         _create_part(files, uri, PART_SCHEMA.empty_table())
+
+
+def sealed_parts(files: Files, root: str, uris: Sequence[str]) -> set[str]:
+    """Return those of the parts under an output root that `seal_part` has created: they have no rows, and have to stay.
+
+    Whoever they keep from committing may be paused for long. Only files that are small enough are opened.
+    """
+    sizes = dict(files.sizes(join(absolute(root), "results")))
+    return {uri for uri in uris if sizes.get(uri, LARGEST_SEAL_BYTES) < LARGEST_SEAL_BYTES and not _count(files, uri)}
+
+
+def _count(files: Files, uri: str) -> int:
+    with files.open(uri) as source:
+        return int(pq.ParquetFile(source).metadata.num_rows)
 
 
 def _create_part(files: Files, uri: str, part: pa.Table) -> None:

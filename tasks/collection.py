@@ -22,7 +22,7 @@ from manifests.files import absolute, join
 from manifests.fingerprint import FINGERPRINT_DIGITS
 from manifests.history import current_parts, listed_parts, stream_rows
 from manifests.publishing import publish_again, versions
-from manifests.results import latest_uri
+from manifests.results import latest_uri, sealed_parts
 from manifests.schema import SUCCEEDED
 from manifests.tables import BATCH_ROWS, open_parquet, parquet_errors
 from tasks.clock import clock
@@ -133,6 +133,8 @@ def find_garbage(files: Storage, root: str, keep_days: float) -> Garbage:
     snapshots = [uri for uri in files.find(join(root, "snapshots")) if uri.endswith(".parquet")]
     old = tuple(uri for uri in snapshots[:-1] if _is_older(uri, since))
     listed = listed_parts(files, root)
+    sealed = sealed_parts(files, root, listed)
+    listed = [uri for uri in listed if uri not in sealed]
     parts = current_parts(files, root, listed)
     going, needed = _sorted_out(files, parts, [latest_uri(root), *(uri for uri in snapshots if uri not in old)], since)
     ours = [uri for uri in files.find(join(root, "audio")) if _AUDIO.search(uri)]  # what others put there stays

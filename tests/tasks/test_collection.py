@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.history import PART_SCHEMA
-from manifests.results import audio_uri, latest_uri, part_uri
+from manifests.results import audio_uri, latest_uri, part_uri, seal_part
 from manifests.schema import RESULT_SCHEMA
 from manifests.tables import write_parquet
 from tasks.collection import collect
@@ -72,3 +72,16 @@ def test_files_that_a_killed_collection_has_replaced_count_no_more_and_go_with_t
     told = collect(root, keep_days=30)
     assert (told.parts, told.compacting) == (tuple(list(parts)[1:]), False)
     assert files.find(f"{root}/results") == [whole]
+
+
+def test_what_keeps_a_paused_run_from_committing_stays(tmp_path: Path) -> None:
+    """Whoever was taken over before it created a part may wake up after the collection."""
+    root, files = str(tmp_path), Storage()
+    commit(root, "run", 0, ["a" * 40])
+    write_parquet(latest_uri(root), files, [RESULT_SCHEMA.empty_table()], RESULT_SCHEMA)
+    sealed = part_uri(root, "paused", 0)
+    seal_part(files, sealed)
+    garbage = collect(root, keep_days=30)
+    assert garbage.parts == (part_uri(root, "run", 0),)
+    assert files.exists(sealed)
+    assert collect(root, keep_days=30).parts == ()
