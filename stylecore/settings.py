@@ -74,7 +74,9 @@ class Settings(BaseModel):
         64, ge=1, le=257, description="Expert: at most so many frequency bands with a Gram matrix each; 1: the paper's"
     )
     temporal_reference: Literal["content", "style"] = Field(
-        "content", description="Expert: whose temporal energy envelope the result follows (paper: style)"
+        "content",
+        description="Expert: whose temporal energy envelope the result follows (paper: style); with notes = content both "
+        "are the laid-out style's",
     )
     envelopes: Literal["log", "energy", "level"] = Field(
         "log",
