@@ -75,8 +75,8 @@ class Settings(BaseModel):
     )
     temporal_reference: Literal["content", "style"] = Field(
         "content",
-        description="Expert: whose temporal energy envelope the result follows (paper: style); with notes = content both "
-        "are the laid-out style's",
+        description="Expert: whose temporal energy envelope the result follows (paper: style); with notes = content "
+        "both are the laid-out style's",
     )
     envelopes: Literal["log", "energy", "level"] = Field(
         "log",
