@@ -33,19 +33,19 @@ lint: $(VENV)/installed
 
 # About half an hour of two cores; goes on where it was stopped. Needs Debian packages, which the first command names.
 quality: $(VENV)/installed
-	$(BIN)/python -m benchmarks.evaluation_set
-	$(BIN)/python -m benchmarks.quality --jobs 2
+	$(BIN)/python -m benchmarks.sound.evaluation_set
+	$(BIN)/python -m benchmarks.sound.quality --jobs 2
 
 # The same phrase on another instrument is the right answer: how near does each system come? About half an hour of two
 # cores, the peer a third of it; goes on where it was stopped. Needs Debian packages, which the first command names.
 truth: $(VENV)/installed
-	$(BIN)/python -m benchmarks.truth_set
-	$(BIN)/python -m benchmarks.truth --jobs 2
+	$(BIN)/python -m benchmarks.sound.truth_set
+	$(BIN)/python -m benchmarks.sound.truth --jobs 2
 
 # What the search for a phase does, on the same pairs: about ten minutes of two cores.
 phase: $(VENV)/installed
-	$(BIN)/python -m benchmarks.evaluation_set
-	$(BIN)/python -m benchmarks.phase --jobs 2
+	$(BIN)/python -m benchmarks.sound.evaluation_set
+	$(BIN)/python -m benchmarks.sound.phase_search --jobs 2
 
 # Every table of docs/performance.md, one after the other. It takes a while (the peer alone three minutes a pair), in
 # which the machine should have nothing else to do. `peer` goes on where it was stopped.
@@ -53,25 +53,25 @@ performance: $(VENV)/installed
 	for one in bench variants peer planning orchestration overlap scaling; do $(MAKE) $$one || exit; done
 
 bench: $(VENV)/installed
-	$(BIN)/python -m benchmarks.core --document
+	$(BIN)/python -m benchmarks.speed.core --document
 
 variants: $(VENV)/installed
-	$(BIN)/python -m benchmarks.variants --document
+	$(BIN)/python -m benchmarks.speed.variants --document
 
 peer: $(VENV)/installed
-	$(BIN)/python -m benchmarks.peer_random_cnn --document
+	$(BIN)/python -m benchmarks.sound.peer_random_cnn --document
 
 planning: $(VENV)/installed
-	$(BIN)/python -m benchmarks.planning --document
+	$(BIN)/python -m benchmarks.speed.planning_cost --document
 
 orchestration: $(VENV)/installed
-	$(BIN)/python -m benchmarks.orchestration --document
+	$(BIN)/python -m benchmarks.speed.orchestration --document
 
 overlap: $(VENV)/installed
-	$(BIN)/python -m benchmarks.overlap --document
+	$(BIN)/python -m benchmarks.speed.overlap --document
 
 scaling: $(VENV)/installed
-	$(BIN)/python -m benchmarks.scaling --document
+	$(BIN)/python -m benchmarks.speed.scaling --document
 
 # The last step lets librosa compile its functions once, so that nothing waits for it (stylecore/compiling.py) later.
 $(VENV)/installed: requirements.lock pyproject.toml

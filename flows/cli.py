@@ -20,7 +20,7 @@ from stylecore.settings import PRESETS, Settings, SettingsError, preset
 from tasks.options import RunOptions
 
 if TYPE_CHECKING:
-    from tasks.overview import Overview
+    from tasks.ledger.query import Overview
 
 EXIT_FAILED_PAIRS = 1
 EXIT_PROBLEMS = 1
@@ -111,8 +111,8 @@ def run(
             retry_failed=retry_failed, limit=limit, shards=shards, replace=replace, device=device, runner=runner
         )
         refuse_runner(manifest, output, options)
-        from manifests.reader import notes
-        from tasks.storage import Storage
+        from manifests.reading.reader import notes
+        from tasks.storage.storage import Storage
 
         for note in notes(manifest, Storage()):
             _note(note)
@@ -123,8 +123,8 @@ def run(
 
 
 def _dry_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> None:
-    from flows.tables import plan_table
-    from tasks.preview import preview_run
+    from flows.terminal_tables import plan_table
+    from tasks.planning.preview import preview_run
 
     preview = preview_run(manifest, output, settings, options)
     console.print(plan_table(preview))
@@ -137,8 +137,8 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
     from prefect.exceptions import TerminationSignal
 
     from flows.cross_synthesis import NothingComputed, cross_synthesis
-    from flows.tables import run_report
-    from tasks.report import RunSummary
+    from flows.terminal_tables import run_report
+    from tasks.ledger.close import RunSummary
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Python's own would end us with the server left running
     try:
@@ -169,8 +169,8 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
 
 def _show_run(output: str) -> None:
     """Show the table of a run that has ended; runs on other shards may be at work still, and there is none."""
-    from tasks.overview import find_table, read_overview
-    from tasks.storage import Storage
+    from tasks.ledger.query import find_table, read_overview
+    from tasks.storage.storage import Storage
 
     with suppress(FileNotFoundError):
         _show(read_overview(find_table(output, Storage()), Storage(), SHOWN_ROWS), None)
@@ -188,8 +188,8 @@ def pair(
     """Synthesise one pair; no manifest, no server."""
     with _refusing():
         settings = chosen_settings(preset, set_)
-        from flows.tables import pair_table
-        from tasks.single import synthesise_single
+        from flows.terminal_tables import pair_table
+        from tasks.pipeline.single import synthesise_single
 
         with console.status("optimising"):
             row = synthesise_single(content, style, out, settings, device)
@@ -209,8 +209,8 @@ def results(
     if status not in (None, "succeeded", "failed"):
         _refuse(f"--status {status}: expected succeeded or failed")
     with _refusing():
-        from tasks.overview import find_table, lost_audio, read_overview
-        from tasks.storage import Storage
+        from tasks.ledger.query import find_table, lost_audio, read_overview
+        from tasks.storage.storage import Storage
 
         files = Storage()
         table = find_table(output, files)
@@ -248,8 +248,8 @@ def manifest_build(
     if from_ is not None and (content or style):
         _refuse("--from names pairs already: give it alone, or --content and --style without it")
     with _refusing():
-        from manifests.builder import build_from_csv, build_manifest
-        from tasks.storage import Storage
+        from manifests.building.builder import build_from_csv, build_manifest
+        from tasks.storage.storage import Storage
 
         if from_ is not None:
             count = build_from_csv(from_, out, Storage(), _note)
@@ -268,8 +268,8 @@ def manifest_check(manifest: Annotated[str, typer.Argument(help="Manifest to che
     """Check a manifest's columns, types, ids and settings; reads no sound."""
     with _refusing():
         from manifests.files import absolute
-        from manifests.reader import check
-        from tasks.storage import Storage
+        from manifests.reading.reader import check
+        from tasks.storage.storage import Storage
 
         summary = check(absolute(manifest), Storage(), Settings().resolve)
         own = f", your columns: {', '.join(summary.user_columns)}" if summary.user_columns else ""
@@ -292,7 +292,7 @@ def doctor(
     Exits 0 if nothing is a problem, 1 otherwise. --fix makes the work pool and the automation that marks dead runs.
     """
     set_defaults()
-    os.environ.setdefault("TIMBREFLOW_STORAGE_PATIENCE_S", "5")  # somebody waits for the answer
+    os.environ.setdefault("TIMBREFLOW_STORAGE_RETRY_TIMEOUT_S", "5")  # somebody waits for the answer
     from flows.checks import checks_remedies, checks_table
     from flows.doctor import examine, mend
 
@@ -320,8 +320,8 @@ def gc(
     Refuses while a run is at work there. What was removed is computed again if a manifest asks for it.
     """
     with _refusing():
-        from flows.tables import garbage_table
-        from tasks.collection import collect
+        from flows.terminal_tables import garbage_table
+        from tasks.ledger.gc import collect
 
         console.print(garbage_table(collect(root, keep_days, dry_run), dry_run))
 
@@ -355,9 +355,12 @@ def pretrain(
     minuet-data opl3-soundfont timgm6mb-soundfont`. A killed run goes on from its checkpoint.
     """
     with _refusing():
-        from tasks.pretraining import Pretraining, pretrain_network
+        from stylecore.pretraining.model_card import Pretraining
+        from stylecore.pretraining.pretrain import pretrain_network
+        from tasks.devices.freed_memory import keep_freed_memory
 
         asked = Pretraining(tuple(soundfont), unseen_soundfont, selection, start, out, notes, steps, seed)
+        keep_freed_memory()
         card = pretrain_network(asked, console.print)
         console.print(card, soft_wrap=True, markup=False)
 

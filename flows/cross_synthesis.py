@@ -12,25 +12,25 @@ from prefect.exceptions import TerminationSignal
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.crew import crew_of
-from flows.progress import shown_progress
+from flows.backend_choice import execution_backend
+from flows.bounded_submission import work_through
+from flows.progress_display import shown_progress
 from flows.ray_cluster import refuse_runner
-from flows.renewal import renewing
-from flows.window import work_through
+from flows.snapshot_refresher import refreshing_snapshot
 from manifests.files import absolute, parent
-from manifests.reader import notes, read_whole
-from manifests.results import part_uri
+from manifests.reading.reader import notes, read_whole
+from manifests.results.layout import part_uri
 from stylecore.settings import PRESETS, Settings
 from tasks.clock import clock
 from tasks.interruption import clear_stop, raise_if_stopping, request_stop, within
-from tasks.lease import Lease, LeaseLost, holding
+from tasks.ledger.close import Run, RunSummary, close_run, summary_markdown, write_run_snapshot
+from tasks.ledger.lease import Lease, LeaseLost, holding
 from tasks.options import RunOptions
-from tasks.planning import Plan, plan
-from tasks.preflight import refuse_links
+from tasks.pipeline.shards import MAX_GROUPS
+from tasks.planning.plan import Plan, plan
 from tasks.progress import PROGRESS
-from tasks.report import Run, RunSummary, close_run, summary_markdown, write_run_snapshot
-from tasks.shards import MAX_GROUPS
-from tasks.storage import Storage, StorageUnreachable
+from tasks.storage.preflight import refuse_links
+from tasks.storage.storage import Storage, StorageUnreachable
 
 DEFAULT_SETTINGS = PRESETS["default"]
 DEFAULT_OPTIONS = RunOptions()
@@ -147,9 +147,9 @@ def _compute(run: Run, planned: Plan, lease: Lease) -> None:
         renewal.tick()
 
     with (
-        crew_of(run, planned) as crew,
+        execution_backend(run, planned) as crew,
         shown_progress(planned.counts.pending) as display,
-        renewing(renew, run.options.snapshot_every_s) as renewal,
+        refreshing_snapshot(renew, run.options.snapshot_every_s) as renewal,
     ):
         work_through(crew.submit, crew.groups, crew.width, tick, crew.on_done, crew.stop)
 

@@ -20,13 +20,13 @@ from flows.checks import Check
 from flows.environment import without_user
 from flows.server_checks import server_checks
 from manifests.files import UriError, absolute, is_s3, join, parent
-from manifests.results import latest_uri
+from manifests.results.layout import latest_uri
 from manifests.schema import ManifestError
-from tasks.devices import choose_device, shards_at_a_time
+from tasks.devices.choice import choose_device, shards_at_a_time
+from tasks.ledger.query import find_table, lost_audio, read_overview
 from tasks.options import RunOptions
-from tasks.overview import find_table, lost_audio, read_overview
-from tasks.preflight import existing_folder
-from tasks.storage import CredentialsExpired, Storage, StorageUnreachable
+from tasks.storage.preflight import existing_folder
+from tasks.storage.storage import CredentialsExpired, Storage, StorageUnreachable
 
 PROBE = b"timbreflow"
 

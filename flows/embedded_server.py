@@ -54,7 +54,7 @@ class EmbeddedServer(SubprocessASGIServer):
             return
         refuse_unwritable_home()
         atexit.register(self.stop)
-        deadline = time.monotonic() + (timeout or _patience_s())
+        deadline = time.monotonic() + (timeout or _start_timeout_s())
         with tempfile.TemporaryFile() as log:
             for _ in range(ATTEMPTS):
                 self.port = self.find_available_port()
@@ -66,7 +66,9 @@ class EmbeddedServer(SubprocessASGIServer):
         if not self.running:
             ended = self.server_process is not None and self.server_process.poll() is not None
             self.stop()
-            raise ServerError(explained(said) if ended else f"it does not answer within {timeout or _patience_s():g} s")
+            raise ServerError(
+                explained(said) if ended else f"it does not answer within {timeout or _start_timeout_s():g} s"
+            )
 
     def _answers_before(self, deadline: float) -> bool:
         """Wait until it answers; return whether it does before its process ends, or time is up."""
@@ -171,5 +173,5 @@ def _shortened(line: str) -> str:
     return line if len(line) <= 300 else f"{line[:300]}..."
 
 
-def _patience_s() -> float:
+def _start_timeout_s() -> float:
     return float(get_current_settings().server.ephemeral.startup_timeout_seconds)

@@ -7,8 +7,8 @@ from prefect.states import State
 
 from flows.cross_synthesis import DEFAULT_OPTIONS, DEFAULT_SETTINGS, cross_synthesis
 from stylecore.settings import Settings
+from tasks.ledger.close import RunSummary
 from tasks.options import RunOptions
-from tasks.report import RunSummary
 
 
 @flow(name="cross-synthesis")

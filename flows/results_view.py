@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from manifests.schema import ERROR_TYPES
-from tasks.overview import FIGURES, Overview, Reason
+from tasks.ledger.query import FIGURES, Overview, Reason
 
 TITLE = "Transferred: 0 is the content, 1 the style. Kept: 1 is the content's."
 HEADINGS = {

@@ -1,7 +1,7 @@
 """The columns of manifests and results, and the names of what can go wrong.
 
-docs/results.md is made from this module (`python -m manifests.document docs/results.md`), so a description here is
-what a user reads.
+`python -m manifests.results.documentation docs/results.md` makes tables of it, so a description here is what a user
+reads.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pathlib import Path
 import librosa
 from filelock import FileLock, Timeout
 
-PATIENCE_S = 240.0
+TIMEOUT_S = 240.0
 """Compiling takes seconds. Who waits for longer goes on: better twice than never."""
 
 NAME = "timbreflow-compiling.lock"
@@ -35,5 +35,5 @@ def alone_on_host() -> Iterator[None]:
     """Keep other processes of the host out of such a block; where the file system has no locks, nobody is kept out."""
     with ExitStack() as held:
         with suppress(Timeout, OSError, NotImplementedError):
-            held.enter_context(FileLock(lock_path(), timeout=PATIENCE_S, is_singleton=False))
+            held.enter_context(FileLock(lock_path(), timeout=TIMEOUT_S, is_singleton=False))
         yield

@@ -30,7 +30,7 @@ SMALLEST_STEP = 1e-6
 GRADIENT_MEMORY = 0.9
 GRADIENT_FLOOR = 1e-3
 """An unknown counts as if its gradient were at least this share of the largest: where nothing pulls, nothing jumps."""
-PATIENCE = 10
+STALLED_EVALUATIONS = 10
 CHECK_EVERY = 10
 
 RUNNING, LIMIT, CONVERGED, STUCK, DIVERGED = range(5)
@@ -147,8 +147,8 @@ def _shorter(step: Tensor, total: Tensor, slope: Tensor, found: Tensor, finite: 
 
 
 def _stopped(stop: Tensor, curve: list[Tensor], evaluations: Tensor, limits: Tensor, tolerance: float) -> Tensor:
-    if len(curve) > PATIENCE:
-        before, now = curve[-1 - PATIENCE], curve[-1]
+    if len(curve) > STALLED_EVALUATIONS:
+        before, now = curve[-1 - STALLED_EVALUATIONS], curve[-1]
         converged = (stop == RUNNING) & (before - now < tolerance * before.abs())
         stop = torch.where(converged, CONVERGED, stop)
     return torch.where((stop == RUNNING) & (evaluations >= limits), LIMIT, stop)

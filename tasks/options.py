@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from manifests.shards import ShardSlice
-from tasks.processes import cores
+from manifests.sharding import ShardSlice
+from tasks.host import cores
 
 
 class DeviceError(Exception):

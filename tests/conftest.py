@@ -44,7 +44,7 @@ def gone_s3(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("TIMBREFLOW_STORAGE_PATIENCE_S", "1")
+    monkeypatch.setenv("TIMBREFLOW_STORAGE_RETRY_TIMEOUT_S", "1")
     return s3
 
 

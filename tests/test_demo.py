@@ -15,20 +15,20 @@ import pytest
 import torch
 
 from manifests.files import absolute
-from manifests.reader import read_whole
+from manifests.reading.reader import read_whole
 from stylecore import metrics
 from stylecore.analysis import analyse
 from stylecore.network import Encoder, load_encoder, random_encoder
 from stylecore.pairing import paired
 from stylecore.settings import Settings
 from stylecore.synthesis import sound_picture, synthesise
-from tasks.audio import read_sound
-from tasks.lease import holding
+from tasks.audio.sound_files import read_sound
+from tasks.ledger.close import Run, close_run
+from tasks.ledger.lease import holding
 from tasks.options import RunOptions
-from tasks.planning import plan_run
-from tasks.report import Run, close_run
-from tasks.shards import compute_shards
-from tasks.storage import Storage
+from tasks.pipeline.shards import compute_shards
+from tasks.planning.plan import plan_run
+from tasks.storage.storage import Storage
 
 MANIFEST = absolute(str(Path(__file__).parent.parent / "manifests" / "examples" / "demo.parquet"))
 CORES = 2

@@ -11,9 +11,9 @@ import pytest
 
 from stylecore import metrics
 from stylecore.settings import preset
-from tasks.audio import read_sound
-from tasks.single import synthesise_single
-from tasks.storage import Storage
+from tasks.audio.sound_files import read_sound
+from tasks.pipeline.single import synthesise_single
+from tasks.storage.storage import Storage
 
 DEMO = Path(__file__).parent.parent / "assets" / "demo"
 EXAMPLES = {"compression": ("harp_phrase", "tuning_fork_440"), "expansion": ("singing_phrase", "violin_sustained")}

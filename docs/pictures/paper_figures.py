@@ -25,9 +25,9 @@ from stylecore.network import load_encoder
 from stylecore.settings import preset
 from stylecore.spectrogram import HOP_S
 from stylecore.synthesis import sound_picture, starting_picture
-from tasks.audio import SAMPLE_RATE, read_sound
-from tasks.single import synthesise_single
-from tasks.storage import Storage
+from tasks.audio.sound_files import SAMPLE_RATE, read_sound
+from tasks.pipeline.single import synthesise_single
+from tasks.storage.storage import Storage
 
 HERE = Path(__file__).parent
 DEMO = HERE.parent.parent / "assets" / "demo"

@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 
 from stylecore.spectrogram import HOP_S, stft
-from tasks.audio import read_sound
-from tasks.storage import Storage
+from tasks.audio.sound_files import read_sound
+from tasks.storage.storage import Storage
 
 RANGE_DB = 70.0
 SAMPLE_RATE = 16_000

@@ -48,7 +48,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Notes `[B, N]`, for each another note of the same program (`companions` `[B, N]`), and the `programs` `[B]`."""
 
     notes: Tensor
@@ -72,14 +72,14 @@ class Pool:
     def __len__(self) -> int:
         return len(self.programs)
 
-    def draw(self, generator: torch.Generator) -> Batch:
+    def draw(self, generator: torch.Generator) -> TrainingBatch:
         """Draw 32 notes, all equally likely, and companions."""
         chosen = torch.randint(len(self), (BATCH,), generator=generator)
         programs = self.programs[chosen]
         first = self.count.cumsum(0) - self.count
         nth = (torch.rand(BATCH, generator=generator) * self.count[programs]).long()
         companions = self.by_program[first[programs] + nth]
-        return Batch(self.notes(chosen), self.notes(companions), programs)
+        return TrainingBatch(self.notes(chosen), self.notes(companions), programs)
 
     def notes(self, chosen: Tensor) -> Tensor:
         """Return the samples `[B, N]` of notes by number."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.baselines import average_spectrum, matched_equaliser, plain_mix, third_octave_means
+from benchmarks.sound.baselines import average_spectrum, matched_equaliser, plain_mix, third_octave_means
 
 RNG = np.random.default_rng(5)
 

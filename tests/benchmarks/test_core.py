@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import core
-from benchmarks.clips import demo_pairs, write_corpus
-from benchmarks.counting import Counter, work_of
-from benchmarks.document import DOCS
-from benchmarks.machine import machine, processor_seconds
-from benchmarks.stages import STAGES, Clock, Cost
-from benchmarks.systems import encoded
-from manifests.reader import read_whole
+from benchmarks.marked_tables import DOCS
+from benchmarks.sound.systems import encoded
+from benchmarks.speed import core
+from benchmarks.speed.clips import demo_pairs, write_corpus
+from benchmarks.speed.counting import Counter, work_of
+from benchmarks.speed.machine import machine, processor_seconds
+from benchmarks.speed.stages import STAGES, Clock, Cost
+from manifests.reading.reader import read_whole
 from stylecore.network import load_encoder
 from stylecore.settings import Settings
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 
 QUICK = Settings(coarse_iterations=0, iterations=3, sound_iterations=2, griffin_lim_iterations=2)
 COMMAND = [
@@ -124,7 +124,7 @@ def test_the_document_names_command_and_machine(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(core, "DOCS", tmp_path)
     core.main([*COMMAND, "--batches=1", "--out", str(tmp_path / "core.json"), "--document"])
     text = (tmp_path / "performance.md").read_text().partition("<!-- core -->\n")[2]
-    assert text.startswith("Made by `python -m benchmarks.core ")
+    assert text.startswith("Made by `python -m benchmarks.speed.core ")
     assert machine() in text.partition("<!-- end of core -->")[0]
 
 

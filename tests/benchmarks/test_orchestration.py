@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import orchestration
-from benchmarks.document import DOCS
-from benchmarks.orchestrated import Nothing
-from benchmarks.orchestration import sample_outcome, share_of_work, table
-from tasks.computing import Batch
-from tasks.outcomes import Outcome
-from tasks.rows import RowContext
+from benchmarks.marked_tables import DOCS
+from benchmarks.speed import orchestration
+from benchmarks.speed.orchestrated import Nothing
+from benchmarks.speed.orchestration import sample_outcome, share_of_work, table
+from tasks.devices.executors import SynthesisRequest
+from tasks.pair_state import PairState
+from tasks.pipeline.rows import RowContext, rows_of
 
 RUN = {
     "pairs": 100,
@@ -32,16 +32,17 @@ RUN = {
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def sample(tmp_path_factory: pytest.TempPathFactory) -> PairState:
     return sample_outcome(tmp_path_factory.mktemp("sample"), 0.2)
 
 
-def test_every_pair_gets_what_one_pair_really_was(sample: Outcome) -> None:
+def test_every_pair_gets_what_one_pair_really_was(sample: PairState) -> None:
     nothing = Nothing(pickle.loads(pickle.dumps(sample)), 1)
-    others = [Outcome({**sample.planned, "pair_id": name, "fingerprint": name * 32}) for name in "ab"]
+    others = [PairState({**sample.planned, "pair_id": name, "fingerprint": name * 32}) for name in "ab"]
     with nothing.slots.opened(), nothing.slots.borrowed() as slot:
-        nothing.synthesise(Batch(others, "cpu", 1, 0), slot)
-    rows = nothing.measure(others, RowContext("root", "run", 0, "cpu", "digest"))
+        nothing.synthesise(SynthesisRequest(others, "cpu", 1, 0), slot)
+    nothing.measure(others)
+    rows = rows_of(others, RowContext("root", "run", 0, "cpu", "digest"))
     assert [row.row["pair_id"] for row in rows] == ["a", "b"]
     assert all(row.row["status"] == "succeeded" and row.row["rhythm_kept"] is not None for row in rows)
     assert rows[0].flac == rows[1].flac
@@ -73,5 +74,5 @@ def test_a_real_flow_commits_all_pairs_and_the_document_tells(tmp_path: Path, mo
     assert found["tasks"] == 5  # the plan, and a task for each of the four shards
     assert 0 < found["peak_mib"] < 1_000
     text = (tmp_path / "performance.md").read_text().partition("<!-- orchestration -->\n")[2]
-    assert text.startswith("Made by `python -m benchmarks.orchestration --pairs 120")
+    assert text.startswith("Made by `python -m benchmarks.speed.orchestration --pairs 120")
     assert "at most 5 Prefect tasks" in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.overlap import STAGES, text, write_manifest
+from benchmarks.speed.overlap import STAGES, text, write_manifest
 
 
 def test_repeated_pairs_differ_in_name_and_seed(tmp_path: Path) -> None:
@@ -18,6 +18,6 @@ def test_repeated_pairs_differ_in_name_and_seed(tmp_path: Path) -> None:
 
 def test_the_table_tells_how_long_the_devices_waited() -> None:
     numbers = ("pairs", "audio_s", "shards", "wall_s", "run_s", "cpu_s", *STAGES)
-    block = text({**dict.fromkeys(numbers, 7.0), "devices_waited": 0.0123}, "python -m benchmarks.overlap")
-    assert block.startswith("Made by `python -m benchmarks.overlap`. Machine: ")
+    block = text({**dict.fromkeys(numbers, 7.0), "devices_waited": 0.0123}, "python -m benchmarks.speed.overlap")
+    assert block.startswith("Made by `python -m benchmarks.speed.overlap`. Machine: ")
     assert "**1.2%**" in block

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import phase
-from benchmarks.document import DOCUMENT
-from benchmarks.pairs import read_pairs
-from benchmarks.systems import encoded
+from benchmarks.judged_pairs import read_pairs
+from benchmarks.marked_tables import DOCUMENT
+from benchmarks.sound import phase_search as phase
+from benchmarks.sound.systems import encoded
 from stylecore.network import load_encoder
 from stylecore.settings import Settings
 from stylecore.synthesis import losses_of, synthesise

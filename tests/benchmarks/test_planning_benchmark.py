@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.planning import in_fresh_process, report
-from benchmarks.planning_data import make_corpus, make_history
-from benchmarks.planning_steps import CONTENT_MIB, STYLE_MIB, encodings
+from benchmarks.speed.planning_cost import in_fresh_process, report
+from benchmarks.speed.planning_data import make_corpus, make_history
+from benchmarks.speed.planning_steps import CONTENT_MIB, STYLE_MIB, encodings
 from tasks.cache import ByteLimitedCache
 
 

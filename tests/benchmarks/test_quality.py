@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks import measuring, quality
-from benchmarks.document import DOCS, blocks, rewrite, write_documents
-from benchmarks.ledger import Ledger
-from benchmarks.measuring import FIGURES, judged
-from benchmarks.pairs import PairsError, all_sounds, read_pairs
-from benchmarks.systems import TERMS, Diverged, System, all_systems
-from benchmarks.tables import mean_table, pair_table
+from benchmarks.judged_pairs import PairsError, all_sounds, read_pairs
+from benchmarks.markdown_tables import mean_table, pair_table
+from benchmarks.marked_tables import DOCS, blocks, rewrite, write_documents
+from benchmarks.sound import judging as measuring
+from benchmarks.sound import quality
+from benchmarks.sound.finished_results import Ledger
+from benchmarks.sound.judging import FIGURES, judged
+from benchmarks.sound.systems import TERMS, Diverged, System, all_systems
 from stylecore.settings import Settings, preset
 from tests.benchmarks.conftest import QUICK
 
@@ -160,7 +161,7 @@ def test_changed_sounds_settings_and_audio_are_computed_anew(
 
 def test_changed_code_is_computed_anew(pairs_csv: Path, computed: list, monkeypatch: pytest.MonkeyPatch) -> None:
     run(pairs_csv, "--systems", "mix")
-    monkeypatch.setattr("benchmarks.ledger.code_digest", lambda: "other code")
+    monkeypatch.setattr("benchmarks.sound.finished_results.code_digest", lambda: "other code")
     computed.clear()
     run(pairs_csv, "--systems", "mix")
     assert len(computed) == 2
@@ -225,9 +226,9 @@ def test_the_document_takes_the_tables_and_their_command(tmp_path: Path) -> None
     for name in ("quality.md", "method.md"):
         (tmp_path / name).write_text((DOCS / name).read_text())
     for _ in range(2):
-        write_documents(tmp_path, rows, systems, "python -m benchmarks.quality --document")
+        write_documents(tmp_path, rows, systems, "python -m benchmarks.sound.quality --document")
     text = path.read_text()
-    assert text.count("Made by `python -m benchmarks.quality --document`.") == 3
+    assert text.count("Made by `python -m benchmarks.sound.quality --document`.") == 3
     assert "- `mix`: both" in text
     assert "choices" not in blocks(rows, systems, "")
     systems["half"] = System("half", "less", {}, systems["mix"].render, "choice")
@@ -251,8 +252,8 @@ def test_the_document_says_which_differences_are_more_than_chance(tmp_path: Path
         for pair, value in zip("ab", values, strict=True)
     ]
     systems = {name: System(name, "", {}, lambda c, s: None) for name in ("default", "random")}  # type: ignore[arg-type, return-value]
-    block = blocks(rows, systems, "python -m benchmarks.quality")["significance"]
-    assert block.startswith("Made by `python -m benchmarks.quality`.")
+    block = blocks(rows, systems, "python -m benchmarks.sound.quality")["significance"]
+    assert block.startswith("Made by `python -m benchmarks.sound.quality`.")
     cells = [cell.strip() for line in block.splitlines() if line.startswith("| rhythm") for cell in line.split("|")]
     assert cells[1:-1] == ["rhythm", "+0.350", "7.0", "2"]
     assert "significance" not in blocks(rows[:2], systems, "")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import peer_random_cnn, random_cnn
-from benchmarks.document import DOCS
-from benchmarks.random_cnn import BINS, GramDistance, PeerSettings
+from benchmarks.marked_tables import DOCS
+from benchmarks.sound import peer_random_cnn, random_cnn
+from benchmarks.sound.random_cnn import BINS, GramDistance, PeerSettings
 
 TINY = PeerSettings(filters=8, iterations=3, phase_iterations=2)
 COMMAND = [
@@ -130,7 +130,7 @@ def test_the_document_names_command_machine_and_ratio(tmp_path: Path, monkeypatc
     monkeypatch.setattr(peer_random_cnn, "DOCS", tmp_path)
     peer_random_cnn.main([*COMMAND, "--limit=1", "--out", str(tmp_path), "--document"])
     text = document.read_text().partition("<!-- peer -->\n")[2].partition("<!-- end of peer -->")[0]
-    assert text.startswith("Made by `python -m benchmarks.peer_random_cnn ")
+    assert text.startswith("Made by `python -m benchmarks.sound.peer_random_cnn ")
     assert "Machine: " in text
     assert "| harp-x-fork" in text
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scaling
-from benchmarks.counting import Work
-from benchmarks.document import DOCS
-from benchmarks.processes import Job, have_core, rate
-from benchmarks.projection import Assumptions, Gpu, Parts, arithmetic, hours_table, seconds_of_pair
-from benchmarks.scaling import gain, rate_table
+from benchmarks.marked_tables import DOCS
+from benchmarks.speed import scaling
+from benchmarks.speed.counting import Work
+from benchmarks.speed.projection import Assumptions, Gpu, Parts, arithmetic, hours_table, seconds_of_pair
+from benchmarks.speed.scaling import gain, rate_table
+from benchmarks.speed.two_processes import Job, have_core, rate
 from stylecore.settings import Settings
 
 PARTS = Parts(Work(100e12, 5e12, 3e3, 10), 1000.0, 50.0, 4.0, 2e6)
@@ -97,5 +97,5 @@ def test_the_command_counts_and_documents(tmp_path: Path, monkeypatch: pytest.Mo
     assert found["parts"]["operations_per_batch"] > found["parts"]["operations_per_pair"] > 0
     assert found["assumed"]["price"] == 7
     text = (tmp_path / "performance.md").read_text().partition("<!-- scaling -->\n")[2]
-    assert text.startswith("Made by `python -m benchmarks.scaling ")
+    assert text.startswith("Made by `python -m benchmarks.speed.scaling ")
     assert "nothing was run on a GPU" in text

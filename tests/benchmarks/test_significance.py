@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from benchmarks.significance import compared, paired_difference, significance_table
+from benchmarks.sound.significance import compared, paired_difference, significance_table
 
 
 @pytest.mark.parametrize("count", [2, 5, 56])

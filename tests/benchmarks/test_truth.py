@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks import truth
-from benchmarks.baselines import matched_equaliser, plain_mix
-from benchmarks.document import DOCS, rewrite
-from benchmarks.ledger import key_of
-from benchmarks.mosaic import mosaic_system
-from benchmarks.pairs import PairsError, read_pairs
-from benchmarks.random_cnn import PeerSettings
-from benchmarks.systems import System
-from benchmarks.truth_figures import FRAMES, TRANSFERS, TRUTH_FIGURES, over_time, pitch_kept, towards_truth
-from benchmarks.truth_tables import truth_blocks, truth_mean_table, truth_tables
+from benchmarks.judged_pairs import PairsError, read_pairs
+from benchmarks.marked_tables import DOCS, rewrite
+from benchmarks.sound import truth
+from benchmarks.sound.baselines import matched_equaliser, plain_mix
+from benchmarks.sound.finished_results import key_of
+from benchmarks.sound.laid_out_style import mosaic_system
+from benchmarks.sound.random_cnn import PeerSettings
+from benchmarks.sound.systems import System
+from benchmarks.sound.truth_figures import FRAMES, TRANSFERS, TRUTH_FIGURES, over_time, pitch_kept, towards_truth
+from benchmarks.sound.truth_tables import truth_blocks, truth_mean_table, truth_tables
 from stylecore.melody import Melody, melody
 from stylecore.settings import preset
 from tests.benchmarks.conftest import QUICK
@@ -209,9 +209,9 @@ def test_tables_keep_the_peer_on_its_own_pairs(pairs_csv: Path) -> None:
     assert [title for title, table in tables.items() if "random-cnn" in table] == ["beside the peer, on its pairs"]
     assert tables["all 2 pairs"] == truth_mean_table(rows[:4])
     assert [line.split("|")[-2].strip() for line in tables["held"].splitlines()[2:]] == ["1", "1"]
-    blocks = truth_blocks(rows, pairs, systems, "python -m benchmarks.truth --document")
+    blocks = truth_blocks(rows, pairs, systems, "python -m benchmarks.sound.truth --document")
     assert "- `random-cnn`: what random-cnn is" in blocks["truth"]
-    assert blocks["truth"].startswith("Made by `python -m benchmarks.truth --document`.")
+    assert blocks["truth"].startswith("Made by `python -m benchmarks.sound.truth --document`.")
     assert re.search(r"the right answers themselves keep of their contents: rhythm 0\.\d\d, dynamics", blocks["truth"])
     assert "default - no-style" in blocks["truth-significance"]
     assert truth_blocks(rows[4:], pairs, systems, "").keys() == {"truth"}

@@ -9,11 +9,11 @@ import mido
 import numpy as np
 import pytest
 
-from benchmarks import truth_set
-from benchmarks.pairs import read_pairs
-from benchmarks.sources import SourceMissing
-from benchmarks.truth_notes import SOUND_S, Note, chords, drums, held_note, melody, write_midi
-from benchmarks.truth_set import FONTS, KINDS, NAMES, Recipe, make_set, recipes
+from benchmarks.judged_pairs import read_pairs
+from benchmarks.sound import truth_set
+from benchmarks.sound.sound_sources import SourceMissing
+from benchmarks.sound.truth_notes import SOUND_S, Note, chords, drums, held_note, melody, write_midi
+from benchmarks.sound.truth_set import FONTS, KINDS, NAMES, Recipe, make_set, recipes
 from stylecore.metrics import rhythm_kept
 from stylecore.pretraining.notes import PLAYABLE_RANGES
 

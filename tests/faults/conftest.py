@@ -11,7 +11,7 @@ import pytest
 
 from tests.deployment import Server, prefect_server
 from tests.faults.corpus import FAST, write_corpus
-from tests.flows.processes import PATIENCE_S, end, start, wait_for
+from tests.flows.processes import TIMEOUT_S, end, start, wait_for
 from tests.tasks.corpus import read_table
 
 
@@ -42,7 +42,7 @@ def reference(prefect: Server, tmp_path_factory: pytest.TempPathFactory) -> Refe
         for pattern in ("lease.json", "plans/*.parquet", "snapshots/*.parquet"):
             wait_for(lambda pattern=pattern: list(output.glob(pattern)) or process.poll() is not None, pattern)
             times.append(time.monotonic())
-        assert process.wait(PATIENCE_S) == 1, (folder / "log").read_text()  # of the silent pairs
+        assert process.wait(TIMEOUT_S) == 1, (folder / "log").read_text()  # of the silent pairs
     finally:
         end(process)
     table = read_table(output)

@@ -12,9 +12,9 @@ import pandas as pd
 import soundfile
 
 from manifests.files import join
-from tasks.audio import decode_flac, samples_sha256
-from tasks.overview import FIGURES
-from tasks.storage import Storage
+from tasks.audio.sound_files import decode_flac, samples_sha256
+from tasks.ledger.query import FIGURES
+from tasks.storage.storage import Storage
 from tests.flows.processes import run
 from tests.flows.sounds import DEMO
 from tests.tasks.corpus import attempts, parts, read_table, write_manifest

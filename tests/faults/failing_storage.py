@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, Self
 from unittest.mock import patch
 
-from tasks.local_files import LocalFiles
-from tasks.s3_files import S3Files
+from tasks.storage.local_files import LocalFiles
+from tasks.storage.s3_files import S3Files
 
 
 class Failure:
@@ -43,7 +43,7 @@ class Failure:
 
     def __enter__(self) -> Self:
         for kind in (LocalFiles, S3Files):
-            self._patches.enter_context(patch(f"tasks.storage.{kind.__name__}", partial(_failing, kind, self)))
+            self._patches.enter_context(patch(f"tasks.storage.storage.{kind.__name__}", partial(_failing, kind, self)))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,15 +9,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tasks import synthesis
-from tasks.computing import Batch
-from tasks.device_process import answer
+from tasks.devices.executors import SynthesisRequest
 from tasks.interruption import request_stop
-from tasks.outcomes import Outcome
-from tasks.serving import Tell, serve
+from tasks.pair_state import PairState
+from tasks.pipeline import batch_synthesis as synthesis
+from tasks.pipeline.device_worker import answer
+from tasks.workers.server import Tell, serve
 
 
-def suffer(batch: Batch, tell: Tell) -> list[Outcome]:
+def suffer(batch: SynthesisRequest, tell: Tell) -> list[PairState]:
     """Synthesise a batch, unless a pair's name asks for something else."""
     for outcome in batch.outcomes:
         name = str(outcome.planned["pair_id"])
@@ -34,11 +34,11 @@ def suffer(batch: Batch, tell: Tell) -> list[Outcome]:
             os.abort()
     if any(outcome.planned["pair_id"] == "memory" for outcome in batch.outcomes):
         synthesis.synthesise = _without_memory_for(batch)  # type: ignore[assignment]
-    made: list[Outcome] = answer(batch, tell)
+    made: list[PairState] = answer(batch, tell)
     return made
 
 
-def _without_memory_for(batch: Batch) -> Any:
+def _without_memory_for(batch: SynthesisRequest) -> Any:
     """Return a synthesis that asks for more memory than there is once it meets the pair called `memory`."""
     (victim,) = [outcome.settings.seed for outcome in batch.outcomes if outcome.planned["pair_id"] == "memory"]
     real = _synthesise

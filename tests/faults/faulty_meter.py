@@ -8,15 +8,15 @@ import time
 from collections.abc import Sequence
 
 from tasks.interruption import request_stop
-from tasks.meter_process import answer
-from tasks.outcomes import Fault, Measurement, Order
-from tasks.serving import Tell, serve
+from tasks.pair_state import Measurement, MeasurementFailure, MeasurementRequest
+from tasks.pipeline.measurement_worker import answer
+from tasks.workers.server import Tell, serve
 
 DEADLY, ENDLESS = 8_001, 8_002
 """Lengths in samples of a result that kills the meter, and of one that it never gets done with."""
 
 
-def suffer(orders: Sequence[Order], tell: Tell) -> list[Measurement | Fault]:
+def suffer(orders: Sequence[MeasurementRequest], tell: Tell) -> list[Measurement | MeasurementFailure]:
     """Measure, unless a result's length asks for something else."""
     for order in orders:
         if len(order.samples) == DEADLY:

@@ -18,24 +18,27 @@ import numpy as np
 import pytest
 
 from stylecore.errors import Interrupted
-from tasks import children, measuring
 from tasks.cache import ByteLimitedCache
-from tasks.computing import Apart, Batch, Compute
-from tasks.here import Here
+from tasks.devices import measurement_pool as measuring
+from tasks.devices.device_pool import PROGRAM, DevicePool
+from tasks.devices.executors import Executor, SubprocessExecutor, SynthesisRequest
+from tasks.devices.measurement_pool import MeasurementPool
 from tasks.interruption import clear_stop, request_stop
-from tasks.measuring import Meters
+from tasks.ledger.commit import ResultRow
+from tasks.pipeline.in_process import InProcessExecutor
+from tasks.pipeline.inputs import read_pair
+from tasks.pipeline.rows import RowContext, rows_of
 from tasks.progress import PROGRESS
-from tasks.reading import read_pair
-from tasks.rows import Measured, RowContext
-from tasks.slots import PROGRAM, DeviceSlots
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
+from tasks.workers import client as children
 from tests.faults import faulty_meter
 from tests.faults.report import recorded
-from tests.flows.processes import PATIENCE_S
+from tests.flows.processes import TIMEOUT_S
 from tests.tasks.corpus import planned, write_cut, write_manifest
 
 STYLES = ("violin_sustained", "glass_rub", "tuning_fork_440")
 FAULTY = "tests.faults.faulty_device"
+CONTEXT = RowContext("/out", "run", 0, "cpu", "digest")
 """The real program, but for what it does with pairs of certain names."""
 
 
@@ -46,7 +49,7 @@ def _not_stopping() -> Iterator[None]:
     clear_stop()
 
 
-def read_batch(folder: Path, names: Sequence[str], content_s: float = 0.4) -> Batch:
+def read_batch(folder: Path, names: Sequence[str], content_s: float = 0.4) -> SynthesisRequest:
     """Return a batch of pairs of these names, with their sounds."""
     write_cut(folder / "harp.wav", "harp_phrase", content_s)
     for style in STYLES:
@@ -57,19 +60,21 @@ def read_batch(folder: Path, names: Sequence[str], content_s: float = 0.4) -> Ba
     ]
     pairs, _ = planned(write_manifest(folder / "m.parquet", rows), folder)
     outcomes = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in sorted(pairs, key=itemgetter("row"))]
-    return Batch(outcomes, "cpu", 1, 1 << 28)
+    return SynthesisRequest(outcomes, "cpu", 1, 1 << 28)
 
 
 @pytest.fixture
-def batch(request: pytest.FixtureRequest, tmp_path: Path) -> Batch:
+def batch(request: pytest.FixtureRequest, tmp_path: Path) -> SynthesisRequest:
     """Return a batch of three pairs; the test may name the middle one."""
     return read_batch(tmp_path, [STYLES[0], getattr(request, "param", STYLES[1]), STYLES[2]])
 
 
 @contextmanager
-def apart(device: str = PROGRAM, meter: str = measuring.PROGRAM, stall_s: float = 300) -> Iterator[Apart]:
+def executor(
+    device: str = PROGRAM, meter: str = measuring.PROGRAM, stall_s: float = 300
+) -> Iterator[SubprocessExecutor]:
     """Yield one slot and one meter that run these programs, and leave no process behind."""
-    compute = Apart(DeviceSlots(["cpu"], program=device), Meters(1, meter), stall_s)
+    compute = SubprocessExecutor(DevicePool(["cpu"], program=device), MeasurementPool(1, meter), stall_s)
     try:
         yield compute
     finally:
@@ -78,38 +83,39 @@ def apart(device: str = PROGRAM, meter: str = measuring.PROGRAM, stall_s: float 
 
 
 @pytest.fixture(scope="module")
-def sound() -> Iterator[Apart]:
+def sound() -> Iterator[SubprocessExecutor]:
     """Return what computes as it should."""
-    with apart() as compute:
+    with executor() as compute:
         yield compute
 
 
 @pytest.fixture
-def faulty() -> Iterator[Apart]:
+def faulty() -> Iterator[SubprocessExecutor]:
     """Return what has a faulty device process."""
-    with apart(FAULTY) as compute:
+    with executor(FAULTY) as compute:
         yield compute
 
 
-def computed(compute: Compute, batch: Batch) -> list[Measured]:
+def computed(compute: Executor, batch: SynthesisRequest) -> list[ResultRow]:
     """Take a batch through both stages."""
     compute.synthesise(batch, compute.slots.all[0])
-    return compute.measure(batch.outcomes, RowContext("/out", "run", 0, "cpu", "digest"))
+    compute.measure(batch.outcomes)
+    return rows_of(batch.outcomes, CONTEXT)
 
 
-def pid(compute: Apart) -> int:
+def pid(compute: SubprocessExecutor) -> int:
     found = compute.slots.all[0].worker.pid
     assert found is not None
     return found
 
 
-def statuses(measured: list[Measured]) -> list[object]:
+def statuses(measured: list[ResultRow]) -> list[object]:
     return [result.row["error_type"] or result.row["status"] for result in measured]
 
 
-def test_processes_of_their_own_compute_the_same(batch: Batch, sound: Apart) -> None:
+def test_processes_of_their_own_compute_the_same(batch: SynthesisRequest, sound: SubprocessExecutor) -> None:
     again = replace(batch, outcomes=[replace(outcome) for outcome in batch.outcomes])
-    there, here = computed(sound, batch), computed(Here("cpu"), again)
+    there, here = computed(sound, batch), computed(InProcessExecutor("cpu"), again)
     assert statuses(there) == ["succeeded"] * 3
     assert [one.flac for one in there] == [one.flac for one in here]
     assert {one.row["pair_id"] for one in there} == {*STYLES}
@@ -122,21 +128,21 @@ def test_processes_of_their_own_compute_the_same(batch: Batch, sound: Apart) -> 
                 assert one.row[name] == other.row[name], name
 
 
-def test_its_steps_are_counted_here(batch: Batch, sound: Apart) -> None:
+def test_its_steps_are_counted_here(batch: SynthesisRequest, sound: SubprocessExecutor) -> None:
     before = PROGRESS.steps
     measured = computed(sound, batch)
     assert PROGRESS.steps - before >= max(int(str(one.row["evaluations"])) for one in measured)
 
 
-def test_what_could_not_be_read_needs_no_process(batch: Batch) -> None:
+def test_what_could_not_be_read_needs_no_process(batch: SynthesisRequest) -> None:
     for outcome in batch.outcomes:
         outcome.fail("missing", "not there")
-    with apart() as compute:
+    with executor() as compute:
         assert statuses(computed(compute, batch)) == ["missing"] * 3
         assert compute.slots.all[0].worker.pid is compute.meters.all[0].pid is None
 
 
-def test_a_request_to_stop_reaches_it_and_leaves_it_usable(batch: Batch, sound: Apart) -> None:
+def test_a_request_to_stop_reaches_it_and_leaves_it_usable(batch: SynthesisRequest, sound: SubprocessExecutor) -> None:
     sound.synthesise(batch, sound.slots.all[0])  # so that there is one
     before = pid(sound)
     threading.Timer(0.2, request_stop).start()
@@ -147,32 +153,34 @@ def test_a_request_to_stop_reaches_it_and_leaves_it_usable(batch: Batch, sound: 
     assert pid(sound) == before
 
 
-def synthesise_for_ever(compute: Apart, batch: Batch) -> NoReturn:
+def synthesise_for_ever(compute: SubprocessExecutor, batch: SynthesisRequest) -> NoReturn:
     while True:
         compute.synthesise(batch, compute.slots.all[0])
 
 
 @pytest.mark.parametrize(("batch", "told"), [("crash", "SIGSEGV"), ("kill", "SIGKILL")], indirect=["batch"])
-def test_a_pair_that_ends_its_process_fails_alone(batch: Batch, told: str, faulty: Apart) -> None:
+def test_a_pair_that_ends_its_process_fails_alone(
+    batch: SynthesisRequest, told: str, faulty: SubprocessExecutor
+) -> None:
     with recorded(f"a device process dies of one pair, {told}"):
         assert_fails_alone(computed(faulty, batch), told)
 
 
 @pytest.mark.soak  # it must wait for longer than any process takes to start, three times
 @pytest.mark.parametrize("batch", ["hang"], indirect=True)
-def test_a_pair_that_stands_still_fails_alone(batch: Batch, faulty: Apart) -> None:
+def test_a_pair_that_stands_still_fails_alone(batch: SynthesisRequest, faulty: SubprocessExecutor) -> None:
     with recorded("a device process stands still"):
         assert_fails_alone(computed(replace(faulty, stall_s=30), batch), "no sign of life")
 
 
-def assert_fails_alone(measured: list[Measured], told: str) -> None:
+def assert_fails_alone(measured: list[ResultRow], told: str) -> None:
     assert statuses(measured) == ["succeeded", "device_process", "succeeded"]
     assert told in str(measured[1].row["error_message"])
     assert measured[1].flac is None
 
 
 @pytest.mark.parametrize("batch", ["hang"], indirect=True)
-def test_what_stands_still_is_killed_tried_again_and_failed(batch: Batch, faulty: Apart) -> None:
+def test_what_stands_still_is_killed_and_tried_again(batch: SynthesisRequest, faulty: SubprocessExecutor) -> None:
     one = replace(batch, outcomes=batch.outcomes[1:2])
     (measured,) = computed(replace(faulty, stall_s=8), one)
     assert statuses([measured]) == ["device_process"]
@@ -181,18 +189,18 @@ def test_what_stands_still_is_killed_tried_again_and_failed(batch: Batch, faulty
 
 
 @pytest.mark.parametrize("batch", ["crash_once"], indirect=True)
-def test_what_happens_once_costs_nothing(batch: Batch, faulty: Apart) -> None:
+def test_what_happens_once_costs_nothing(batch: SynthesisRequest, faulty: SubprocessExecutor) -> None:
     with recorded("a device process dies once"):
         assert statuses(computed(faulty, batch)) == ["succeeded"] * 3
 
 
 @pytest.mark.parametrize("batch", ["memory"], indirect=True)
-def test_a_batch_without_memory_is_halved_in_its_process(batch: Batch, faulty: Apart) -> None:
+def test_a_batch_without_memory_is_halved_in_its_process(batch: SynthesisRequest, faulty: SubprocessExecutor) -> None:
     with recorded("out of memory on the device"):
         assert statuses(computed(faulty, batch)) == ["succeeded", "out_of_memory", "succeeded"]
 
 
-def test_a_process_killed_from_outside_is_replaced(batch: Batch, sound: Apart) -> None:
+def test_a_process_killed_from_outside_is_replaced(batch: SynthesisRequest, sound: SubprocessExecutor) -> None:
     computed(sound, batch)
     for worker in (sound.slots.all[0].worker, sound.meters.all[0]):
         assert worker.pid is not None
@@ -203,14 +211,17 @@ def test_a_process_killed_from_outside_is_replaced(batch: Batch, sound: Apart) -
 
 
 @pytest.mark.parametrize(("n_samples", "told"), [(faulty_meter.DEADLY, "SIGKILL"), (faulty_meter.ENDLESS, "no sign")])
-def test_a_result_that_ends_its_meter_fails_alone(batch: Batch, n_samples: int, told: str) -> None:
-    with recorded(f"a meter dies or stands still, {told}"), apart(meter="tests.faults.faulty_meter") as compute:
+def test_a_result_that_ends_its_meter_fails_alone(batch: SynthesisRequest, n_samples: int, told: str) -> None:
+    with (
+        recorded(f"a meter dies or stands still, {told}"),
+        executor(meter="tests.faults.faulty_meter") as compute,
+    ):
         compute.synthesise(batch, compute.slots.all[0])
         bad = batch.outcomes[1]
         assert bad.rendered is not None
         bad.rendered = replace(bad.rendered, samples=np.resize(bad.rendered.samples, n_samples))
-        context = RowContext("/out", "run", 0, "cpu", "digest")
-        assert_fails_alone(replace(compute, stall_s=10).measure(batch.outcomes, context), told)
+        replace(compute, stall_s=10).measure(batch.outcomes)
+        assert_fails_alone(rows_of(batch.outcomes, CONTEXT), told)
 
 
 def test_a_meter_whose_pipes_are_closed_while_it_starts_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,15 +229,15 @@ def test_a_meter_whose_pipes_are_closed_while_it_starts_says_nothing(monkeypatch
     faults: list[object] = []
     monkeypatch.setattr(threading, "excepthook", faults.append)
 
-    def closed_meanwhile(pipe: int, patience_s: float) -> NoReturn:
+    def closed_meanwhile(pipe: int, response_timeout_s: float) -> NoReturn:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     monkeypatch.setattr(children, "read", closed_meanwhile)
-    meters = Meters(1)
+    meters = MeasurementPool(1)
     meters.warm_up()
     for thread in threading.enumerate():
         if thread.name == "meter":
-            thread.join(PATIENCE_S)
+            thread.join(TIMEOUT_S)
             assert not thread.is_alive()
     meters.close()
     assert faults == []

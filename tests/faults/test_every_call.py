@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from manifests.files import join
-from tasks.collection import collect
-from tasks.lease import holding, lease_uri
-from tasks.storage import Storage
+from tasks.ledger.gc import collect
+from tasks.ledger.lease import holding, lease_uri
+from tasks.storage.storage import Storage
 from tests.faults.failing_storage import Failure
 from tests.faults.report import recorded
 from tests.faults.whole_runs import assert_no_row_without_audio, assert_whole, doubled, run_whole, write_corpus

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pytest
 
 from manifests.files import join
-from manifests.results import sealed_parts
-from tasks.collection import Garbage, collect
-from tasks.lease import LeaseTaken, holding, lease_uri
-from tasks.storage import Storage
+from manifests.results.layout import sealed_parts
+from tasks.ledger.gc import Garbage, collect
+from tasks.ledger.lease import LeaseTaken, holding, lease_uri
+from tasks.storage.storage import Storage
 from tests.faults.report import recorded
 from tests.tasks.corpus import QUICK, Row, attempts, read_table, run_all, write_cut, write_manifest
 

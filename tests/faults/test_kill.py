@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from manifests.files import join
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 from tests.deployment import Server
 from tests.faults.conftest import Reference
 from tests.faults.corpus import (
@@ -30,7 +30,7 @@ from tests.faults.corpus import (
 )
 from tests.faults.report import recorded
 from tests.faults.trees import freeze, kill_frozen, kill_tree, send
-from tests.flows.processes import PATIENCE_S, environment, start
+from tests.flows.processes import TIMEOUT_S, environment, start
 from tests.seaweed import InterceptingRelay, SeaweedServer
 from tests.tasks.corpus import read_table
 
@@ -131,7 +131,7 @@ def test_killed_with_everything_on_s3(
 
         def wait(process: subprocess.Popen[str]) -> bool:
             victim.append(process)
-            process.communicate(timeout=PATIENCE_S)
+            process.communicate(timeout=TIMEOUT_S)
             assert process.returncode == -signal.SIGKILL
             assert MOMENTS[moment](output)
             return True
@@ -195,7 +195,7 @@ def kill_at(process: subprocess.Popen[str], look: Callable[[], bool], delay_s: f
     bool
         Whether it was killed; a run may have ended before, as it should.
     """
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while process.poll() is None:
         assert time.monotonic() < deadline
         if not look():

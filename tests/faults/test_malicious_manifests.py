@@ -22,12 +22,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests import swelling, tables
-from manifests.reader import check, read_manifest, user_columns
+from manifests import decompression_guard as swelling
+from manifests import parquet as tables
+from manifests.reading.reader import check, read_manifest, user_columns
 from manifests.schema import MANIFEST_COLUMNS, ManifestError
 from stylecore.settings import Settings
-from tasks.audio import AudioError, read_sound
-from tasks.storage import Storage
+from tasks.audio.sound_files import AudioError, read_sound
+from tasks.storage.storage import Storage
 from tests.manifests.parquet_bytes import empty_group, file_of, footer_of
 
 FILES = Storage()
@@ -37,9 +38,9 @@ MEMORY_BOUND_BYTES = 600 << 20
 CHECK = """
 import json, sys
 from pathlib import Path
-from manifests.reader import check
+from manifests.reading.reader import check
 from manifests.schema import ManifestError
-from tasks.local_files import LocalFiles
+from tasks.storage.local_files import LocalFiles
 outcomes = []
 for path in sys.argv[1:]:
     try:

@@ -16,11 +16,11 @@ import pytest
 from numpy.typing import NDArray
 
 from manifests.schema import ERROR_TYPES
-from tasks import audio
-from tasks.audio import AudioError, probe, read_sound
-from tasks.decoders import Decoders
-from tasks.sounds import identify
-from tasks.storage import Storage
+from tasks.audio import sound_files as audio
+from tasks.audio.catalog import identify
+from tasks.audio.sandbox import Decoders
+from tasks.audio.sound_files import AudioError, probe, read_sound
+from tasks.storage.storage import Storage
 from tests.tasks.sound_bytes import (
     RATE_HZ,
     aiff,
@@ -47,7 +47,7 @@ def decoders(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
     The bound in bytes may be a parameter.
     """
-    decoders = Decoders(patience_s=30.0)
+    decoders = Decoders(response_timeout_s=30.0)
     monkeypatch.setattr(audio, "DECODERS", decoders)
     try:
         yield decoders

@@ -25,8 +25,8 @@ ENDS = ["version", "last"]
 WRITER = """
 import itertools, sys
 import numpy as np, pyarrow as pa
-from manifests.publishing import publish_table
-from tasks.storage import Storage
+from manifests.results.publishing import publish_table
+from tasks.storage.storage import Storage
 files = Storage()
 noise = np.random.default_rng(0).normal(size=(8, 20_000))
 for version in itertools.count(1):

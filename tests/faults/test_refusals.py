@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from manifests.files import join
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 from tests.deployment import Server
 from tests.faults.conftest import Reference
 from tests.faults.corpus import FAST, assert_refused, assert_went_through, committed, damage, run_command

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from manifests.files import join
-from tasks.audio import decode_flac, samples_sha256
-from tasks.storage import Storage
+from tasks.audio.sound_files import decode_flac, samples_sha256
+from tasks.storage.storage import Storage
 from tests.deployment import ROOT, Server
 from tests.faults.corpus import SAME, run_command
 from tests.flows.sounds import DEMO

@@ -24,7 +24,7 @@ REQUESTS = {
 
 SHORT_S, LONG_S = 5.0, 60.0
 RUN_AND_OUTAGES_S = 540.0
-"""A broken connection that nobody tells of costs up to `tasks.s3_files.READ_TIMEOUT_S`, at each outage."""
+"""A broken connection that nobody tells of costs up to `tasks.storage.s3_files.READ_TIMEOUT_S`, at each outage."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -89,7 +89,7 @@ def test_a_server_that_stays_away_stops_the_run_and_the_same_command_completes_i
 ) -> None:
     write_corpus(join(folder, "in"))
     with recorded(f"S3 killed in {during}, stays away; then the same command again") as record:
-        env = {**prefect.env, "TIMBREFLOW_STORAGE_PATIENCE_S": "5"}
+        env = {**prefect.env, "TIMBREFLOW_STORAGE_RETRY_TIMEOUT_S": "5"}
         result = run_with_outages(own_server, folder, env, [during], None)
         assert_refused(result, folder, "has not answered for", "same command again")
 

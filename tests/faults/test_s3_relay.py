@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from manifests.files import join
-from tasks.collection import collect
-from tasks.lease import lease_uri
-from tasks.patience import PATIENCE_VARIABLE
-from tasks.storage import CredentialsExpired, Storage
+from tasks.ledger.gc import collect
+from tasks.ledger.lease import lease_uri
+from tasks.storage.retry import RETRY_TIMEOUT_VARIABLE
+from tasks.storage.storage import CredentialsExpired, Storage
 from tests.deployment import Server
 from tests.faults import corpus as real_corpus
 from tests.faults.conftest import Reference
@@ -166,7 +166,7 @@ def test_a_real_run_whose_token_expires(
     manifest, output = real_corpus.write_corpus(join(s3, "in")), join(s3, "out")
     file = tmp_path / "credentials"
     env = {name: value for name, value in {**prefect.env, **seaweed.environment}.items() if name not in KEYS}
-    env |= {"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_EC2_METADATA_DISABLED": "true", PATIENCE_VARIABLE: "5"}
+    env |= {"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_EC2_METADATA_DISABLED": "true", RETRY_TIMEOUT_VARIABLE: "5"}
     with recorded("S3: a token expires, the whole command, twice", times=2) as record:
         write_credentials(file, seaweed.environment)
         with S3Relay(seaweed.address, expiring_at(r"PUT \S+/out/results/run_id")) as relay:
@@ -176,7 +176,9 @@ def test_a_real_run_whose_token_expires(
 
             renewal = threading.Timer(3, write_credentials, (file, seaweed.renewed_environment))
             renewal.start()  # planning still meets the old ones
-            real_corpus.assert_went_through(real_corpus.run_command(manifest, output, {**env, PATIENCE_VARIABLE: "60"}))
+            real_corpus.assert_went_through(
+                real_corpus.run_command(manifest, output, {**env, RETRY_TIMEOUT_VARIABLE: "60"})
+            )
             renewal.join()
         keep_damage(record, reference, output)
 
@@ -243,7 +245,7 @@ class TestCredentials:
                 run_whole(corpus[0], output)
 
         with recorded("S3: a token expires in a run; the same command again with a new one") as record:
-            monkeypatch.setenv(PATIENCE_VARIABLE, "1")
+            monkeypatch.setenv(RETRY_TIMEOUT_VARIABLE, "1")
             through(run, expiring(number, lambda: None))
             write_credentials(file, seaweed.renewed_environment)
             assert_no_row_without_audio(output)

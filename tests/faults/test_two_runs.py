@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 
 from manifests.files import join
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 from tests.deployment import Server
 from tests.faults.conftest import Reference
 from tests.faults.corpus import FAST, assert_refused, assert_went_through, damage, run_command, write_corpus
 from tests.faults.report import recorded
 from tests.faults.trees import freeze, send
-from tests.flows.processes import PATIENCE_S, end, start, wait_for
+from tests.flows.processes import TIMEOUT_S, end, start, wait_for
 from tests.seaweed import SeaweedServer
 from tests.tasks.corpus import parts
 
@@ -94,7 +94,7 @@ def test_a_paused_run_is_taken_over_and_cannot_write_any_more(
         assert_went_through(run_command(*place, env))
         before = {uri: Storage().read(uri) for uri in Storage().find(output) if not uri.endswith("lease.json")}
         send(frozen, signal.SIGCONT)
-        assert running.wait(PATIENCE_S) == 2
+        assert running.wait(TIMEOUT_S) == 2
         said = (tmp_path / "first.log").read_text()
         assert "lost its lease" in said
         assert "Traceback" not in said
@@ -114,7 +114,7 @@ def test_two_slices_at_a_time_do_each_pair_once_and_the_last_writes_the_table(
             for name in ("0/2", "1/2")
         ]
         try:
-            codes = [process.wait(PATIENCE_S) for process in slices]
+            codes = [process.wait(TIMEOUT_S) for process in slices]
         finally:
             for process in slices:
                 end(process)

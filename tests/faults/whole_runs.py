@@ -12,25 +12,27 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import soundfile
 
-from flows.renewal import renewing
+from flows.snapshot_refresher import refreshing_snapshot
 from manifests.files import absolute, join
-from manifests.results import audio_uri
+from manifests.results.layout import audio_uri
 from stylecore.settings import Settings
-from tasks.computing import Batch
-from tasks.lease import Lease, LeaseLost, holding
+from tasks.devices.device_pool import DevicePool, Slot
+from tasks.devices.executors import SynthesisRequest
+from tasks.ledger.close import Run, RunSummary, close_run, write_run_snapshot
+from tasks.ledger.commit import ResultRow
+from tasks.ledger.lease import Lease, LeaseLost, holding
 from tasks.options import RunOptions
-from tasks.outcomes import Outcome
-from tasks.planning import plan_run
-from tasks.report import Run, RunSummary, close_run, write_run_snapshot
-from tasks.rows import Measured, RowContext, failed
-from tasks.shards import compute_shards, shard_groups
-from tasks.slots import DeviceSlots, Slot
-from tasks.storage import Storage, StorageUnreachable
+from tasks.pair_state import PairState
+from tasks.pipeline.rows import RowContext, failed
+from tasks.pipeline.shards import compute_shards, shard_groups
+from tasks.planning.plan import plan_run
+from tasks.storage.storage import Storage, StorageUnreachable
 from tests.manifests.result_rows import succeeded
 from tests.tasks.corpus import attempts, parts, read, read_table, write_manifest
 
@@ -45,20 +47,24 @@ _run_numbers = itertools.count()
 
 
 class StandIn:
-    """Makes a file of the fingerprint of each pair whose sounds were read (`tasks.computing.Compute`)."""
+    """Makes a file of the fingerprint of each pair whose sounds were read (`tasks.devices.executors.Executor`)."""
 
     def __init__(self) -> None:
-        self.slots = DeviceSlots(["cpu"])
+        self.slots = DevicePool(["cpu"])
 
-    def synthesise(self, batch: Batch, slot: Slot) -> None:
-        """Leave all to `measure`."""
+    def synthesise(self, batch: SynthesisRequest, slot: Slot) -> None:
+        """Leave all to `stand_in_rows`."""
 
-    def measure(self, outcomes: Sequence[Outcome], run: RowContext) -> list[Measured]:
-        """Return rows with files for pairs that have not failed."""
-        return [failed(outcome, run) if outcome.failed else _made(outcome, run) for outcome in outcomes]
+    def measure(self, outcomes: Sequence[PairState]) -> None:
+        """Leave all to `stand_in_rows`."""
 
 
-def _made(outcome: Outcome, run: RowContext) -> Measured:
+def stand_in_rows(outcomes: Sequence[PairState], run: RowContext) -> list[ResultRow]:
+    """Return rows with files for pairs that have not failed."""
+    return [failed(outcome, run) if outcome.failed else _made(outcome, run) for outcome in outcomes]
+
+
+def _made(outcome: PairState, run: RowContext) -> ResultRow:
     name = str(outcome.planned["fingerprint"])
     flac = f"what was made of {name}".encode()
     own = ("pair_id", "content", "style", "content_identity", "style_identity", "settings")
@@ -69,7 +75,7 @@ def _made(outcome: Outcome, run: RowContext) -> Measured:
         file_sha256=sha256(flac).hexdigest(),
         samples_sha256=sha256(name.encode()).hexdigest(),
     )
-    return Measured(row, flac)
+    return ResultRow(row, flac)
 
 
 def write_corpus(folder: Path) -> tuple[str, str]:
@@ -119,7 +125,7 @@ def run_whole(
         lease.agree_on(planned.cut)
         try:
             for group in shard_groups(planned.shards) if planned.shards else []:
-                with during("commit"):
+                with during("commit"), patch("tasks.pipeline.shards.rows_of", stand_in_rows):
                     compute_shards(planned.uri, group, run.output, run_id, options, StandIn())
             with during("snapshot"):
                 _renew(lambda: write_run_snapshot(run, planned, lease.check), lease)
@@ -141,7 +147,7 @@ def _renew(write: Callable[[], object], lease: Lease) -> None:
         lease.check()
         write()
 
-    with renewing(renew, 0.0) as renewal:
+    with refreshing_snapshot(renew, 0.0) as renewal:
         renewal.tick()
 
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from flows.environment import DEFAULTS
 
 BIN = Path(sys.executable).parent
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 Value = TypeVar("Value")
 
 
@@ -54,7 +54,7 @@ def run(program: str, *arguments: str, env: dict[str, str], cwd: Path | None = N
     """Run a program to its end; return its exit code and what it wrote. Nothing that it started outlives it."""
     process = start(program, *arguments, env=env, cwd=cwd)
     try:
-        output, _ = process.communicate(timeout=PATIENCE_S)
+        output, _ = process.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
@@ -81,7 +81,7 @@ def end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def wait_for(look: Callable[[], Value | None], what: str, timeout_s: float = PATIENCE_S) -> Value:
+def wait_for(look: Callable[[], Value | None], what: str, timeout_s: float = TIMEOUT_S) -> Value:
     """Return what `look` finds once it finds something."""
     deadline = time.monotonic() + timeout_s
     while not (found := look()):

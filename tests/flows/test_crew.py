@@ -7,11 +7,11 @@ from importlib.util import find_spec
 
 import pytest
 
-from flows import ray_crew
+from flows import ray_backend as ray_backend
+from flows.ray_backend import _count, connected, guided_groups, share
 from flows.ray_cluster import RunnerError
-from flows.ray_crew import _count, connected, guided_groups, share
 from tasks.options import RunOptions
-from tasks.shards import MAX_GROUPS, Committed
+from tasks.pipeline.shards import MAX_GROUPS, Committed
 
 
 @pytest.mark.parametrize("count", [1, 7, 399, 401, 43_000, 1_000_000])
@@ -64,7 +64,7 @@ def test_a_head_that_fails_to_answer_is_asked_again(monkeypatch: pytest.MonkeyPa
             attempts.append("left")
 
     monkeypatch.setattr(prefect_ray, "RayTaskRunner", Busy)
-    monkeypatch.setattr(ray_crew, "CONNECTING_PAUSE_S", 0.0)
+    monkeypatch.setattr(ray_backend, "CONNECTING_PAUSE_S", 0.0)
     with pytest.raises(ConnectionAbortedError) if failures >= asked else nullcontext(), connected("ray://head:1"):
         assert attempts == ["ray://head:1"] * asked
     assert attempts == ["ray://head:1"] * asked + ["left"] * (failures < asked)

@@ -11,9 +11,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.exceptions import ObjectNotFound
 
-from tasks import device_limits
-from tasks.device_limits import alone_on, ensure_limit, limit_name
-from tasks.slots import DeviceSlots
+from tasks.devices import device_limits
+from tasks.devices.device_limits import alone_on, ensure_limit, limit_name
+from tasks.devices.device_pool import DevicePool
 
 DEVICE = "fake:0"
 
@@ -60,7 +60,7 @@ def test_what_somebody_has_set_stays(limit: str) -> None:
 def test_groups_of_shards_hold_it_together(limit: str) -> None:
     @flow
     def run() -> None:
-        slots = DeviceSlots([DEVICE], alone_on)
+        slots = DevicePool([DEVICE], alone_on)
         with slots.opened():
             with slots.borrowed():
                 assert taken(limit) == (1, 1)
@@ -85,7 +85,7 @@ def test_a_server_that_is_away_is_asked_again(limit: str, monkeypatch: pytest.Mo
 
     @flow
     def run() -> None:
-        slots = DeviceSlots([DEVICE], alone_on)
+        slots = DevicePool([DEVICE], alone_on)
         with slots.opened(), slots.borrowed():
             assert taken(limit) == (1, 1)
 

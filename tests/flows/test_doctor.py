@@ -15,9 +15,9 @@ from flows.checks import Check
 from flows.doctor import mend, root_checks
 from flows.server_checks import server_checks
 from flows.zombies import crash_silent_runs, install, installed
-from manifests.results import audio_uri, latest_uri, write_part
-from tasks.patience import PATIENCE_VARIABLE
-from tasks.storage import Storage
+from manifests.results.layout import audio_uri, latest_uri, write_part
+from tasks.storage.retry import RETRY_TIMEOUT_VARIABLE
+from tasks.storage.storage import Storage
 from tests.deployment import Server, deploy_all, prefect_server
 from tests.flows.processes import environment, run
 from tests.manifests.result_rows import succeeded
@@ -215,7 +215,7 @@ def test_an_s3_root_is_tried_and_left_as_it_was(s3: str, seaweed: SeaweedServer)
 def test_an_s3_root_that_may_not_be_written_is_a_problem(
     s3: str, seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], remedy: str
 ) -> None:
-    monkeypatch.setenv(PATIENCE_VARIABLE, "1")
+    monkeypatch.setenv(RETRY_TIMEOUT_VARIABLE, "1")
     for name, value in wrong.items():
         monkeypatch.setenv(name, value)
     found = by_name(root_checks(s3))
@@ -227,7 +227,7 @@ def test_an_s3_root_that_may_not_be_written_is_a_problem(
 def test_expired_credentials_are_to_be_renewed(
     s3: str, seaweed: SeaweedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(PATIENCE_VARIABLE, "1")
+    monkeypatch.setenv(RETRY_TIMEOUT_VARIABLE, "1")
     with S3Relay(seaweed.address, lambda _: EXPIRED) as relay:
         monkeypatch.setenv("AWS_ENDPOINT_URL", relay.endpoint)
         found = by_name(root_checks(s3))["output root"]

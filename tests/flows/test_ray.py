@@ -22,9 +22,9 @@ from flows.cross_synthesis import cross_synthesis
 from flows.ray_cluster import RunnerError, refuse_runner
 from stylecore.settings import Settings
 from tasks.interruption import STOP_REQUESTED
+from tasks.ledger.query import FIGURES
 from tasks.options import RunOptions
-from tasks.overview import FIGURES
-from tasks.ray_worker import stoppable
+from tasks.pipeline.ray_worker import stoppable
 from tests.deployment import Server
 from tests.faults.trees import marked
 from tests.flows.processes import end, environment, run, start, wait_for
@@ -39,7 +39,7 @@ SHARD_AUDIO_S = 1.0
 @pytest.fixture(scope="module")
 def two_workers() -> Iterator[None]:
     """Start a Ray of two workers, which the flows of this process then use."""
-    from flows.ray_crew import connected
+    from flows.ray_backend import connected
 
     with connected(None, workers=2):
         import ray

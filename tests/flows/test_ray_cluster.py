@@ -66,7 +66,7 @@ def _listens(port: int) -> bool:
 
 
 def test_a_run_on_a_cluster(cluster: dict[str, str], s3: str, tmp_path: Path) -> None:
-    from tasks.storage import Storage
+    from tasks.storage.storage import Storage
 
     rows = []
     for name in ("harp_phrase", "flute_phrase"):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from flows.renewal import Renewal, pause_s, renewing
+from flows.snapshot_refresher import SnapshotRefresher, pause_s, refreshing_snapshot
 from tasks.interruption import clear_stop, request_stop
 from tests.flows.processes import wait_for
 
@@ -20,7 +20,7 @@ def test_a_tick_does_not_wait_and_no_second_renewal_begins_meanwhile() -> None:
         began.set()
         assert go_on.wait(30)
 
-    renewal = Renewal(renew, 0.0)
+    renewal = SnapshotRefresher(renew, 0.0)
     renewal.tick()
     assert began.wait(30)
     for _ in range(3):
@@ -33,7 +33,7 @@ def test_a_tick_does_not_wait_and_no_second_renewal_begins_meanwhile() -> None:
 def test_the_block_ends_after_the_renewal_under_way() -> None:
     """Else an older table could take the place of the last one."""
     ended = []
-    with renewing(lambda: (time.sleep(0.2), ended.append(1))[0], 0.0) as renewal:
+    with refreshing_snapshot(lambda: (time.sleep(0.2), ended.append(1))[0], 0.0) as renewal:
         renewal.tick()
     assert ended
 
@@ -45,7 +45,7 @@ def test_a_renewal_that_fails_is_tried_again() -> None:
         count.append(1)
         raise OSError("no space")
 
-    renewal = Renewal(renew, 0.0)
+    renewal = SnapshotRefresher(renew, 0.0)
 
     def tried_twice() -> bool:
         renewal.tick()
@@ -64,7 +64,7 @@ def test_of_a_run_that_is_to_stop_the_renewal_under_way_is_left_alone_after_a_mo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It takes as long as the table is large, and on S3 its upload looks at nothing."""
-    monkeypatch.setattr("flows.renewal.ABANDON_S", 0.1)
+    monkeypatch.setattr("flows.snapshot_refresher.ABANDON_S", 0.1)
     began, go_on = threading.Event(), threading.Event()
 
     def renew() -> None:
@@ -72,7 +72,7 @@ def test_of_a_run_that_is_to_stop_the_renewal_under_way_is_left_alone_after_a_mo
         go_on.wait(60)
 
     try:
-        with renewing(renew, 0.0) as renewal:
+        with refreshing_snapshot(renew, 0.0) as renewal:
             renewal.tick()
             assert began.wait(30)
             request_stop()  # without it the block would not end, as the test before this one shows

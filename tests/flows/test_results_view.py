@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from flows.results_view import failures, listening, succeeded
-from flows.tables import duration
 from flows.terminal import ANY_WIDTH
-from tasks.overview import FIGURES, Overview, Reason
+from flows.terminal_tables import duration
+from tasks.ledger.query import FIGURES, Overview, Reason
 
 NAME = "a-phrase-of-many-notes__a-style-with-a-long-name-too"
 FIGURE = re.compile(r"-?\d+\.\d\d?$|-$")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.overview import FIGURES
+from tasks.ledger.query import FIGURES
 from tests.deployment import Server
-from tests.flows.processes import PATIENCE_S, end, start
+from tests.flows.processes import TIMEOUT_S, end, start
 from tests.flows.sounds import CONTENTS, QUICK, STYLES, pair, write_manifest
 
 SAME = ["pair_id", "status", "error_type", "fingerprint", "seed", "samples_sha256", "file_sha256", *FIGURES]
@@ -35,7 +35,7 @@ def run_slices(server: Server, manifest: str, output: Path, slices: list[str]) -
     runs = [_deployment_run(server, manifest, output, name) for name in slices]
     try:
         for run in runs:
-            said, _ = run.communicate(timeout=PATIENCE_S)
+            said, _ = run.communicate(timeout=TIMEOUT_S)
             assert run.returncode == 0, said
     finally:
         for run in runs:

@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import pytest
 
-from flows.tables import run_report
-from tasks.actions import PlanCounts
-from tasks.report import RunSummary
+from flows.terminal_tables import run_report
+from tasks.ledger.close import RunSummary
+from tasks.planning.actions import PlanCounts
 
 
 def last_words(counts: PlanCounts, without_result: int | None) -> str:

@@ -21,8 +21,8 @@ from stylecore.network import load_encoder
 from stylecore.pairing import paired
 from stylecore.settings import CORE_VERSION, preset
 from stylecore.synthesis import synthesise
-from tasks.audio import SAMPLE_RATE, read_sound
-from tasks.storage import Storage
+from tasks.audio.sound_files import SAMPLE_RATE, read_sound
+from tasks.storage.storage import Storage
 
 FOLDER = Path(__file__).parent
 DEMO = FOLDER.parents[1] / "assets" / "demo"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.results import audio_uri, write_part
-from tasks.storage import Storage
+from manifests.results.layout import audio_uri, write_part
+from tasks.storage.storage import Storage
 
 
 def succeeded(fingerprint: str, **values: Any) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from manifests.builder import build_from_csv, build_manifest
-from manifests.reader import check, read_manifest, user_columns
+from manifests.building.builder import build_from_csv, build_manifest
+from manifests.reading.reader import check, read_manifest, user_columns
 from manifests.schema import ManifestError
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 
 FILES = Storage()
 WITHOUT_SUFFIX = {"RAW", "MAT4", "MAT5", "SD2", "WAVEX", "MPC2K"}

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.builder import build_from_csv
+from manifests.building.builder import build_from_csv
 from manifests.files import join
 from manifests.schema import ManifestError
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 
 FILES = Storage()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from manifests.document import render, type_name
+from manifests.results.documentation import render, type_name
 from manifests.schema import (
     ERROR_TYPES,
     MANIFEST_COLUMNS,

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests import reader, tables
-from manifests.gathering import gather
-from manifests.reader import NORMALISED_SCHEMA, read_manifest, read_whole
+from manifests import parquet as tables
+from manifests.reading import reader
+from manifests.reading.compact_pairs import gather
+from manifests.reading.reader import NORMALISED_SCHEMA, read_manifest, read_whole
 from manifests.schema import ManifestError
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 
 FILES = Storage()
 

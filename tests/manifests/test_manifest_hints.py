@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.hints import column_hints, path_hint
-from manifests.reader import check, read_manifest
+from manifests.reading.hints import column_hints, path_hint
+from manifests.reading.reader import check, read_manifest
 from manifests.schema import ManifestError
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 
 FILES = Storage()
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.builder import build_manifest
+from manifests.building.builder import build_manifest
 from manifests.files import Files, join
-from manifests.reader import check, read_manifest
+from manifests.reading.reader import check, read_manifest
 from manifests.schema import ManifestError
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 
 FILES = Storage()
 SHOWN = ["a.wav", "_x=1/b.wav", "sub/c.flac"]

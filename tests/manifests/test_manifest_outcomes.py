@@ -13,12 +13,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from manifests import history, outcomes
-from manifests.compaction import compact
-from manifests.history import part_uris
-from manifests.outcomes import DONE, FAILED_FOR_GOOD, FAILED_IN_PASSING, UNKNOWN, Outcomes, find_rows, look_up
-from manifests.results import write_part
-from tasks.storage import Storage
+from manifests.results import history
+from manifests.results import planned_history as outcomes
+from manifests.results.compaction import compact
+from manifests.results.history import part_uris
+from manifests.results.layout import write_part
+from manifests.results.planned_history import (
+    DONE,
+    FAILED_FOR_GOOD,
+    FAILED_IN_PASSING,
+    UNKNOWN,
+    Outcomes,
+    find_rows,
+    look_up,
+)
+from tasks.storage.storage import Storage
 
 FILES = Storage()
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from manifests.files import join
-from manifests.reader import check, read_manifest, user_columns
+from manifests.reading.reader import check, read_manifest, user_columns
 from manifests.schema import ManifestError
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 
 FILES = Storage()
 Columns = dict[str, list[object]]

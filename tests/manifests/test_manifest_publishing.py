@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.publishing import publish_table
-from manifests.tables import write_parquet
-from tasks.storage import Storage
+from manifests.parquet import write_parquet
+from manifests.results.publishing import publish_table
+from tasks.storage.storage import Storage
 
 ROWS = 4_000
 ENDS = ["first", "last"]

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests import tables
+from manifests import parquet as tables
 from manifests.fingerprint import pair_id
-from manifests.reader import NORMALISED_SCHEMA, check, read_manifest, user_columns
+from manifests.reading.reader import NORMALISED_SCHEMA, check, read_manifest, user_columns
 from manifests.schema import ManifestError
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 
 FILES = Storage()
 

@@ -8,12 +8,12 @@ from typing import BinaryIO
 import pyarrow as pa
 import pytest
 
-from manifests import remembered
-from manifests.compaction import compact
-from manifests.history import part_uris
-from manifests.outcomes import DONE, UNKNOWN, look_up
-from manifests.remembered import remember, remembered_uri, stream_history
-from tasks.storage import Storage
+from manifests.results import history_index as remembered
+from manifests.results.compaction import compact
+from manifests.results.history import part_uris
+from manifests.results.history_index import remember, remembered_uri, stream_history
+from manifests.results.planned_history import DONE, UNKNOWN, look_up
+from tasks.storage.storage import Storage
 from tests.manifests.result_rows import commit
 
 NAMES = [f"pair-{number}" for number in range(6)]

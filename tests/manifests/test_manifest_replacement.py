@@ -9,11 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from manifests.replacement import refuse_another_manifest
-from manifests.results import latest_uri
+from manifests.results.layout import latest_uri
+from manifests.results.replacement_guard import refuse_another_manifest
+from manifests.results.snapshots import write_snapshot
 from manifests.schema import ManifestError
-from manifests.snapshots import write_snapshot
-from tasks.storage import Storage
+from tasks.storage.storage import Storage
 from tests.manifests.result_rows import commit, plan_of
 
 FILES = Storage()

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests import history, results
-from manifests.compaction import compact
+from manifests.results import history
+from manifests.results import layout as results
+from manifests.results.compaction import compact
+from manifests.results.snapshots import write_snapshot
 from manifests.schema import RESULT_SCHEMA, VERSION_KEY, ManifestError
-from manifests.snapshots import write_snapshot
-from tasks.storage import Storage, StorageConflict
+from tasks.storage.storage import Storage, StorageConflict
 
 FILES = Storage()
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.shards import cut_batches, cut_digest, cut_shards, length_bucket
+from manifests.sharding import cut_batches, cut_digest, cut_shards, length_bucket
 from tasks.cache import ByteLimitedCache
 
 

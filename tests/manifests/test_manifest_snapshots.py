@@ -11,11 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from manifests import history, outcomes, snapshots, sorting
-from manifests.results import latest_uri, snapshot_uri, write_part
-from manifests.snapshots import write_snapshot
-from manifests.sorting import sorting as sorted_rows
-from tasks.storage import Storage, StorageError
+from manifests.results import external_sort as sorting
+from manifests.results import history, snapshots
+from manifests.results import planned_history as outcomes
+from manifests.results.external_sort import sorting as sorted_rows
+from manifests.results.layout import latest_uri, snapshot_uri, write_part
+from manifests.results.snapshots import write_snapshot
+from tasks.storage.storage import Storage, StorageError
 from tests.manifests.result_rows import plan_of, succeeded
 
 FILES = Storage()

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from manifests.files import join
-from manifests.history import part_name, replaced_names
-from manifests.results import latest_uri
+from manifests.results.history import part_name, replaced_names
+from manifests.results.layout import latest_uri
 
 _COLUMNS = ("run_id", "shard", "pair_id", "fingerprint", "status", "error_type", "output", "file_sha256")
 _IN_PASSING = ("out_of_memory",)

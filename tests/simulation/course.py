@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 import flows.cross_synthesis as flow
 from flows.cross_synthesis import NothingComputed
 from manifests.files import join
-from manifests.results import latest_uri
+from manifests.results.layout import latest_uri
 from manifests.schema import ManifestError
 from stylecore.settings import Settings
-from tasks.collection import collect
-from tasks.lease import LeaseLost, LeaseTaken, lease_uri
+from tasks.ledger.gc import collect
+from tasks.ledger.lease import LeaseLost, LeaseTaken, lease_uri
 from tasks.options import RunOptions
 from tests.simulation.checker import Checker, Row, Violation, rows_of
 from tests.simulation.memory import MemoryFiles
@@ -32,7 +32,7 @@ NAMES = ("a", "b", "c", "d-hard", "e-silent", "f", "f-again")
 QUIET_S = 400.0
 """Longer than any process stands still, and any lease lasts."""
 
-PATIENCE_S = (30.0, 100.0, 1500.0)
+TIMEOUT_S = (30.0, 100.0, 1500.0)
 """After how long a user takes a command for hung."""
 
 FAULTS = (
@@ -140,7 +140,7 @@ class Course:
                 process = world.process(
                     f"{command} ({len(world.processes)})", host, lambda c=command, d=done: self._act(c, d)
                 )
-                patience = world.random.choice(PATIENCE_S)
+                patience = world.random.choice(TIMEOUT_S)
                 world.wait_until(lambda p=process: not p.alive, patience)
                 if done == ["through"]:
                     break

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 
 from manifests.files import FileStat, join
-from tasks.storage_errors import StorageConflict
+from tasks.storage.storage_errors import StorageConflict
 
 Step = Callable[[str, float], None]
 CHANGING = 8.0
@@ -25,7 +25,7 @@ Effect = Callable[[str, bytes | None], None]
 
 
 class MemoryFiles:
-    """Files by URI, behind the calls of `tasks.storage`.
+    """Files by URI, behind the calls of `tasks.storage.storage`.
 
     Parameters
     ----------

@@ -19,19 +19,20 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 
-from flows.crew import Crew
-from manifests.history import PART_SCHEMA
+from flows.execution_backend import ExecutionBackend
+from manifests.results.history import PART_SCHEMA
 from manifests.schema import RESULT_SCHEMA
+from tasks.audio.decoding import SoundInfo
 from tasks.clock import another_clock
-from tasks.computing import Batch, rows_of
-from tasks.decoding import SoundInfo
+from tasks.devices.executors import SynthesisRequest
 from tasks.interruption import request_stop
-from tasks.outcomes import Measurement, Outcome, Rendered
-from tasks.planning import Plan, plan_run
-from tasks.report import Run
-from tasks.rows import Measured, RowContext
-from tasks.shards import Committed, compute_shards, shard_groups
-from tasks.storage import Storage
+from tasks.ledger.close import Run
+from tasks.ledger.commit import ResultRow
+from tasks.pair_state import Measurement, PairState, Rendered
+from tasks.pipeline.rows import RowContext, rows_of
+from tasks.pipeline.shards import Committed, compute_shards, shard_groups
+from tasks.planning.plan import Plan, plan_run
+from tasks.storage.storage import Storage
 from tests.simulation.memory import MemoryFiles
 from tests.simulation.world import World
 
@@ -110,7 +111,7 @@ class EventOfProcess:
 
 
 class Device:
-    """Computes nothing, slowly (`tasks.computing.Compute`): what a pair becomes follows from its name.
+    """Computes nothing, slowly (`tasks.devices.executors.Executor`): what a pair becomes follows from its name.
 
     As on a GPU, the same pair may get other bytes each time: `variants` is how many.
     """
@@ -122,12 +123,12 @@ class Device:
         self.slots.opened = nullcontext
         self.slots.borrowed = lambda: nullcontext(slot)
 
-    def synthesise(self, batch: Batch, slot: object) -> None:
+    def synthesise(self, batch: SynthesisRequest, slot: object) -> None:
         """Take some time."""
         self._world.sleep(self._world.random.uniform(1, 20))
 
-    def measure(self, outcomes: Sequence[Outcome], run: RowContext) -> list[Measured]:
-        """Return a row for each outcome."""
+    def measure(self, outcomes: Sequence[PairState]) -> None:
+        """Give each outcome a file, or a reason why it has none."""
         for outcome in outcomes:
             name = str(outcome.planned["pair_id"])
             if "silent" in name:
@@ -136,15 +137,16 @@ class Device:
                 outcome.fail("out_of_memory", "no room")
             else:
                 self._succeed(outcome)
-        return [
-            Measured({name: one.row.get(name) for name in NARROW.names}, one.flac) for one in rows_of(outcomes, run)
-        ]
 
-    def _succeed(self, outcome: Outcome) -> None:
+    def _succeed(self, outcome: PairState) -> None:
         flac = f"{outcome.planned['fingerprint']} {self._world.random.randrange(self._variants)}".encode()
         samples = np.zeros(8, np.float32)
         outcome.rendered = Rendered(samples, 1.0, _TERMS, _TERMS, [1.0], 1, "iterations", 0.0)
         outcome.measurement = Measurement(flac, sha256(flac).hexdigest(), sha256(flac).hexdigest(), {}, {})
+
+
+def _narrow_rows(outcomes: Sequence[PairState], run: RowContext) -> list[ResultRow]:
+    return [ResultRow({name: one.row.get(name) for name in NARROW.names}, one.flac) for one in rows_of(outcomes, run)]
 
 
 @contextmanager
@@ -153,22 +155,23 @@ def stage(world: World, files: MemoryFiles, variants: int) -> Iterator[None]:
     device = Device(world, variants)
     names = random.Random(world.random.random())
     replaced: dict[str, object] = {
-        "tasks.storage.Storage._at": lambda *_: files,
-        "tasks.lease.this_process": world.this_process,
-        **{f"tasks.{module}.is_dead": world.is_dead for module in ("lease", "holders", "fencing")},
+        "tasks.storage.storage.Storage._at": lambda *_: files,
+        "tasks.ledger.lease.this_process": world.this_process,
+        **{f"tasks.ledger.{module}.is_dead": world.is_dead for module in ("lease", "holders", "fencing")},
         "tasks.interruption.STOP_REQUESTED": EventOfProcess(world),
-        "tasks.sounds.probe_identified": _probe,
-        "tasks.reading.read_planned": lambda *_: np.zeros(8, np.float32),
-        "flows.window.queue": SimpleNamespace(SimpleQueue=lambda: Queue(world), Empty=Empty),
-        "flows.window.time": SimpleNamespace(monotonic=world.monotonic),
+        "tasks.audio.catalog.probe_identified": _probe,
+        "tasks.pipeline.inputs.read_planned": lambda *_: np.zeros(8, np.float32),
+        "tasks.pipeline.shards.rows_of": _narrow_rows,
+        "flows.bounded_submission.queue": SimpleNamespace(SimpleQueue=lambda: Queue(world), Empty=Empty),
+        "flows.bounded_submission.time": SimpleNamespace(monotonic=world.monotonic),
         "flows.cross_synthesis.plan": plan_run,
-        "flows.cross_synthesis.crew_of": lambda run, planned: nullcontext(_crew(world, device, run, planned)),
+        "flows.cross_synthesis.execution_backend": lambda run, planned: nullcontext(_crew(world, device, run, planned)),
         "flows.cross_synthesis.shown_progress": lambda _: nullcontext(_Display()),
         "flows.cross_synthesis.create_markdown_artifact": lambda *_, **__: None,
         "flows.cross_synthesis.get_run_logger": _Quiet,
-        "tasks.lease.get_logger": lambda _: _Quiet(),
-        "flows.renewal.get_logger": lambda _: _Quiet(),
-        "tasks.report.get_logger": lambda _: _Quiet(),
+        "tasks.ledger.lease.get_logger": lambda _: _Quiet(),
+        "flows.snapshot_refresher.get_logger": lambda _: _Quiet(),
+        "tasks.ledger.close.get_logger": lambda _: _Quiet(),
         "secrets.token_hex": lambda count: f"{names.getrandbits(8 * count):0{2 * count}x}",
         "secrets.randbelow": names.randrange,
         "random.uniform": names.uniform,
@@ -183,7 +186,7 @@ def stage(world: World, files: MemoryFiles, variants: int) -> Iterator[None]:
         yield
 
 
-_POOLS = ("manifests.history", "tasks.sounds", "tasks.shards", "tasks.collection")
+_POOLS = ("manifests.results.history", "tasks.audio.catalog", "tasks.pipeline.shards", "tasks.ledger.gc")
 _WIDE = ("history", "results", "compaction", "snapshots", "remembered")
 
 
@@ -191,7 +194,7 @@ def _probe(uri: str, files: Storage) -> tuple[SoundInfo, str]:
     return SoundInfo(1.0, 16_000, 16_000, 1), sha256(files.read(uri)).hexdigest()
 
 
-def _crew(world: World, device: Device, run: Run, planned: Plan) -> Crew:
+def _crew(world: World, device: Device, run: Run, planned: Plan) -> ExecutionBackend:
     def submit(shards: Sequence[int]) -> Any:
         future: Future[Committed] = Future()
 
@@ -204,7 +207,7 @@ def _crew(world: World, device: Device, run: Run, planned: Plan) -> Crew:
         world.beside(work, f"shards {shards}")
         return future
 
-    return Crew(WIDTH, shard_groups(planned.shards), submit, lambda _: None, request_stop)
+    return ExecutionBackend(WIDTH, shard_groups(planned.shards), submit, lambda _: None, request_stop)
 
 
 class _Display:

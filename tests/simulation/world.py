@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from greenlet import getcurrent, greenlet
 
 from tasks.clock import Beside, Clock
-from tasks.processes import ProcessId
+from tasks.host import ProcessId
 
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
 STEP_S = 0.05

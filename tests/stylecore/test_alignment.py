@@ -34,7 +34,7 @@ def _levels_db(picture: Tensor) -> Tensor:
     return 10 * torch.log10(magnitude(picture).square().sum(0) + 1e-12)
 
 
-def _apart(found: Tensor, wanted: Tensor) -> float:
+def _subprocess_executor(found: Tensor, wanted: Tensor) -> float:
     """Return the distance of magnitudes, relative to the wanted ones."""
     return float((magnitude(found) - magnitude(wanted)).norm() / magnitude(wanted).norm())
 
@@ -58,8 +58,8 @@ def test_a_sound_laid_along_itself_is_nearly_itself(
     """Not quite where there are notes: an envelope is mixed with the usual one, which moves levels as well."""
     own = _analysed(sound(name, 24_000))
     other = _analysed(sound("flute_phrase", 24_000))
-    assert _apart(_laid(own, own), own.picture) < limit
-    assert _apart(_laid(own, other), own.picture) > 0.5
+    assert _subprocess_executor(_laid(own, own), own.picture) < limit
+    assert _subprocess_executor(_laid(own, other), own.picture) > 0.5
 
 
 @pytest.mark.parametrize("f0_hz", [185.0, 220.0, 330.0, 523.3])

@@ -47,7 +47,7 @@ def test_the_first_measurement_of_a_process_is_alone_on_its_host(monkeypatch: py
 
 
 def test_who_cannot_wait_for_longer_or_cannot_lock_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(compiling, "TIMEOUT_S", 0.0)
     with FileLock(compiling.lock_path(), is_singleton=False), alone_on_host():
         assert is_held()
     monkeypatch.setattr(compiling, "lock_path", lambda: Path("/proc/none.lock"))

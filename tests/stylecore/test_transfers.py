@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.baselines import matched_equaliser, plain_mix
-from benchmarks.clips import demo_pairs
+from benchmarks.sound.baselines import matched_equaliser, plain_mix
+from benchmarks.speed.clips import demo_pairs
 from stylecore.attacks import attacks
 from stylecore.equalising import GAIN_LIMIT_DB, equalised, third_octaves_db
 from stylecore.texture import MODULATION_EDGES_HZ, texture

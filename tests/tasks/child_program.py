@@ -12,7 +12,7 @@ import time
 from hashlib import sha256
 from typing import Any
 
-from tasks.serving import Tell, serve
+from tasks.workers.server import Tell, serve
 
 NOTICES: list[Any] = []
 NOTICED = threading.Event()
@@ -116,9 +116,9 @@ def do_start_another(value: None, tell: Tell) -> int:
     return subprocess.Popen(["sleep", "600"]).pid
 
 
-def do_wait_for_notice(patience_s: float, tell: Tell) -> list[Any]:
+def do_wait_for_notice(response_timeout_s: float, tell: Tell) -> list[Any]:
     tell("waiting")
-    NOTICED.wait(patience_s)
+    NOTICED.wait(response_timeout_s)
     return NOTICES
 
 

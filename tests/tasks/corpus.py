@@ -18,21 +18,21 @@ import soundfile
 from numpy.typing import NDArray
 
 from manifests.files import absolute, join
-from manifests.reader import Manifest, read_whole
+from manifests.reading.reader import Manifest, read_whole
 from stylecore.settings import Settings
-from tasks.here import Here
-from tasks.lease import holding, lease_uri
+from tasks.ledger.close import Run, RunSummary, close_run
+from tasks.ledger.lease import holding, lease_uri
 from tasks.options import RunOptions
-from tasks.plan_table import PlannedPair, planned_pairs
-from tasks.planning import Plan, make_plan, plan_run
-from tasks.report import Run, RunSummary, close_run
-from tasks.shards import Committed, compute_shards, shard_groups
-from tasks.storage import Storage
+from tasks.pipeline.in_process import InProcessExecutor
+from tasks.pipeline.shards import Committed, compute_shards, shard_groups
+from tasks.planning.plan import Plan, make_plan, plan_run
+from tasks.planning.plan_table import PlannedPair, planned_pairs
+from tasks.storage.storage import Storage
 
 DEMO = Path(__file__).parents[2] / "assets" / "demo"
 QUICK = Settings(coarse_iterations=4, iterations=6, sound_iterations=3, griffin_lim_iterations=5)
 CPU = RunOptions(device="cpu")
-HERE = Here("cpu")
+HERE = InProcessExecutor("cpu")
 """Computes in this process; its caches last for all tests of it."""
 Row = Mapping[str, Any]
 

@@ -8,14 +8,14 @@ import signal
 import time
 from typing import Any
 
-from tasks import decoder
-from tasks.serving import Tell, serve
+from tasks.audio import sandbox_worker as decoder
+from tasks.workers.server import Tell, serve
 
 HARMED: list[bytes] = []
 """What an earlier sound has left behind in this process."""
 
 
-def fulfil(order: decoder.Order | None, tell: Tell) -> Any:
+def fulfil(order: decoder.DecodingRequest | None, tell: Tell) -> Any:
     if order is None:
         return None
     if HARMED:

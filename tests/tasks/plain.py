@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from manifests.files import absolute
-from manifests.reader import read_whole
+from manifests.reading.reader import read_whole
 from stylecore.settings import Settings
-from tasks.lease import holding
+from tasks.ledger.close import Run, close_run
+from tasks.ledger.lease import holding
 from tasks.options import RunOptions
-from tasks.planning import plan_run
-from tasks.report import Run, close_run
-from tasks.shards import compute_shards
-from tasks.storage import Storage
+from tasks.pipeline.shards import compute_shards
+from tasks.planning.plan import plan_run
+from tasks.storage.storage import Storage
 
 BRIEF = Settings(coarse_iterations=2, iterations=3, sound_iterations=1, griffin_lim_iterations=2)
 

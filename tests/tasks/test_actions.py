@@ -9,10 +9,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifests.outcomes import DONE, FAILED_FOR_GOOD, FAILED_IN_PASSING, UNKNOWN, Outcomes
-from manifests.shards import ShardSlice
-from tasks.actions import ACTIONS, COMPUTED, choose_actions
+from manifests.results.planned_history import DONE, FAILED_FOR_GOOD, FAILED_IN_PASSING, UNKNOWN, Outcomes
+from manifests.sharding import ShardSlice
 from tasks.options import RunOptions
+from tasks.planning.actions import ACTIONS, COMPUTED, choose_actions
 
 STATES = {UNKNOWN: None, DONE: "up_to_date", FAILED_IN_PASSING: "failed", FAILED_FOR_GOOD: "failed_before"}
 Pair = tuple[str, int, bool]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from manifests.files import join
 from manifests.schema import ERROR_TYPES
-from tasks.audio import (
+from tasks.audio.sound_files import (
     SAMPLE_RATE,
     AudioError,
     decode_flac,
@@ -30,7 +30,7 @@ from tasks.audio import (
     read_sound,
     samples_sha256,
 )
-from tasks.storage import Storage, StorageUnreachable
+from tasks.storage.storage import Storage, StorageUnreachable
 from tests.tasks.sound_bytes import with_flac_length
 
 TONE_HZ = 440.0

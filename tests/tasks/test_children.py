@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.children import Child, ChildDied, ChildError, ChildSilent
+from tasks.workers.client import Child, ChildDied, ChildError, ChildSilent
 
 MODULE = "tests.tasks.child_program"
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 LINUX = sys.platform == "linux"
 
 
@@ -31,8 +31,8 @@ def child() -> Iterator[Child]:
         yield child
 
 
-def ask(child: Child, deed: str, value: Any = None, patience_s: float = PATIENCE_S, on_news: Any = None) -> Any:
-    return child.request((deed, value), patience_s, on_news)
+def ask(child: Child, deed: str, value: Any = None, response_timeout_s: float = TIMEOUT_S, on_news: Any = None) -> Any:
+    return child.request((deed, value), response_timeout_s, on_news)
 
 
 def lives(pid: int) -> bool:
@@ -95,7 +95,7 @@ def test_an_interrupt_at_the_terminal_is_none_of_its_business(child: Child) -> N
 def test_news_arrive_in_order_and_each_restarts_the_clock(child: Child) -> None:
     ask(child, "echo")
     news: list[int] = []
-    assert ask(child, "tell", list(range(6)), patience_s=1.5, on_news=news.append) == 6
+    assert ask(child, "tell", list(range(6)), response_timeout_s=1.5, on_news=news.append) == 6
     assert news == list(range(6))
 
 
@@ -153,7 +153,7 @@ def test_a_message_that_cannot_be_pickled_harms_nothing(child: Child) -> None:
 def test_silence_ends_it(child: Child) -> None:
     ask(child, "echo")
     with pytest.raises(ChildSilent, match=r"no sign of life for 0\.5 s"):
-        ask(child, "sleep", 600, patience_s=0.5)
+        ask(child, "sleep", 600, response_timeout_s=0.5)
     assert child.ended
     assert not lives(child.pid)
     with pytest.raises(ChildDied, match="SIGKILL"):
@@ -164,7 +164,7 @@ def test_one_that_takes_in_nothing_is_silent_too(child: Child) -> None:
     ask(child, "echo")
     os.kill(child.pid, signal.SIGSTOP)
     with pytest.raises(ChildSilent):
-        ask(child, "echo", b"x" * 50_000_000, patience_s=0.5)
+        ask(child, "echo", b"x" * 50_000_000, response_timeout_s=0.5)
     assert not lives(child.pid)
 
 
@@ -236,7 +236,7 @@ def test_one_that_nobody_refers_to_any_more_ends() -> None:
 
 PARENT = """
 import sys, threading, time
-from tasks.children import Child
+from tasks.workers.client import Child
 child = Child("tests.tasks.child_program")
 print(child.request(("pid", None), 60), flush=True)
 print(child.request(("start_another", None), 60), flush=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests.history import PART_SCHEMA
-from manifests.results import audio_uri, latest_uri, part_uri, seal_part
+from manifests.parquet import write_parquet
+from manifests.results.history import PART_SCHEMA
+from manifests.results.layout import audio_uri, latest_uri, part_uri, seal_part
 from manifests.schema import RESULT_SCHEMA
-from manifests.tables import write_parquet
-from tasks.collection import collect
-from tasks.storage import Storage
+from tasks.ledger.gc import collect
+from tasks.storage.storage import Storage
 from tests.manifests.result_rows import commit
 
 ATTEMPTS = 40_000

@@ -8,18 +8,17 @@ from unittest.mock import patch
 
 import pytest
 
-from manifests.history import read_rows
-from manifests.results import audio_uri
-from tasks.commit import commit_shard
-from tasks.holders import holders_of
-from tasks.lease import LeaseLost, holding
-from tasks.rows import Measured
-from tasks.storage import Storage
+from manifests.results.history import read_rows
+from manifests.results.layout import audio_uri
+from tasks.ledger.commit import ResultRow, commit_shard
+from tasks.ledger.holders import holders_of
+from tasks.ledger.lease import LeaseLost, holding
+from tasks.storage.storage import Storage
 from tests.manifests.result_rows import succeeded
 from tests.tasks.corpus import parts, take_lease
 
 NAME = "ab" * 20
-SHARD = [Measured(succeeded(NAME), b"sound")]
+SHARD = [ResultRow(succeeded(NAME), b"sound")]
 
 
 @pytest.fixture
@@ -61,7 +60,11 @@ def test_what_a_killed_run_left_stays_and_the_row_names_its_own_audio(root: str,
 def test_beside_a_paused_collection_audio_gets_names_that_it_cannot_know(root: str) -> None:
     """It may wake up and remove what it has found to be garbage, by its name."""
     Storage().create(audio_uri(root, NAME), b"sound")
-    with patch("tasks.lease.settle"), patch("tasks.lease._release"), holding(Storage(), root, "gc", collecting=True):
+    with (
+        patch("tasks.ledger.lease.settle"),
+        patch("tasks.ledger.lease._release"),
+        holding(Storage(), root, "gc", collecting=True),
+    ):
         pass
     with taking_over(), holding(Storage(), root, "mine"):
         commit_shard(SHARD, root, "mine", 0, Storage())
@@ -73,7 +76,7 @@ def test_beside_a_paused_collection_audio_gets_names_that_it_cannot_know(root: s
 def taking_over() -> Iterator[None]:
     """Let whoever holds a lease be given up at once, though nobody knows whether its process is dead."""
     given_up = {("mine", beats) for beats in range(100)} | {("gc", beats) for beats in range(100)}
-    with patch("tasks.lease._given_up", lambda *_: given_up):
+    with patch("tasks.ledger.lease._given_up", lambda *_: given_up):
         yield
 
 
@@ -93,7 +96,7 @@ class Paused(Storage):
         super().create(uri, data)
 
 
-THEIRS = [Measured(succeeded(NAME), b"their sound")]
+THEIRS = [ResultRow(succeeded(NAME), b"their sound")]
 
 
 @pytest.mark.parametrize("creations", [1, 2], ids=["before its audio", "before its rows"])
@@ -129,7 +132,7 @@ def test_a_shard_that_another_worker_of_the_run_has_committed_is_left_alone(root
     """Ray takes a worker for lost that is only slow: both commit, and on a GPU their samples differ."""
     take_lease(root, "mine")
     commit_shard(SHARD, root, "mine", 0, Storage())
-    commit_shard([Measured(succeeded(NAME), b"another sound")], root, "mine", 0, Storage())
+    commit_shard([ResultRow(succeeded(NAME), b"another sound")], root, "mine", 0, Storage())
     assert Storage().read(audio_uri(root, NAME)) == b"sound"
     assert len(parts(root)) == 1
 

@@ -13,8 +13,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from tasks.sound_errors import AudioError
-from tasks.streams import measure, samples_of
+from tasks.audio.sound_errors import AudioError
+from tasks.audio.streams import measure, samples_of
 from tests.tasks.container_bytes import (
     APE,
     ID3V1,

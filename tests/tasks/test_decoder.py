@@ -16,12 +16,12 @@ import pytest
 import soundfile
 
 from manifests.schema import ERROR_TYPES, PASSING_ERRORS
-from tasks import audio
-from tasks.audio import SAMPLE_RATE, AudioError, read_sound
-from tasks.children import ChildError
-from tasks.decoder import MEMORY_BYTES
-from tasks.decoders import MOST_CHILDREN, Decoders
-from tasks.storage import Storage
+from tasks.audio import sound_files as audio
+from tasks.audio.sandbox import MOST_CHILDREN, Decoders
+from tasks.audio.sandbox_worker import MEMORY_BYTES
+from tasks.audio.sound_files import SAMPLE_RATE, AudioError, read_sound
+from tasks.storage.storage import Storage
+from tasks.workers.client import ChildError
 
 FAULTY = "tests.tasks.faulty_decoder"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space")
@@ -132,7 +132,7 @@ def test_a_decoder_that_cannot_start_is_no_fault_of_the_sound() -> None:
 
 def test_a_child_imports_nothing_large() -> None:
     large = {"torch", "prefect", "pandas", "pyarrow", "s3fs", "scipy", "librosa"}
-    program = f"import sys, tasks.decoder; print(*({large!r} & set(sys.modules)))"
+    program = f"import sys, tasks.audio.sandbox_worker; print(*({large!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

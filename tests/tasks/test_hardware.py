@@ -12,15 +12,16 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tasks import devices, synthesis
 from tasks.cache import ByteLimitedCache
-from tasks.devices import batch_size_for, choose_devices, shards_at_a_time, slots_for
-from tasks.hardware import encoder_on, on_device
+from tasks.devices import choice as devices
+from tasks.devices.choice import batch_size_for, choose_devices, shards_at_a_time, slots_for
+from tasks.devices.hardware import encoder_on, on_device
 from tasks.options import DeviceError, RunOptions
-from tasks.outcomes import Outcome, error_type_of
-from tasks.reading import read_pair
-from tasks.storage import Storage
-from tasks.synthesis import BYTES_PER_SAMPLE, FILLED, pairs_that_fit, synthesise_batch
+from tasks.pair_state import PairState, error_type_of
+from tasks.pipeline import batch_synthesis as synthesis
+from tasks.pipeline.batch_synthesis import BYTES_PER_SAMPLE, FILLED, pairs_that_fit, synthesise_batch
+from tasks.pipeline.inputs import read_pair
+from tasks.storage.storage import Storage
 from tests.tasks.corpus import QUICK, planned, write_cut, write_manifest
 
 LONG = QUICK.resolve(
@@ -28,7 +29,7 @@ LONG = QUICK.resolve(
 )
 
 
-def outcomes(folder: Path, count: int, settings: Any = QUICK) -> list[Outcome]:
+def outcomes(folder: Path, count: int, settings: Any = QUICK) -> list[PairState]:
     write_cut(folder / "harp.wav", "harp_phrase")
     write_cut(folder / "fork.wav", "tuning_fork_440", 0.3)
     rows = [{"pair_id": f"{n}", "content": "harp.wav", "style": "fork.wav", "seed": n} for n in range(count)]
@@ -36,7 +37,7 @@ def outcomes(folder: Path, count: int, settings: Any = QUICK) -> list[Outcome]:
     return [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in pairs]
 
 
-def synthesised(batch: list[Outcome]) -> list[Outcome]:
+def synthesised(batch: list[PairState]) -> list[PairState]:
     synthesise_batch(batch, "cpu", ByteLimitedCache(1 << 28), lambda: None)
     return batch
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from manifests.shards import ShardSlice
+from manifests.sharding import ShardSlice
+from tasks.host import is_dead, this_process
 from tasks.interruption import clear_stop, request_stop
-from tasks.lease import WHOLE, LeaseLost, LeaseTaken, check_lease, holding, lease_uri
-from tasks.processes import is_dead, this_process
-from tasks.storage import Storage, StorageError
+from tasks.ledger.lease import WHOLE, LeaseLost, LeaseTaken, check_lease, holding, lease_uri
+from tasks.storage.storage import Storage, StorageError
 
 FIRST, SECOND = ShardSlice(0, 2), ShardSlice(1, 2)
 
@@ -118,7 +118,7 @@ def test_of_many_runs_that_start_at_once_one_gets_it(files: Storage, root: str) 
 
 def test_a_dead_process_of_this_machine_is_taken_over_at_once(files: Storage, root: str) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", "import json; from tasks.processes import this_process; "
+        [sys.executable, "-c", "import json; from tasks.host import this_process; "
          "print(json.dumps(this_process()._asdict()))"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip

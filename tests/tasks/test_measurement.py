@@ -21,19 +21,20 @@ from manifests.schema import RESULT_COLUMNS
 from stylecore import metrics
 from stylecore.spectrogram import magnitude
 from stylecore.synthesis import Pair, Synthesis, losses_of
-from tasks import measurement
-from tasks import synthesis as synthesising
-from tasks.audio import decode_flac, pcm_to_float, read_sound, samples_sha256
+from tasks.audio.sound_files import decode_flac, pcm_to_float, read_sound, samples_sha256
 from tasks.cache import ByteLimitedCache
-from tasks.hardware import encoder_on
-from tasks.here import Here
-from tasks.measurement import measure_all
-from tasks.outcomes import Order, Outcome
-from tasks.reading import read_pair
-from tasks.rendering import PEAK_LIMIT_DB, Made, output_gain, render
-from tasks.rows import Measured, RowContext
-from tasks.storage import Storage
-from tasks.synthesis import synthesise_batch
+from tasks.devices.hardware import encoder_on
+from tasks.ledger.commit import ResultRow
+from tasks.pair_state import MeasurementRequest, PairState
+from tasks.pipeline import batch_synthesis as synthesising
+from tasks.pipeline import measurement
+from tasks.pipeline.batch_synthesis import synthesise_batch
+from tasks.pipeline.in_process import InProcessExecutor
+from tasks.pipeline.inputs import read_pair
+from tasks.pipeline.measurement import measure_all
+from tasks.pipeline.rendering import PEAK_LIMIT_DB, Made, output_gain, render
+from tasks.pipeline.rows import RowContext, rows_of
+from tasks.storage.storage import Storage
 from tests.tasks.conftest import Corpus
 from tests.tasks.corpus import cut, planned, run_all, write_cut, write_manifest
 
@@ -50,7 +51,7 @@ def rms(samples: NDArray[np.floating]) -> float:
 class Case(NamedTuple):
     """A rendered outcome, and what it was rendered from."""
 
-    outcome: Outcome
+    outcome: PairState
     pair: Pair
     synthesis: Synthesis
 
@@ -81,17 +82,18 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(cases: dict[str, Case]) -> dict[str, Outcome]:
+def outcomes(cases: dict[str, Case]) -> dict[str, PairState]:
     return {name: case.outcome for name, case in cases.items()}
 
 
-def measured(outcome: Outcome) -> Measured:
+def measured(outcome: PairState) -> ResultRow:
     """Measure without leaving a trace in the outcome."""
-    (found,) = Here("cpu").measure([replace(outcome, seconds=dict(outcome.seconds))], CONTEXT)
-    return found
+    copy = replace(outcome, seconds=dict(outcome.seconds))
+    InProcessExecutor("cpu").measure([copy])
+    return rows_of([copy], CONTEXT)[0]
 
 
-def written(found: Measured) -> NDArray[np.float32]:
+def written(found: ResultRow) -> NDArray[np.float32]:
     assert found.flac is not None, found.row["error_message"]
     return pcm_to_float(decode_flac(found.flac))
 
@@ -101,18 +103,18 @@ def waveform(case: Case) -> NDArray[np.float64]:
     return samples
 
 
-def content(outcome: Outcome) -> NDArray[np.float32]:
+def content(outcome: PairState) -> NDArray[np.float32]:
     assert outcome.content is not None
     return outcome.content
 
 
 class TestGain:
-    def test_a_quiet_content_gives_its_rms(self, outcomes: dict[str, Outcome]) -> None:
+    def test_a_quiet_content_gives_its_rms(self, outcomes: dict[str, PairState]) -> None:
         found = written(measured(outcomes["quiet"]))
         assert rms(found) == pytest.approx(rms(content(outcomes["quiet"])), rel=1e-4)
         assert np.abs(found).max() < PEAK_LIMIT
 
-    def test_where_the_peak_would_pass_minus_1_db_it_decides(self, outcomes: dict[str, Outcome]) -> None:
+    def test_where_the_peak_would_pass_minus_1_db_it_decides(self, outcomes: dict[str, PairState]) -> None:
         found = written(measured(outcomes["loud"]))
         assert np.abs(found).max() == pytest.approx(PEAK_LIMIT, abs=2 * STEP)
         assert rms(found) < 0.9 * rms(content(outcomes["loud"]))
@@ -141,7 +143,7 @@ class TestGain:
         )
 
     @pytest.mark.parametrize("name", PAIRS)
-    def test_the_length_is_the_contents(self, outcomes: dict[str, Outcome], name: str) -> None:
+    def test_the_length_is_the_contents(self, outcomes: dict[str, PairState], name: str) -> None:
         found = measured(outcomes[name])
         assert len(written(found)) == len(content(outcomes[name])) == found.row["n_samples"]
         assert found.row["duration_s"] == pytest.approx(len(content(outcomes[name])) / 16_000)
@@ -160,7 +162,7 @@ class TestGain:
 class TestRow:
     @pytest.mark.parametrize("name", PAIRS)
     def test_the_figures_are_those_of_the_file_read_again(
-        self, outcomes: dict[str, Outcome], name: str, tmp_path: Path
+        self, outcomes: dict[str, PairState], name: str, tmp_path: Path
     ) -> None:
         outcome, found = outcomes[name], measured(outcomes[name])
         assert found.flac is not None
@@ -193,19 +195,19 @@ class TestRow:
         expected = 20 * np.log10(np.linalg.norm(estimate - wanted) / np.linalg.norm(wanted))
         assert found.row["spectral_convergence_db"] == pytest.approx(expected, abs=0.05)
 
-    def test_the_sums_are_those_of_file_and_samples(self, outcomes: dict[str, Outcome]) -> None:
+    def test_the_sums_are_those_of_file_and_samples(self, outcomes: dict[str, PairState]) -> None:
         found = measured(outcomes["odd"])
         assert found.flac is not None
         assert found.row["file_sha256"] == sha256(found.flac).hexdigest()
         assert found.row["samples_sha256"] == samples_sha256(decode_flac(found.flac))
         assert measured(outcomes["odd"]).row["samples_sha256"] == found.row["samples_sha256"]
 
-    def test_it_has_every_column_of_the_schema(self, outcomes: dict[str, Outcome]) -> None:
+    def test_it_has_every_column_of_the_schema(self, outcomes: dict[str, PairState]) -> None:
         names = {column.name for column in RESULT_COLUMNS}
         assert set(measured(outcomes["quiet"]).row) | {"error_type", "error_message"} == names
 
     def test_a_sound_is_measured_once_for_all_its_pairs(
-        self, outcomes: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch
+        self, outcomes: dict[str, PairState], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real, calls = metrics.features, 0
 
@@ -216,7 +218,7 @@ class TestRow:
 
         monkeypatch.setattr(metrics, "features", counted)
         cache = ByteLimitedCache(1 << 28)
-        orders = [Order.of(outcome) for outcome in outcomes.values()]
+        orders = [MeasurementRequest.of(outcome) for outcome in outcomes.values()]
         measure_all(orders, cache, lambda: None)
         assert calls == 3 + 3 + 1  # outputs, contents, and one style
         held = [real(sound.samples) for sound in {order.content.identity: order.content for order in orders}.values()]
@@ -234,7 +236,7 @@ class TestFailure:
         [(MemoryError("no more"), "out_of_memory"), (ValueError("never seen"), "internal")],
     )
     def test_a_fault_while_measuring_is_a_failed_row(
-        self, outcomes: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch, error: Exception, error_type: str
+        self, outcomes: dict[str, PairState], monkeypatch: pytest.MonkeyPatch, error: Exception, error_type: str
     ) -> None:
         def failing(*_: object, **__: object) -> None:
             raise error
@@ -264,7 +266,7 @@ class TestFailure:
         assert measured(good).row["samples_sha256"] == measured(cases["odd"].outcome).row["samples_sha256"]
 
     def test_a_file_that_gives_back_other_samples_is_never_kept(
-        self, outcomes: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch
+        self, outcomes: dict[str, PairState], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Its losses would be those of another sound."""
         monkeypatch.setattr(measurement, "decode_flac", lambda data: decode_flac(data) + 256)
@@ -272,7 +274,7 @@ class TestFailure:
         assert found.flac is None
         assert "other samples" in str(found.row["error_message"])
 
-    def test_the_first_reason_stays(self, outcomes: dict[str, Outcome]) -> None:
+    def test_the_first_reason_stays(self, outcomes: dict[str, PairState]) -> None:
         failed = replace(outcomes["quiet"], seconds={})
         failed.fail("silent", "'a.wav' is silent")
         failed.fail("internal", "later")

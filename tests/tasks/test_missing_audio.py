@@ -11,15 +11,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from manifests import audio_files
-from manifests.audio_files import missing_audio
 from manifests.files import join
-from manifests.results import audio_uri, write_part
-from tasks import s3_files
-from tasks.plan_table import read_shard
-from tasks.report import close_run, write_run_snapshot
-from tasks.s3_files import S3Files
-from tasks.storage import Storage, StorageError
+from manifests.results import audio_files
+from manifests.results.audio_files import missing_audio
+from manifests.results.layout import audio_uri, write_part
+from tasks.ledger.close import close_run, write_run_snapshot
+from tasks.planning.plan_table import read_shard
+from tasks.storage import s3_files
+from tasks.storage.s3_files import S3Files
+from tasks.storage.storage import Storage, StorageError
 from tests.tasks.conftest import Corpus
 from tests.tasks.corpus import CPU, begin, compute, read_table, run_all, write_manifest
 

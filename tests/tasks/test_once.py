@@ -11,11 +11,11 @@ import soundfile
 from torch import Tensor
 
 from stylecore.analysis import Analysis, analyse
-from tasks import synthesis
-from tasks.here import Here
 from tasks.options import RunOptions
-from tasks.shards import compute_shards, shard_groups
-from tasks.storage import Storage
+from tasks.pipeline import batch_synthesis as synthesis
+from tasks.pipeline.in_process import InProcessExecutor
+from tasks.pipeline.shards import compute_shards, shard_groups
+from tasks.storage.storage import Storage
 from tests.tasks.corpus import QUICK, begin, cut, write_manifest
 
 SIDE = 20
@@ -71,7 +71,7 @@ def test_of_400_pairs_40_sounds_are_read_and_analysed(
     assert len(plan.shards) > 5
     assert (len(opened), opened.total()) == (2 * SIDE, 2 * SIDE)  # to know their identities
     opened.clear()
-    compute = Here("cpu")
+    compute = InProcessExecutor("cpu")
     for group in shard_groups(plan.shards):
         committed = compute_shards(plan.uri, group, run.output, run.run_id, OPTIONS, compute)
         assert committed.failed == 0

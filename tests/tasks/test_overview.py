@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.results import snapshot_uri, write_part
+from manifests.results.layout import snapshot_uri, write_part
 from manifests.schema import RESULT_SCHEMA, VERSION_KEY, ManifestError
-from tasks import overview
-from tasks.overview import FIGURES, Overview, find_table, lost_audio, read_overview
-from tasks.storage import Storage
+from tasks.ledger import query as overview
+from tasks.ledger.query import FIGURES, Overview, find_table, lost_audio, read_overview
+from tasks.storage.storage import Storage
 from tests.tasks.conftest import PAIRS, Corpus
 
 FILES = Storage()

@@ -17,18 +17,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from manifests.fingerprint import fingerprint
-from manifests.results import audio_uri, write_part
+from manifests.results.layout import audio_uri, write_part
 from manifests.schema import ManifestError
 from stylecore.settings import CORE_VERSION, Settings
 from stylecore.weights import shipped_digest
-from tasks import plan_table, planning
-from tasks.devices import shards_at_a_time
+from tasks.audio.catalog import memo_uri
+from tasks.devices.choice import shards_at_a_time
 from tasks.options import RunOptions
-from tasks.plan_table import PLAN_SCHEMA, read_shard
-from tasks.planning import USUAL_EVALUATIONS, Plan, make_plan, plan_run
-from tasks.preview import preview_run
-from tasks.sounds import memo_uri
-from tasks.storage import Storage
+from tasks.planning import plan as planning
+from tasks.planning import plan_table
+from tasks.planning.plan import USUAL_EVALUATIONS, Plan, make_plan, plan_run
+from tasks.planning.plan_table import PLAN_SCHEMA, read_shard
+from tasks.planning.preview import preview_run
+from tasks.storage.storage import Storage
 from tests.tasks import corpus
 from tests.tasks.corpus import CPU, QUICK, Row, read, watch_opened, write_cut, write_manifest
 

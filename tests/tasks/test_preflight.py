@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.preflight import refuse_links, refuse_small_disk, refuse_small_temporary_folder
-from tasks.storage import StorageError
+from tasks.storage.preflight import refuse_links, refuse_small_disk, refuse_small_temporary_folder
+from tasks.storage.storage import StorageError
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from manifests import remembered
-from manifests.results import latest_uri, record_uri, snapshot_uri
+from manifests.results import history_index as remembered
+from manifests.results.layout import latest_uri, record_uri, snapshot_uri
 from manifests.schema import RESULT_SCHEMA
 from stylecore.errors import Interrupted
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.interruption import within
+from tasks.ledger.close import RunSummary, close_run, summary_markdown, write_run_snapshot
 from tasks.options import RunOptions
-from tasks.planning import PlanCounts
-from tasks.report import RunSummary, close_run, summary_markdown, write_run_snapshot
-from tasks.shards import compute_shards
+from tasks.pipeline.shards import compute_shards
+from tasks.planning.plan import PlanCounts
 from tests.tasks.conftest import PAIRS, Corpus
 from tests.tasks.corpus import CPU, QUICK, begin, compute, read_table, run_all, watch_opened, write_manifest
 

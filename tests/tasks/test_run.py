@@ -20,16 +20,18 @@ import pytest
 import soundfile
 
 from manifests.files import join
-from manifests.results import audio_uri
+from manifests.results.layout import audio_uri
 from manifests.schema import ERROR_TYPES, RESULT_COLUMNS, ManifestError
-from tasks import overview, shards, synthesis
-from tasks.audio import decode_flac, samples_sha256
-from tasks.here import Here
+from tasks.audio.sound_files import decode_flac, samples_sha256
 from tasks.interruption import request_stop
+from tasks.ledger import query as overview
+from tasks.ledger.close import close_run
 from tasks.options import RunOptions
-from tasks.report import close_run
-from tasks.shards import compute_shards
-from tasks.storage import Storage
+from tasks.pipeline import batch_synthesis as synthesis
+from tasks.pipeline import shards
+from tasks.pipeline.in_process import InProcessExecutor
+from tasks.pipeline.shards import compute_shards
+from tasks.storage.storage import Storage
 from tests.tasks import corpus as corpus_of_tests
 from tests.tasks.conftest import PAIRS, Corpus, write_corpus
 from tests.tasks.corpus import (
@@ -165,7 +167,7 @@ class TestFirstRun:
             return real(samples, sample_rate)
 
         monkeypatch.setattr(synthesis, "analyse", counted)
-        monkeypatch.setattr(corpus_of_tests, "HERE", Here("cpu"))
+        monkeypatch.setattr(corpus_of_tests, "HERE", InProcessExecutor("cpu"))
         run_all(finished.manifest, tmp_path / "out")
         assert len(calls) == 5  # three contents and two styles
 
@@ -306,9 +308,9 @@ class TestInterrupted:
         run, plan = begin(finished.manifest, root)
         killed = f"""
 import os, signal
-from tasks import commit
+from tasks.ledger import commit
 from tasks.options import RunOptions
-from tasks.shards import compute_shards
+from tasks.pipeline.shards import compute_shards
 commit.write_part = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 compute_shards({plan.uri!r}, {plan.shards!r}, {run.output!r}, {run.run_id!r}, RunOptions(device="cpu"))
 """

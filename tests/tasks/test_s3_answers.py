@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from manifests.files import join
-from manifests.shards import ShardSlice
-from tasks.lease import Lease, holding, lease_uri
-from tasks.patience import PATIENCE_VARIABLE
-from tasks.storage import CredentialsExpired, Storage, StorageConflict, StorageError, StorageUnreachable
+from manifests.sharding import ShardSlice
+from tasks.ledger.lease import Lease, holding, lease_uri
+from tasks.storage.retry import RETRY_TIMEOUT_VARIABLE
+from tasks.storage.storage import CredentialsExpired, Storage, StorageConflict, StorageError, StorageUnreachable
 from tests.conftest import BUCKET, use_bucket
 from tests.s3_relay import (
     ABORTED,
@@ -161,7 +161,7 @@ class TestConflicts:
     def test_without_end_it_is_a_storage_error(
         self, s3: str, relayed: Relayed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(PATIENCE_VARIABLE, "1")
+        monkeypatch.setenv(RETRY_TIMEOUT_VARIABLE, "1")
         uri = join(s3, "lease.json")
         with pytest.raises(
             StorageUnreachable, match=r"lease\.json.*only answered with errors.*ConditionalRequest.*same"
@@ -187,7 +187,7 @@ class TestUploads:
 
     @pytest.fixture(autouse=True)
     def small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tasks.s3_files.PART_BYTES", PART_BYTES)
+        monkeypatch.setattr("tasks.storage.s3_files.PART_BYTES", PART_BYTES)
 
     @pytest.mark.parametrize(
         ("call", "fault"),
@@ -347,7 +347,7 @@ class TestCredentials:
         relayed: Relayed,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setenv(PATIENCE_VARIABLE, "1")
+        monkeypatch.setenv(RETRY_TIMEOUT_VARIABLE, "1")
         uri = join(s3, "file.bin")
         direct.create(uri, b"data")
         with pytest.raises(CredentialsExpired, match=rf"{uri}.*have expired \(ExpiredToken.*Renew.*same command again"):
@@ -356,7 +356,7 @@ class TestCredentials:
     def test_what_is_not_allowed_is_not_waited_for(
         self, s3: str, seaweed: SeaweedServer, relayed: Relayed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(PATIENCE_VARIABLE, "3600")
+        monkeypatch.setenv(RETRY_TIMEOUT_VARIABLE, "3600")
         for name in KEYS:
             monkeypatch.setenv(name, seaweed.reader_environment[name])
         with pytest.raises(StorageError, match=r"file\.bin.*PermissionError"):

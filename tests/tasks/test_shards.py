@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.devices import choose_device, shards_at_a_time
-from tasks.hardware import encoder_on
+from tasks.devices.choice import choose_device, shards_at_a_time
+from tasks.devices.hardware import encoder_on
 from tasks.options import DeviceError, RunOptions
-from tasks.shards import MAX_GROUPS, shard_groups
+from tasks.pipeline.shards import MAX_GROUPS, shard_groups
 from tests.tasks.conftest import Corpus
 
 
@@ -59,7 +59,7 @@ def test_this_process_computes_without_torch_and_librosa(finished: Corpus, tmp_p
     program = f"""
 import sys
 sys.modules["torch"] = sys.modules["librosa"] = None  # so that importing them fails
-import flows.cross_synthesis, flows.cli, flows.tables
+import flows.cross_synthesis, flows.cli, flows.terminal_tables
 from tests.tasks import plain
 print(plain.run_apart({finished.manifest!r}, {str(tmp_path / "out")!r}))
 """

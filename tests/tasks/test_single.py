@@ -13,8 +13,8 @@ from manifests.files import join
 from manifests.schema import RESULT_COLUMNS
 from stylecore.settings import Settings
 from tasks.options import DeviceError, RunOptions
-from tasks.single import synthesise_single
-from tasks.storage import Storage, StorageError
+from tasks.pipeline.single import synthesise_single
+from tasks.storage.storage import Storage, StorageError
 from tests.tasks.corpus import QUICK, run_all, write_cut, write_manifest
 
 

@@ -15,19 +15,18 @@ from typing import Any
 import pytest
 
 from stylecore.errors import Interrupted
-from tasks import shards
-from tasks.computing import Batch, rows_of
+from tasks.devices.device_pool import DevicePool, Slot
+from tasks.devices.executors import SynthesisRequest
 from tasks.interruption import request_stop
 from tasks.options import RunOptions
-from tasks.outcomes import Outcome
+from tasks.pair_state import PairState
+from tasks.pipeline import shards
+from tasks.pipeline.shards import compute_shards
 from tasks.progress import PROGRESS
-from tasks.rows import Measured, RowContext
-from tasks.shards import compute_shards
-from tasks.slots import DeviceSlots, Slot
 from tests.tasks.corpus import QUICK, begin, write_cut, write_manifest
 
 FAKE = ("fake:0", "fake:1")
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 ONE_PER_SHARD = RunOptions(device="cpu", shard_audio_s=1.0)
 CONTENT_S = 0.6
 """A shard holds 1 s here: each pair has one of its own."""
@@ -37,13 +36,13 @@ CONTENT_S = 0.6
 class FakeCompute:
     """Two devices that compute nothing, and a record of who worked when; every pair fails in the end."""
 
-    slots: DeviceSlots
+    slots: DevicePool
     at_work: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     at_once: list[int] = field(default_factory=list)
     _now: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def synthesise(self, batch: Batch, slot: Slot) -> None:
+    def synthesise(self, batch: SynthesisRequest, slot: Slot) -> None:
         assert batch.device == slot.device
         with self._lock:
             self._now += 1
@@ -54,10 +53,9 @@ class FakeCompute:
             self._now -= 1
             self.at_work.setdefault(slot.name, []).append((began, time.monotonic()))
 
-    def measure(self, outcomes: Sequence[Outcome], run: RowContext) -> list[Measured]:
+    def measure(self, outcomes: Sequence[PairState]) -> None:
         for outcome in outcomes:
-            outcome.fail("internal", run.device)
-        return rows_of(outcomes, run)
+            outcome.fail("internal", "nothing was computed")
 
 
 @pytest.fixture
@@ -85,7 +83,7 @@ def in_groups(planned: tuple[Any, Any], compute: Any, size: int) -> list[shards.
 
 @pytest.mark.parametrize("size", [1, 4, 8])
 def test_one_shard_at_a_time_on_each_of_two_devices(planned: tuple[Any, Any], size: int) -> None:
-    compute = FakeCompute(DeviceSlots(FAKE))
+    compute = FakeCompute(DevicePool(FAKE))
     committed = in_groups(planned, compute, size)
     assert sum(one.shards for one in committed) == sum(one.failed for one in committed) == 8
     assert [slot.name.endswith(name) for slot, name in zip(compute.slots.all, FAKE, strict=True)] == [True, True]
@@ -97,7 +95,7 @@ def test_one_shard_at_a_time_on_each_of_two_devices(planned: tuple[Any, Any], si
 
 
 def test_the_time_of_each_device_is_counted(planned: tuple[Any, Any]) -> None:
-    compute = FakeCompute(DeviceSlots(FAKE))
+    compute = FakeCompute(DevicePool(FAKE))
     committed = in_groups(planned, compute, 2)
     told = [time for one in committed for time in one.devices]
     for name, times in compute.at_work.items():
@@ -124,26 +122,26 @@ def test_the_next_shard_is_read_and_the_last_one_measured_while_a_device_works(
     monkeypatch.setattr(shards, "read_shard", counted)
 
     class Waiting(FakeCompute):
-        def synthesise(self, batch: Batch, slot: Slot) -> None:
+        def synthesise(self, batch: SynthesisRequest, slot: Slot) -> None:
             begun.release()
             number = len(self.at_once)
             for _ in range(2 if number == 0 else 1 if number < 7 else 0):  # itself first, then the next one
-                assert read.acquire(timeout=PATIENCE_S), "the next shard is not read"
+                assert read.acquire(timeout=TIMEOUT_S), "the next shard is not read"
             super().synthesise(batch, slot)
 
-        def measure(self, outcomes: Sequence[Outcome], run: RowContext) -> list[Measured]:
-            assert begun.acquire(timeout=PATIENCE_S)
+        def measure(self, outcomes: Sequence[PairState]) -> None:
+            assert begun.acquire(timeout=TIMEOUT_S)
             if len(self.at_once) < 8:
-                assert begun.acquire(timeout=PATIENCE_S), "no device works"
+                assert begun.acquire(timeout=TIMEOUT_S), "no device works"
                 begun.release()
-            return super().measure(outcomes, run)
+            super().measure(outcomes)
 
-    committed = in_groups(planned, Waiting(DeviceSlots(["fake:0"])), size)
+    committed = in_groups(planned, Waiting(DevicePool(["fake:0"])), size)
     assert sum(one.shards for one in committed) == 8
 
 
 def test_a_stop_reaches_those_who_wait_for_a_device() -> None:
-    slots = DeviceSlots(["fake:0"])
+    slots = DevicePool(["fake:0"])
     with slots.opened(), slots.borrowed():
         threading.Timer(0.1, request_stop).start()
         with pytest.raises(Interrupted), slots.borrowed():
@@ -171,7 +169,7 @@ class Host:
         return {device for device, lock in self.locks.items() if lock.locked()}
 
     def wait_until(self, taken: set[str]) -> None:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         while self.taken() != taken:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -179,7 +177,7 @@ class Host:
 
 def test_groups_of_one_run_share_its_devices_and_no_other_run_gets_in() -> None:
     host = Host()
-    slots = DeviceSlots(FAKE, host.alone_on)
+    slots = DevicePool(FAKE, host.alone_on)
     with slots.opened():
         with slots.opened(), slots.borrowed() as one, slots.borrowed() as other:
             assert {one.device, other.device} == {*FAKE}
@@ -192,7 +190,7 @@ def test_groups_of_one_run_share_its_devices_and_no_other_run_gets_in() -> None:
 
 def test_a_device_that_another_run_has_is_waited_for_and_the_free_one_used_meanwhile() -> None:
     host = Host()
-    mine, theirs = DeviceSlots(FAKE, host.alone_on), DeviceSlots(FAKE[:1], host.alone_on)
+    mine, theirs = DevicePool(FAKE, host.alone_on), DevicePool(FAKE[:1], host.alone_on)
     with ExitStack() as other_run:
         other_run.enter_context(theirs.opened())
         host.wait_until({"fake:0"})
@@ -211,7 +209,7 @@ def test_why_a_device_cannot_be_had_is_told() -> None:
         raise RuntimeError(f"no limit for {device}")
         yield
 
-    slots = DeviceSlots(["fake:0"], broken)
+    slots = DevicePool(["fake:0"], broken)
     for _ in range(2):
         with slots.opened(), pytest.raises(RuntimeError, match="no limit for fake:0"), slots.borrowed():
             pass

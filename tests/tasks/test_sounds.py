@@ -14,10 +14,10 @@ import soundfile
 
 from manifests.files import join
 from manifests.schema import ERROR_TYPES
-from tasks import audio
-from tasks.decoders import Decoders
-from tasks.sounds import Sound, identify, memo_uri, read_memo, write_memo
-from tasks.storage import Storage, StorageUnreachable
+from tasks.audio import sound_files as audio
+from tasks.audio.catalog import Sound, identify, memo_uri, read_memo, write_memo
+from tasks.audio.sandbox import Decoders
+from tasks.storage.storage import Storage, StorageUnreachable
 from tests.tasks.corpus import write_cut
 
 

@@ -16,8 +16,8 @@ from s3fs import S3FileSystem
 
 from manifests.files import Files, FileStat, join
 from tasks.interruption import request_stop
-from tasks.s3_files import PART_BYTES, S3Files
-from tasks.storage import Storage, StorageConflict, StorageError, StorageUnreachable
+from tasks.storage.s3_files import PART_BYTES, S3Files
+from tasks.storage.storage import Storage, StorageConflict, StorageError, StorageUnreachable
 from tests.seaweed import DroppingRelay, SeaweedServer
 
 
@@ -288,7 +288,7 @@ class TestFaults:
     def test_a_server_that_stays_away_is_a_storage_error(
         self, files: Storage, s3: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("TIMBREFLOW_STORAGE_PATIENCE_S", "2")
+        monkeypatch.setenv("TIMBREFLOW_STORAGE_RETRY_TIMEOUT_S", "2")
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         with pytest.raises(StorageUnreachable, match=rf"cannot write '{s3}/file\.bin': .* has not answered for"):
             write(files, join(s3, "file.bin"), b"data")
@@ -296,7 +296,7 @@ class TestFaults:
     def test_a_request_to_stop_ends_the_wait_for_a_server(
         self, files: Storage, s3: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("TIMBREFLOW_STORAGE_PATIENCE_S", "3600")
+        monkeypatch.setenv("TIMBREFLOW_STORAGE_RETRY_TIMEOUT_S", "3600")
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         threading.Timer(1, request_stop).start()
         with pytest.raises(StorageUnreachable):

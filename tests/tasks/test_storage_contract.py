@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from manifests.files import Files, join
-from tasks.local_files import LocalFiles
-from tasks.s3_files import S3Files
-from tasks.storage_errors import StorageConflict
+from tasks.storage.local_files import LocalFiles
+from tasks.storage.s3_files import S3Files
+from tasks.storage.storage_errors import StorageConflict
 from tests.simulation.memory import MemoryFiles
 
 

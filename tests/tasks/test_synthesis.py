@@ -14,15 +14,16 @@ import torch
 
 from stylecore.errors import Interrupted
 from stylecore.synthesis import Pair
-from tasks import synthesis
 from tasks.cache import ByteLimitedCache
-from tasks.here import count_step
+from tasks.devices.speed import seconds_per_audio_second
 from tasks.interruption import request_stop
-from tasks.outcomes import Outcome, PlannedPair
+from tasks.pair_state import PairState, PlannedPair
+from tasks.pipeline import batch_synthesis as synthesis
+from tasks.pipeline.batch_synthesis import synthesise_batch
+from tasks.pipeline.in_process import count_step
+from tasks.pipeline.inputs import read_pair
 from tasks.progress import PROGRESS
-from tasks.reading import read_pair
-from tasks.storage import Storage
-from tasks.synthesis import seconds_per_audio_second, synthesise_batch
+from tasks.storage.storage import Storage
 from tests.tasks import corpus
 from tests.tasks.conftest import Corpus
 from tests.tasks.corpus import QUICK, begin, compute, read_table, run_all, write_cut, write_manifest
@@ -49,7 +50,7 @@ def planned(manifest: str, tmp_path_factory: pytest.TempPathFactory) -> list[Pla
     return rows
 
 
-def synthesised(planned: Sequence[PlannedPair]) -> list[Outcome]:
+def synthesised(planned: Sequence[PlannedPair]) -> list[PairState]:
     outcomes = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in planned]
     synthesise_batch(outcomes, "cpu", ByteLimitedCache(1 << 28), count_step)
     return outcomes

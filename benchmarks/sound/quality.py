@@ -1,0 +1,84 @@
+"""Compare the method with what is no method, and with other choices: `python -m benchmarks.sound.quality`.
+
+Every result is written, decoded and measured by the project's own functions. What is finished is kept: the same command
+goes on after a kill, and computes anew whatever a changed sound, setting, network or line of code decides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks.judged_pairs import JudgedPair, PairsError, all_sounds, read_pairs
+from benchmarks.markdown_tables import COLUMNS, mean_tables, means, pair_table
+from benchmarks.marked_tables import DOCS, significance, write_documents
+from benchmarks.sound.comparing import Judgement, chosen, command_of, compare, parsed, parser_of, write_report
+from benchmarks.sound.finished_results import Row
+from benchmarks.sound.judging import FIGURES, judged
+from benchmarks.sound.pictures import draw_pair
+from benchmarks.sound.significance import NOTE
+from benchmarks.sound.systems import all_systems
+from flows.cli import chosen_settings
+from stylecore.settings import Settings, SettingsError
+from tasks.audio.sound_files import AudioError
+
+OUT = Path("output/quality")
+PAIRS = OUT / "sounds" / "pairs.csv"
+
+
+def measure_sounds(pair: JudgedPair) -> None:
+    """Measure the sounds of a pair; they keep it."""
+    _ = pair.content.features, pair.style.features
+
+
+def draw_pictures(pairs: Sequence[JudgedPair], rows: Sequence[Row], out: Path) -> None:
+    """Draw each pair whose result of `default` there is."""
+    results = {str(row["pair_id"]): row for row in rows if row["system"] == "default" and row["audio"] is not None}
+    for pair in pairs:
+        if (row := results.get(pair.pair_id)) is not None:
+            shown = [f"{COLUMNS[name]} {row[name]:.2f}" for name in FIGURES if row[name] is not None]
+            draw_pair(pair, out / str(row["audio"]), ", ".join(shown), out / "pictures" / f"{pair.pair_id}.png")
+
+
+def changes(texts: Sequence[str]) -> dict[str, object]:
+    """Return what `--set` changes, parsed and checked as the command line of timbreflow does it."""
+    named = {text.partition("=")[0] for text in texts}
+    changed: Settings = chosen_settings("default", list(texts))
+    return {name: value for name, value in changed if name in named}
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = parser_of("quality", "Compare the method with what is none.", PAIRS, OUT)
+    parser.add_argument("--document", action="store_true", help="write the tables into quality.md and method.md")
+    return parsed(parser, argv, ("jobs", "threads"))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run from the command line."""
+    asked = _arguments(argv)
+    command = command_of("quality", argv)
+    torch.set_num_threads(asked.threads)
+    try:
+        pairs = read_pairs(asked.pairs)
+        sounds = [sound.samples for sound in all_sounds(pairs)]
+        systems = chosen(all_systems(changes(asked.changes), sounds), asked.systems)
+    except (PairsError, AudioError, SettingsError) as error:
+        sys.exit(f"quality: {error}")
+    tasks = [(pair, system) for pair in pairs for system in systems.values()]
+    rows = compare(tasks, Judgement(judged, measure_sounds, pair_table), asked.out, asked.jobs, asked.threads)
+    write_report(asked.out / "quality.json", rows, systems, means, command)
+    for text, table in mean_tables(rows, systems).items():
+        print(f"{text}, means of {len(pairs)} pairs\n{table}\n", flush=True)
+    if (differences := significance(rows)) is not None:
+        print(f"{NOTE}\n{differences}\n", flush=True)
+    draw_pictures(pairs, rows, asked.out)
+    if asked.document:
+        write_documents(DOCS, rows, systems, command)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

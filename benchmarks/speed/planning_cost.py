@@ -1,0 +1,166 @@
+"""What planning a corpus costs, and closing it: `python -m benchmarks.speed.planning_cost --rows 1000000 [--document]`.
+
+A manifest of contents x styles, as many real sounds as it names, and a history of as many rows as it has pairs are
+made; then the functions of the flow plan and close a run, in a fresh process each, through the same calls as the flow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.marked_tables import DOCS, rewrite
+from benchmarks.speed.machine import machine, made_by
+from benchmarks.speed.planning_data import make_corpus, make_history
+from benchmarks.speed.planning_steps import CONTENT_MIB, STYLE_MIB
+
+OUTPUT = Path("output/performance/planning.json")
+SHARES = (100, 10, 1)
+"""The asked-for rows are divided by these: planned are a hundredth, a tenth, and all."""
+
+LAYOUTS = (2_500, None, 23)
+"""Rows in each part of a history; None: it is one compacted file. The last is what a run leaves: a shard each."""
+
+STEPS = {
+    "import": "importing",
+    "read": "reading and checking the manifest",
+    "remember": "remembering new parts of the history",
+    "refuse": "comparing it with the newest results",
+    "identify": "identifying its sounds",
+    "cut": "cutting shards",
+    "fingerprint": "fingerprints",
+    "look up": "looking them up in the history",
+    "choose": "choosing what to do",
+    "write": "writing the plan",
+    "rest": "the rest",
+}
+
+
+_NOTE = """\
+From the start of the process to the written plan, on a local disk; the history has a row for every pair. A run leaves
+a part per shard, 23 pairs of 2.57 s; `timbreflow gc` makes one file of them. *New*: sounds and parts are met for the
+first time, and read. *Met before*: sounds are remembered, and so are small parts where there were 256 of them or
+more; and the manifest is compared with the newest results. A run remembers its own parts whenever it renews
+`results.parquet`: tens of thousands of new ones are met only where `history.parquet` was deleted. Memory is that of
+the planning process and its decoders together, at their highest each; CPU time is that of both. The snapshot is
+`results.parquet`, as it is written at a run's end."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and write what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000, help="pairs of the largest manifest")
+    parser.add_argument("--document", action="store_true", help="rewrite the block in docs/performance.md")
+    asked = parser.parse_args(arguments)
+    measured = [figures for share in SHARES for figures in measure(asked.rows // share)]
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    OUTPUT.write_text(json.dumps({"machine": machine(), "runs": measured}, indent=2))
+    text = report(measured, f"python -m benchmarks.speed.planning_cost --rows {asked.rows}")
+    print(text)
+    if asked.document:
+        rewrite(DOCS / "performance.md", {"planning": text})
+
+
+def measure(rows: int) -> list[dict[str, Any]]:
+    """Plan a manifest of `rows` pairs over histories that are laid out differently, and close a run of each.
+
+    Each is planned twice: the second run finds its parts and its sounds remembered, and the results of the first.
+    """
+    with tempfile.TemporaryDirectory(prefix="timbreflow-planning-") as folder:
+        manifest = make_corpus(Path(folder), rows)
+        first = in_fresh_process("plan", manifest, str(Path(folder) / "first"))
+        figures = []
+        for layout in LAYOUTS:
+            root = Path(folder) / f"history-{layout}"
+            make_history(root, first["plan"], layout)
+            for known in (False, True):
+                planned = in_fresh_process("plan", manifest, str(root))
+                closed = in_fresh_process("close", manifest, str(root))
+                figures.append(
+                    {"rows": rows, "known": known, "part_rows": layout, "planned": planned, "closed": closed}
+                )
+            shutil.rmtree(root)
+    return figures
+
+
+def in_fresh_process(what: str, manifest: str, root: str) -> dict[str, Any]:
+    """Return what `benchmarks.speed.planning_steps` says of one step of a run."""
+    command = [sys.executable, "-m", "benchmarks.speed.planning_steps", what, manifest, root]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def report(measured: Sequence[dict[str, Any]], command: str) -> str:
+    """Return the tables, in Markdown; the last runs are of the largest manifest, in the order of `measure`."""
+    largest = [run for run in measured if run["rows"] == measured[-1]["rows"]]
+    return "\n\n".join([made_by(command), _planning(measured), _steps(largest), _order(measured[-1])])
+
+
+def _planning(measured: Sequence[dict[str, Any]]) -> str:
+    head = [
+        "| pairs | sounds | history | plan, s | CPU, s | peak memory, MiB | of which imports | "
+        "per further pair, bytes | shards | snapshot, s | its peak, MiB |",
+        "| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines = []
+    for run in measured:
+        plan, closed = run["planned"], run["closed"]
+        lines.append(
+            f"| {run['rows']:,} | {plan['sounds']:,} | {_history(run)} | {plan['seconds']:.1f} | {plan['cpu_s']:.1f} | "
+            f"{plan['peak_mib']:.0f} | {plan['imports_mib']:.0f} | {_further(run, measured)} | {plan['shards']:,} | "
+            f"{closed['seconds']:.1f} | {closed['peak_mib']:.0f} |"
+        )
+    return "\n".join([_NOTE, "", *head, *lines])
+
+
+def _further(run: dict[str, Any], measured: Sequence[dict[str, Any]]) -> str:
+    """Return the memory that each pair takes beyond those of the next smaller manifest over a like history."""
+    alike = [other for other in measured if (other["part_rows"], other["known"]) == (run["part_rows"], run["known"])]
+    smaller = [other for other in alike if other["rows"] < run["rows"]]
+    if not smaller:
+        return ""
+    mib = run["planned"]["peak_mib"] - smaller[-1]["planned"]["peak_mib"]
+    return f"{mib * 2**20 / (run['rows'] - smaller[-1]['rows']):.0f}"
+
+
+def _history(run: dict[str, Any]) -> str:
+    files = run["planned"]["parts"]
+    kind = "compacted into one file" if run["part_rows"] is None else f"{files:,} part{'s' * (files != 1)}"
+    return f"{kind}, {'met before' if run['known'] else 'new'}"
+
+
+def _steps(runs: Sequence[dict[str, Any]]) -> str:
+    head = f"| seconds, {runs[0]['rows']:,} pairs | {' | '.join(map(_history, runs))} |\n| --- |{' ---: |' * len(runs)}"
+    rows = [
+        f"| {meaning} | {' | '.join(format(run['planned']['steps'].get(step, 0.0), '.2f') for run in runs)} |"
+        for step, meaning in STEPS.items()
+    ]
+    return "\n".join([head, *rows])
+
+
+def _order(run: dict[str, Any]) -> str:
+    counted = run["planned"]["encodings"]
+    head = "| encodings computed, by cache of a process | " + " | ".join(f"{size} MiB" for size in counted) + " |"
+    line = f"| --- |{' ---: |' * len(counted)}"
+    names = {"strips": "in the order of the plan", "by style": "sorted by style, then content"}
+    rows = [
+        f"| {meaning} | " + " | ".join(f"{counts[name]:,}" for counts in counted.values()) + " |"
+        for name, meaning in names.items()
+    ]
+    note = (
+        f"How often one process that computes all {run['rows']:,} pairs would encode a sound, with {CONTENT_MIB} MiB "
+        f"per content and {STYLE_MIB} MiB per style; there are {run['planned']['sounds']:,} sounds."
+    )
+    return "\n".join([note, "", head, line, *rows])
+
+
+if __name__ == "__main__":
+    main()

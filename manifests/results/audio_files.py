@@ -1,0 +1,79 @@
+"""Which audio of an output root is there: found by one listing, whoever deleted what.
+
+A listing names a file without asking for it. Of each name 8 bytes are kept: a million files take 8 MB, and the chance
+that one of them hides the absence of another is below one in ten million.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from manifests.files import Files, absolute, join
+from manifests.fingerprint import FINGERPRINT_DIGITS
+from manifests.parquet import BATCH_ROWS
+
+_ADDRESS = re.compile(rf"/audio/(..)/(\1[0-9a-f]{{{FINGERPRINT_DIGITS - 2}}})(-[0-9a-zA-Z-]+)?\.flac$")
+"""Of a fingerprint's audio; an attempt may have a longer name of its own."""
+
+_KEY_DIGITS = 16
+
+MANY = 2_560
+"""Files from which on the 256 folders of `audio/` are listed side by side: S3 gives a thousand names at a time."""
+
+_THREADS = 16
+
+
+def missing_audio(files: Files, root: str, fingerprints: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Return which fingerprints have no audio under an output root, `[N]`; an empty file counts as none.
+
+    Parameters
+    ----------
+    files : Files
+        The file system.
+    root : str
+        The output root.
+    fingerprints : pyarrow.ChunkedArray of str
+        Of N succeeded pairs. Where there are none, nothing is listed.
+
+    Raises
+    ------
+    OSError
+        If `audio/` cannot be listed: that says nothing about what it holds.
+    """
+    if not len(fingerprints):
+        return np.zeros(0, dtype=bool)
+    folder = join(absolute(root), "audio")
+    if len(fingerprints) < MANY:
+        found = _keys_below(files, folder)
+    else:
+        folders = [join(folder, f"{first:02x}") for first in range(256)]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            found = np.concatenate(list(pool.map(lambda one: _keys_below(files, one), folders)))
+    return ~np.isin(_keys_of_column(fingerprints), found)
+
+
+def _keys_below(files: Files, folder: str) -> NDArray[np.uint64]:
+    matches = (_ADDRESS.search(uri) for uri, size in files.sizes(folder) if size)
+    names = (match[2] for match in matches if match)
+    keys = [np.zeros(0, dtype=np.uint64)]
+    while some := list(islice(names, BATCH_ROWS)):
+        keys.append(_keys(some))
+    return np.concatenate(keys)
+
+
+def _keys_of_column(fingerprints: pa.ChunkedArray) -> NDArray[np.uint64]:
+    slices = (fingerprints.slice(start, BATCH_ROWS) for start in range(0, len(fingerprints), BATCH_ROWS))
+    return np.concatenate([_keys(pc.utf8_slice_codeunits(some, 0, _KEY_DIGITS).to_pylist()) for some in slices])
+
+
+def _keys(names: Iterable[str]) -> NDArray[np.uint64]:
+    """Return the first digits of hexadecimal names as numbers."""
+    return np.frombuffer(bytes.fromhex("".join(name[:_KEY_DIGITS] for name in names)), dtype=">u8").astype(np.uint64)

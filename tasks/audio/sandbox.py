@@ -1,0 +1,140 @@
+"""A few child processes that decode sounds, shared by all threads of this process, started when one is needed."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import threading
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.audio.sandbox_worker import CPU_LIMIT_S, MEMORY_BYTES, DecodingRequest
+from tasks.audio.sound_errors import AudioError
+from tasks.audio.streams import SoundInfo
+from tasks.host import cores
+from tasks.workers.client import Child, ChildDied, ChildSilent
+
+MOST_CHILDREN = 8
+
+TIMEOUT_S = 60.0
+"""Wall time for one sound: more than its CPU time, for machines that are busy."""
+
+START_TIMEOUT_S = 120.0
+
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+"""Threads of libraries would take address space, and there is nothing for them to do."""
+
+_INHERITED = frozenset(
+    {"PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "SYSTEMROOT"}
+    | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"}
+    | {"PYTHONHOME", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
+)
+"""What a program needs to start and to find its libraries. Credentials are not for those who parse strangers' files."""
+
+
+class Decoders:
+    """Children that inspect and decode, at most one per core; any thread may use them.
+
+    Parameters
+    ----------
+    module : str
+        The program that they run.
+    response_timeout_s : float
+        How long one sound may take.
+
+    Attributes
+    ----------
+    started : int
+        Children that were started so far.
+    """
+
+    def __init__(self, module: str = "tasks.audio.sandbox_worker", response_timeout_s: float = TIMEOUT_S) -> None:
+        self._module, self._patience_s = module, response_timeout_s
+        self._free = threading.BoundedSemaphore(min(MOST_CHILDREN, cores()))
+        self._idle: list[Child] = []
+        self.started = 0
+
+    def inspect(self, data: bytes, uri: str) -> SoundInfo:
+        """Do `tasks.audio.decoding.inspect` in a child.
+
+        Raises
+        ------
+        AudioError
+            As there; also `decode_limit` if the child hung, crashed or used up what it is allowed, and
+            `out_of_memory` if it was killed, as a machine does that has no more memory.
+        ChildError
+            If no child can be started.
+        """
+        info: SoundInfo = self._fulfilled(_order(data, uri, 0))
+        return info
+
+    def decode(self, data: bytes, uri: str, sample_rate: int) -> NDArray[np.float32]:
+        """Do `tasks.audio.decoding.decode` in a child; raises as `inspect`."""
+        samples: NDArray[np.float32] = self._fulfilled(_order(data, uri, sample_rate))
+        return samples
+
+    def pids(self) -> list[int]:
+        """Return the numbers of the processes that wait for work."""
+        return [child.pid for child in self._idle]
+
+    def close(self) -> None:
+        """End the children that wait for work; new ones are started when they are needed."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _fulfilled(self, order: DecodingRequest) -> Any:
+        with self._free:
+            try:
+                return self._asked(self._idle.pop(), order)
+            except (IndexError, ChildDied, MemoryError):
+                # An earlier sound may have damaged that child, or used up its memory: only a new one can tell.
+                child = self._started()
+            try:
+                return self._asked(child, order)
+            except MemoryError as error:
+                size = f"{MEMORY_BYTES / 2**30:g} GiB"
+                raise AudioError("decode_limit", f"'{order.uri}' takes more than {size} to decode") from error
+            except ChildDied as error:
+                raise _verdict(error, order.uri) from error
+
+    def _asked(self, child: Child, order: DecodingRequest) -> Any:
+        """Return a child's answer; it waits for more work then, unless it may have been harmed."""
+        try:
+            answer = child.request(order, self._patience_s)
+        except AudioError:
+            self._idle.append(child)
+            raise
+        except ChildSilent as error:
+            message = f"'{order.uri}' takes longer than {self._patience_s:g} s to decode"
+            raise AudioError("decode_limit", message) from error
+        except BaseException:
+            child.close()
+            raise
+        self._idle.append(child)
+        return answer
+
+    def _started(self) -> Child:
+        child = Child(self._module, _ENVIRONMENT, _INHERITED)
+        child.request(None, START_TIMEOUT_S)
+        self.started += 1
+        return child
+
+
+def _order(data: bytes, uri: str, sample_rate: int) -> DecodingRequest:
+    return DecodingRequest(uri, cast(memoryview, pickle.PickleBuffer(data)), sample_rate)
+
+
+def _verdict(death: ChildDied, uri: str) -> AudioError:
+    """Return what the death of a child that had decoded nothing else says about the sound."""
+    if death.exit_code == -signal.SIGXCPU:
+        return AudioError("decode_limit", f"'{uri}' takes more than {CPU_LIMIT_S} s of CPU time to decode")
+    if death.exit_code == -signal.SIGKILL:
+        message = f"the process that decoded '{uri}' was killed, as a machine does that has no more memory"
+        return AudioError("out_of_memory", message)
+    return AudioError("decode_limit", f"'{uri}' crashes the decoder ({death.how})")
+
+
+DECODERS = Decoders()
+"""Those of this process; none is started before the first sound."""

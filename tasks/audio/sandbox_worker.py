@@ -1,0 +1,74 @@
+"""The program that decodes sounds in a child process, with limits on its address space and on its time.
+
+It imports no more than it needs, so that it starts in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.audio.decoding import decode, inspect
+from tasks.audio.streams import SoundInfo
+from tasks.workers.server import Tell, serve
+
+MEMORY_BYTES = 3 << 29
+"""Address space for the work, 1.5 GiB. The largest sound that is allowed, and the largest file, need 0.9 GiB."""
+
+CPU_LIMIT_S = 20
+"""CPU time for one sound; the slowest good ones need half a second."""
+
+
+class DecodingRequest(NamedTuple):
+    """What the parent asks for: the samples at a rate in Hz, or with the rate 0 only what `inspect` says."""
+
+    uri: str
+    data: memoryview
+    sample_rate: int
+
+
+def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.float32] | None:
+    """Inspect or decode a sound within its CPU time; no order is a question whether this program runs.
+
+    Raises
+    ------
+    AudioError
+        As `tasks.audio.decoding.inspect` and `decode`.
+    MemoryError
+        If the address space did not suffice.
+    """
+    if order is None:
+        return None
+    allow_cpu_time()
+    if order.sample_rate == 0:
+        return inspect(order.data, order.uri)
+    return decode(order.data, order.uri, order.sample_rate)
+
+
+def set_limits() -> None:
+    """Let the address space grow by no more than `MEMORY_BYTES`, where the system says how large it is."""
+    _lower(resource.RLIMIT_CORE, 0)
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        present = int(statm.read_text().split()[0]) * resource.getpagesize()
+        _lower(resource.RLIMIT_AS, present + MEMORY_BYTES)
+
+
+def allow_cpu_time() -> None:
+    """Let the kernel end this process (SIGXCPU) once it has worked for longer than one sound may take."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _lower(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime) + 1 + CPU_LIMIT_S)
+
+
+def _lower(limit: int, value: int) -> None:
+    hard = resource.getrlimit(limit)[1]
+    resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+if __name__ == "__main__":
+    set_limits()
+    serve(fulfil)

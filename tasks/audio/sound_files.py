@@ -1,0 +1,247 @@
+"""Sounds in and out: any file that libsndfile reads becomes 16 kHz mono, results become FLAC.
+
+Whatever is wrong with a file becomes an `AudioError` with a type from `manifests.schema.ERROR_TYPES` and a message
+with the path: the pair's row shows both, and no other pair is harmed. Only a storage that stays away is no fault of any
+one sound, and passes as `StorageUnreachable`. The bytes are read here and decoded in a child process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from manifests.files import Files
+from tasks.audio.decoding import SILENCE_PEAK, SoundInfo, downmix
+from tasks.audio.lengths import MAX_DURATION_S, MIN_DURATION_S
+from tasks.audio.sandbox import DECODERS
+from tasks.audio.sound_errors import AudioError
+from tasks.storage.storage_errors import StorageUnreachable
+
+__all__ = [
+    "MAX_DURATION_S",
+    "MIN_DURATION_S",
+    "SAMPLE_RATE",
+    "SILENCE_PEAK",
+    "AudioError",
+    "SoundInfo",
+    "decode_flac",
+    "downmix",
+    "encode_flac",
+    "pcm_to_float",
+    "probe",
+    "probe_identified",
+    "quantised",
+    "read_planned",
+    "read_sound",
+    "samples_sha256",
+]
+
+SAMPLE_RATE = 16_000
+
+MAX_FILE_BYTES = 256 << 20
+"""Larger files are not read: 30 s in 8 channels of 32 bits at 192 kHz are 184 MB."""
+
+_LARGE_BYTES = 16 << 20
+_LARGE = threading.Semaphore(2)
+"""Large files that are in memory at a time, however many threads read: planning has 16."""
+
+_TOO_MUCH: dict[tuple[str, int, str], str] = {}
+"""What was said of sounds that could not be decoded within the limits, by URI, size and version."""
+
+_PCM_24 = 2**23
+_PCM_24_IN_32 = 2**8
+
+
+def probe(uri: str, files: Files) -> SoundInfo:
+    """Find out length, sampling rate and channels of a sound.
+
+    Parameters
+    ----------
+    uri : str
+        Local path or S3 URI.
+    files : Files
+        Where to read it.
+
+    Raises
+    ------
+    AudioError
+        Types `missing`, `is_folder`, `empty`, `truncated`, `not_audio`, `too_long`, `decode_limit`, `out_of_memory`
+        and `storage`. A sound that is too short, silent or not finite shows itself only to `read_sound`.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    return probe_identified(uri, files)[0]
+
+
+def probe_identified(uri: str, files: Files) -> tuple[SoundInfo, str]:
+    """Do `probe`, and return the identity too: the sha256 of the bytes it is about."""
+    with _loaded(uri, files) as data:
+        return DECODERS.inspect(data, uri), hashlib.sha256(data).hexdigest()
+
+
+def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
+    """Read a sound as mono at one sampling rate, at its own level.
+
+    Parameters
+    ----------
+    uri : str
+        Local path or S3 URI of a wav, flac, ogg, mp3 or aiff file, of any sampling rate and number of channels,
+        0.2 s to 30 s long (`tasks.audio.lengths` has the tolerances).
+    files : Files
+        Where to read it.
+    sample_rate : int
+        Of the result, in Hz.
+
+    Returns
+    -------
+    ndarray of float32
+        `[N]`; full scale is 1.
+
+    Raises
+    ------
+    AudioError
+        Types `missing`, `is_folder`, `empty` (no bytes or no samples), `truncated` (damaged, or fewer samples than the
+        header says), `not_audio`, `too_short`, `too_long`, `silent`, `not_finite`, `decode_limit`, `out_of_memory`
+        and `storage`.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    with _loaded(uri, files) as data:
+        return DECODERS.decode(data, uri, sample_rate)
+
+
+def read_planned(uri: str, files: Files, sample_rate: int, identity: str) -> NDArray[np.float32]:
+    """Do `read_sound` for a sound that planning has met: what is not there any more, or not the same, is so in passing.
+
+    Parameters
+    ----------
+    uri, files, sample_rate
+        As for `read_sound`.
+    identity : str
+        The sha256 of the bytes that planning has met.
+
+    Raises
+    ------
+    AudioError
+        As `read_sound`; of type `storage` if the sound is gone or has other bytes now, whatever those are.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    try:
+        with _loaded(uri, files) as data:
+            if hashlib.sha256(data).hexdigest() != identity:
+                raise AudioError("storage", f"'{uri}' has changed since the run was planned: run again")
+            return DECODERS.decode(data, uri, sample_rate)
+    except AudioError as error:
+        if error.error_type not in ("missing", "is_folder"):
+            raise
+        raise AudioError("storage", f"{error}; it was there when the run was planned: run again") from None
+
+
+def quantised(samples: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return samples `[N]` in the steps of a 24-bit file: what `encode_flac` writes of them, and is read again.
+
+    Raises
+    ------
+    ValueError
+        If a sample is not finite or exceeds full scale: clipping would be silent damage.
+    """
+    return pcm_to_float(_pcm(samples))
+
+
+def encode_flac(samples: NDArray[np.floating], sample_rate: int) -> bytes:
+    """Return a mono sound as a 24-bit FLAC file; equal samples give equal bytes with the same libsndfile.
+
+    Parameters
+    ----------
+    samples : ndarray of float
+        `[N]`, within full scale, -1 to 1.
+    sample_rate : int
+        In Hz.
+
+    Raises
+    ------
+    ValueError
+        As `quantised`.
+    """
+    file = io.BytesIO()
+    soundfile.write(file, _pcm(samples), sample_rate, format="FLAC", subtype="PCM_24")
+    return file.getvalue()
+
+
+def _pcm(samples: NDArray[np.floating]) -> NDArray[np.int32]:
+    """Return samples in steps of 24 bits, full scale 2^31; rounded here, so that every libsndfile writes the same."""
+    peak = float(np.abs(samples).max(initial=0))
+    if not peak <= 1:
+        raise ValueError(f"peak={peak} is not within full scale, 1")
+    steps = np.rint(np.asarray(samples, dtype=np.float64) * _PCM_24)
+    pcm: NDArray[np.int32] = np.clip(steps, -_PCM_24, _PCM_24 - 1).astype(np.int32) * np.int32(_PCM_24_IN_32)
+    return pcm
+
+
+def decode_flac(data: bytes) -> NDArray[np.int32]:
+    """Return the samples of a file of `encode_flac`, exactly as written: `[N]`, full scale is 2^31."""
+    pcm: NDArray[np.int32] = soundfile.read(io.BytesIO(data), dtype="int32")[0]
+    return pcm
+
+
+def pcm_to_float(pcm: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return decoded samples `[N]` with full scale 1; exact, since 24 bits fit a float32."""
+    return (pcm / 2.0**31).astype(np.float32)
+
+
+def samples_sha256(pcm: NDArray[np.int32]) -> str:
+    """Return the sha256 of decoded samples `[N]` as little-endian int32: the sound's, whatever the encoder did."""
+    return hashlib.sha256(pcm.astype("<i4").tobytes()).hexdigest()
+
+
+@contextmanager
+def _loaded(uri: str, files: Files) -> Iterator[bytes]:
+    """Give the bytes of a file that is not too large, and let few large ones be in memory at a time."""
+    with _typed(uri):
+        size, version = files.stat(uri)
+    if size > MAX_FILE_BYTES:
+        message = f"'{uri}' has {size} bytes, more than the {MAX_FILE_BYTES} that are read"
+        raise AudioError("decode_limit", message)
+    with _refused_once((uri, size, version)), _LARGE if size > _LARGE_BYTES else nullcontext():
+        with _typed(uri), files.open(uri) as stream:
+            # A byte more than there should be: a file may grow while it is read.
+            data = stream.read(size + 1)
+        if len(data) != size:
+            raise AudioError("storage", f"'{uri}' changed while it was read: {len(data)} bytes, not {size}")
+        yield data
+
+
+@contextmanager
+def _refused_once(sound: tuple[str, int, str]) -> Iterator[None]:
+    """Let no sound use up its time or its memory again for each pair that names it, unless it has changed."""
+    if sound in _TOO_MUCH:
+        raise AudioError("decode_limit", _TOO_MUCH[sound])
+    try:
+        yield
+    except AudioError as error:
+        if error.error_type == "decode_limit":
+            _TOO_MUCH[sound] = str(error)
+        raise
+
+
+@contextmanager
+def _typed(uri: str) -> Iterator[None]:
+    """Turn what reading a file can raise into an AudioError."""
+    try:
+        yield
+    except StorageUnreachable:
+        raise
+    except FileNotFoundError as error:
+        raise AudioError("missing", f"'{uri}' does not exist") from error
+    except IsADirectoryError as error:
+        raise AudioError("is_folder", f"'{uri}' is a folder, not a sound") from error
+    except OSError as error:
+        raise AudioError("storage", f"reading '{uri}' failed: {error}") from error

@@ -1,0 +1,175 @@
+"""Samples out of bytes: every sound in a file is read to its end, whatever its header says.
+
+Runs in a child process (`tasks.audio.sandbox_worker`). Nothing is allocated on the word of a header before its claim
+was found to be within bounds. Where the size of the data does not settle the length, a sound is read in blocks, up to
+the length that is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from tasks.audio.containers import HINT, Part, parts
+from tasks.audio.lengths import LONGEST_S, refuse_endless, refuse_long
+from tasks.audio.sound_errors import AudioError
+
+MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
+"""Sampling rates that are believed: from 1 kHz up to the highest that any recorder writes."""
+
+MAX_VALUES = 1 << 26
+"""Samples times channels that are decoded, 256 MiB: eight channels of 30 s at 192 kHz are 46 million."""
+
+_BLOCK_VALUES = 1 << 20
+_UNKNOWN_LENGTH = 1 << 62
+"""Libsndfile says something like 2^63 - 1 for a length that the header leaves open."""
+
+_UNREADABLE = frozenset({1, 4, 18})
+"""libsndfile's codes for an unknown format, encoding or combination; its others are about damage to a known one."""
+
+_NO_MEMORY = 17
+
+_BY_SIZE = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
+"""Encodings in which so many bytes are so many samples."""
+
+
+class SoundInfo(NamedTuple):
+    """Length in s and in samples per channel, sampling rate in Hz, channels."""
+
+    duration_s: float
+    n_samples: int
+    sample_rate: int
+    channels: int
+
+
+class _Stream(soundfile.SoundFile):
+    """A sound that is read from front to back: a seek to where a read ended fails at the end of an unknown length."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def measure(data: bytes | memoryview, uri: str) -> SoundInfo:
+    """Return how long the sounds in a file are together; what is compressed is decoded to find out.
+
+    Raises
+    ------
+    AudioError
+        Types `empty`, `truncated`, `not_audio`, `too_long` and `decode_limit`.
+    MemoryError
+        If it takes more memory than there is.
+    """
+    n_samples, sound = 0, None
+    for sound, part in _streams(data, uri):
+        if _is_by_size(sound):
+            n_samples += sound.frames
+            _refuse_beyond(n_samples, sound, uri)
+            continue
+        for block in _blocks(sound, part, uri):
+            n_samples += len(block)
+            _refuse_beyond(n_samples, sound, uri)
+    if sound is None or n_samples == 0:
+        raise AudioError("empty", f"'{uri}' holds no samples")
+    return SoundInfo(n_samples / sound.samplerate, n_samples, sound.samplerate, sound.channels)
+
+
+def samples_of(data: bytes | memoryview, uri: str) -> tuple[NDArray[np.float32], int]:
+    """Return the samples of the sounds in a file, one after the other, `[N, channels]`, and their rate in Hz.
+
+    Raises
+    ------
+    AudioError, MemoryError
+        As `measure`.
+    """
+    blocks: list[NDArray[np.float32]] = []
+    n_samples, sample_rate = 0, 0
+    for sound, part in _streams(data, uri):
+        sample_rate = sound.samplerate
+        if _is_by_size(sound):
+            _refuse_beyond(n_samples + sound.frames, sound, uri)
+        for block in _blocks(sound, part, uri):
+            n_samples += len(block)
+            _refuse_beyond(n_samples, sound, uri)
+            blocks.append(block)
+    if n_samples == 0:
+        raise AudioError("empty", f"'{uri}' holds no samples")
+    return (blocks[0] if len(blocks) == 1 else np.concatenate(blocks)), sample_rate
+
+
+def _streams(data: bytes | memoryview, uri: str) -> Iterator[tuple[_Stream, Part]]:
+    """Give the sounds in a file, opened and found to be of one kind."""
+    if not data:
+        raise AudioError("empty", f"'{uri}' is empty")
+    kind = None
+    for part in parts(data, uri):
+        with _opened(part, uri) as sound:
+            _refuse_rate(sound, uri)
+            if kind not in (None, (sound.samplerate, sound.channels)):
+                one, other = f"{kind[0]} Hz, {kind[1]} channels", f"{sound.samplerate} Hz, {sound.channels} channels"
+                raise AudioError("not_audio", f"'{uri}' was joined of sounds that differ ({one}; {other}){HINT}")
+            kind = sound.samplerate, sound.channels
+            if sound.frames > 0:
+                yield sound, part
+
+
+def _opened(part: Part, uri: str) -> _Stream:
+    try:
+        return _Stream(part.file())
+    except soundfile.LibsndfileError as error:
+        raise _understood(error, part, uri) from error
+
+
+def _blocks(sound: _Stream, part: Part, uri: str) -> Iterator[NDArray[np.float32]]:
+    """Give all samples of a sound, `[N, channels]` at a time, or raise `truncated` if there are too few in the end."""
+    known = sound.frames if sound.frames < _UNKNOWN_LENGTH else None
+    expected = known if part.n_samples is None else part.n_samples
+    most = sound.frames if _is_by_size(sound) else max(1, _BLOCK_VALUES // sound.channels)
+    n_samples = 0
+    while expected is None or n_samples < expected:
+        wanted = most if expected is None else min(most, expected - n_samples)
+        try:
+            block: NDArray[np.float32] = sound.read(wanted, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise _understood(error, part, uri) from error
+        n_samples += len(block)
+        yield block
+        if len(block) < wanted:
+            break
+    if expected is not None and n_samples < expected:
+        message = f"'{uri}' ends early: {n_samples} samples per channel instead of {expected}"
+        raise AudioError("truncated", message)
+
+
+def _is_by_size(sound: _Stream) -> bool:
+    return sound.subtype in _BY_SIZE and sound.frames < _UNKNOWN_LENGTH and sound.format != "FLAC"
+
+
+def _understood(error: soundfile.LibsndfileError, part: Part, uri: str) -> AudioError | MemoryError:
+    if error.code == _NO_MEMORY:
+        return MemoryError()
+    if part.codec:
+        return AudioError("not_audio", f"'{uri}' is encoded as {part.codec}, which is not read{HINT}")
+    if error.code in _UNREADABLE:
+        return AudioError("not_audio", f"'{uri}' is no sound file that libsndfile reads")
+    return AudioError("truncated", f"'{uri}' is damaged or ends early (libsndfile's error {error.code})")
+
+
+def _refuse_rate(sound: _Stream, uri: str) -> None:
+    if not MIN_RATE_HZ <= sound.samplerate <= MAX_RATE_HZ:
+        bounds = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are read"
+        raise AudioError("not_audio", f"'{uri}' claims a sampling rate of {sound.samplerate} Hz; {bounds}")
+
+
+def _refuse_beyond(n_samples: int, sound: _Stream, uri: str) -> None:
+    """Refuse a sound that is too long, or too large, so far."""
+    if n_samples > LONGEST_S * sound.samplerate:
+        if _is_by_size(sound):
+            refuse_long(n_samples / sound.samplerate, uri)
+        refuse_endless(LONGEST_S, uri)
+    if n_samples * sound.channels > MAX_VALUES:
+        size = f"{n_samples} samples in each of {sound.channels} channels"
+        raise AudioError("decode_limit", f"'{uri}' has {size}, more than {MAX_VALUES} together")

@@ -1,0 +1,104 @@
+"""Compute batches in processes of their own: devices synthesise, meters write and measure.
+
+This process needs neither torch nor librosa for it. What dies or stands still there is replaced, and costs at most the
+pair that is the cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from tasks.devices.device_pool import DevicePool, Slot
+from tasks.devices.measurement_pool import MeasurementPool
+from tasks.pair_state import PairState
+from tasks.progress import PROGRESS
+from tasks.workers.supervision import answered
+
+
+@dataclass(frozen=True)
+class SynthesisRequest:
+    """What a device is asked to synthesise, and how.
+
+    Attributes
+    ----------
+    outcomes : sequence of PairState
+        Pairs with their sounds, or failed already.
+    device : str
+        As torch names it.
+    threads : int
+        Of the processor.
+    cache_bytes : int
+        Limit of the process's cache of analysed sounds.
+    """
+
+    outcomes: Sequence[PairState]
+    device: str
+    threads: int
+    cache_bytes: int
+
+
+@dataclass(frozen=True)
+class DeviceQuery:
+    """Asks a device process which devices there are."""
+
+
+class Executor(Protocol):
+    """How the two stages of a shard are computed. Any thread may call both; a slot serves one of them at a time."""
+
+    @property
+    def slots(self) -> DevicePool:
+        """The devices."""
+
+    def synthesise(self, batch: SynthesisRequest, slot: Slot) -> None:
+        """Give each outcome of a batch its `rendered`, or the reason why it has none."""
+
+    def measure(self, outcomes: Sequence[PairState]) -> None:
+        """Give each rendered outcome its `measurement`, or the reason why it has none."""
+
+
+@dataclass(frozen=True)
+class SubprocessExecutor:
+    """Computes in processes of their own.
+
+    Attributes
+    ----------
+    slots : DevicePool
+        Devices with their processes.
+    meters : MeasurementPool
+        Processes that write and measure.
+    stall_s : float
+        Seconds without a step after which a process is killed.
+    """
+
+    slots: DevicePool
+    meters: MeasurementPool
+    stall_s: float
+
+    def synthesise(self, batch: SynthesisRequest, slot: Slot) -> None:
+        """Synthesise a batch in the slot's process; see `Executor`."""
+        ready = [outcome for outcome in batch.outcomes if not outcome.failed]
+        if not ready:
+            return  # rows of sounds that could not be read need no device
+        self.meters.warm_up()
+
+        def ask(some: Sequence[PairState]) -> list[PairState]:
+            made: list[PairState] = slot.worker.request(replace(batch, outcomes=some), self.stall_s, _count_step)
+            return made
+
+        for outcome, answer in zip(ready, answered(ask, ready, _gave_up), strict=True):
+            outcome.take(answer)
+
+    def measure(self, outcomes: Sequence[PairState]) -> None:
+        """Write and measure what was rendered, in a measurement worker; see `Executor`."""
+        self.meters.measure([outcome for outcome in outcomes if not outcome.failed], self.stall_s)
+
+
+def _gave_up(outcome: PairState, reason: str) -> PairState:
+    outcome.fail("device_process", reason)
+    return outcome
+
+
+def _count_step(_: object) -> None:
+    PROGRESS.count_step()

@@ -1,0 +1,73 @@
+"""Commit a shard: first its audio, then its rows. What has rows is done; what has none never happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from manifests.files import Files
+from manifests.results.layout import audio_uri, part_uri, write_part
+from tasks.ledger.fencing import announce
+from tasks.ledger.lease import check_lease
+from tasks.storage.storage_errors import StorageError
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """A row of the results and, if the pair succeeded, the file that belongs to it."""
+
+    row: dict[str, object]
+    flac: bytes | None
+
+
+def commit_shard(results: Sequence[ResultRow], root: str, run_id: str, shard: int, files: Files) -> None:
+    """Write the audio of a shard, then its rows, once; nothing, if another worker of the run has done so.
+
+    Raises
+    ------
+    LeaseLost
+        If another run has taken over meanwhile.
+    StorageError
+        If a file cannot be written after retries; nothing of the shard counts as done then.
+    """
+    uri = part_uri(root, run_id, shard)
+    if files.exists(uri):  # by another worker of this run, which took this one for lost
+        return
+    holders = check_lease(files, root, run_id)
+    # A collection that was paused may wake up and remove what it has taken for garbage, by its name.
+    may_be_removed = any(one.over and one.collecting for one in holders)
+    rows = [_with_audio(files, root, run_id, result, may_be_removed) for result in results]
+    announce(files, root, run_id, uri)
+    try:
+        write_part(files, root, run_id, shard, rows)
+    except FileExistsError:
+        # By another worker of this run; or by who has taken over, so that nobody commits this shard any more.
+        check_lease(files, root, run_id)
+
+
+def _with_audio(files: Files, root: str, run_id: str, result: ResultRow, may_be_removed: bool) -> dict[str, object]:
+    """Create the audio of a pair, if it has any, and return its row, which names it.
+
+    Audio is never replaced: a row may name it by now, of a run that has taken over. It lies at the address of its
+    fingerprint. If that is taken by other bytes, which a run that was killed before it wrote its rows has left, or may
+    be removed by who took them for garbage, it gets a name of its own.
+    """
+    if result.flac is None:
+        return result.row
+    name = str(result.row["fingerprint"])
+    own = audio_uri(root, name, f"{run_id}-{sha256(result.flac).hexdigest()[:8]}")
+    for uri in [own] if may_be_removed else [audio_uri(root, name), own]:
+        if _is_created(files, uri, result.flac):
+            return {**result.row, "output": uri}
+    raise StorageError(f"'{own}' was changed while it was written. Run the same command again")
+
+
+def _is_created(files: Files, uri: str, data: bytes) -> bool:
+    """Create a file; return whether it is there with these bytes."""
+    try:
+        files.create(uri, data)
+    except FileExistsError:
+        found = files.load(uri)
+        return found is not None and found[0] == data
+    return True

@@ -1,0 +1,142 @@
+"""Synthesise pairs on a device: encode, optimise, find the phase. One bad pair never stops its companions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from stylecore.analysis import Analysis, analyse
+from stylecore.errors import Interrupted
+from stylecore.pairing import paired
+from stylecore.synthesis import Pair, synthesise
+from tasks.cache import ByteLimitedCache
+from tasks.devices.hardware import encoder_on, end_if_lost, free_bytes, on_device
+from tasks.pair_state import PairState, error_type_of
+from tasks.pipeline.rendering import Made, Samples, render
+
+BYTES_PER_SAMPLE = 3_300
+"""Of memory that optimising a pair takes, per sample of its content: twice what it takes on a processor, since a GPU's
+libraries want room to work in. Where that is too little the batch is halved."""
+
+FILLED = 0.8
+"""Share of the free memory that a batch may take: the cache of analysed sounds grows beside it."""
+
+Ready = tuple[PairState, Pair]
+
+
+def synthesise_batch(
+    outcomes: Sequence[PairState], device: str, cache: ByteLimitedCache, on_step: Callable[[], None]
+) -> None:
+    """Synthesise one batch on a device: each outcome is rendered, or gets the reason why it is not.
+
+    Parameters
+    ----------
+    outcomes : sequence of PairState
+        Pairs that share a batch, with their sounds; those that have failed already are left alone.
+    device : str
+        As torch names it.
+    cache : ByteLimitedCache
+        Of analysed sounds.
+    on_step : callable
+        Called before each evaluation and each iteration of the phase; raises `Interrupted` to stop.
+
+    Raises
+    ------
+    Interrupted
+        From `on_step`.
+    """
+    on_step()
+    waiting = [outcome for outcome in outcomes if outcome.error_type is None]
+    ready = [(outcome, pair) for outcome in waiting if (pair := _encoded(outcome, device, cache)) is not None]
+    for part in _parts_that_fit(ready, _room(device)):
+        _synthesise_or_split(part, device, on_step)
+
+
+def _room(device: str) -> int | None:
+    """Return `free_bytes`; None if the device does not tell: what does not fit is halved."""
+    try:
+        return free_bytes(device)
+    except Exception:
+        end_if_lost(device)
+        return None
+
+
+def pairs_that_fit(n_samples: int, free: int | None) -> int | None:
+    """Return how many pairs of contents so long a device with so many free bytes holds; None for no limit.
+
+    >>> pairs_that_fit(41_120, 80 << 30), pairs_that_fit(480_000, 1 << 30), pairs_that_fit(41_120, None)
+    (506, 1, None)
+    """
+    return None if free is None else max(1, int(FILLED * free) // (BYTES_PER_SAMPLE * n_samples))
+
+
+def _parts_that_fit(ready: Sequence[Ready], free: int | None) -> Iterator[Sequence[Ready]]:
+    """Cut a batch into equal parts that fit on the device; a processor's memory is not looked at."""
+    if not ready:
+        return
+    room = pairs_that_fit(max(pair.n_samples for _, pair in ready), free) or len(ready)
+    parts = -(-len(ready) // room)
+    for part in range(parts):
+        yield ready[part * len(ready) // parts : (part + 1) * len(ready) // parts]
+
+
+def _encoded(outcome: PairState, device: str, cache: ByteLimitedCache) -> Pair | None:
+    """Encode one pair's sounds; None, with the reason in the outcome, if that fails."""
+    began = time.perf_counter()
+    planned, settings, content, style = outcome.planned, outcome.settings, outcome.content, outcome.style
+    assert content is not None
+    assert style is not None
+    try:
+        analyses = [
+            cache.get(
+                (planned[f"{side}_identity"], device, settings.sample_rate),
+                partial(_analysed, samples, settings.sample_rate, device),
+            )
+            for side, samples in (("content", content), ("style", style))
+        ]
+        return paired(analyses[0], analyses[1], len(content), encoder_on(device), settings)
+    except Exception as error:  # whatever one pair does, its companions go on
+        end_if_lost(device)
+        outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
+    finally:
+        outcome.take_time("read", time.perf_counter() - began)
+    return None
+
+
+def _analysed(samples: Samples, sample_rate: int, device: str) -> Analysis:
+    return analyse(on_device(samples, device), sample_rate)
+
+
+def _synthesise_or_split(ready: Sequence[Ready], device: str, on_step: Callable[[], None]) -> None:
+    """Synthesise a batch; if that raises, each half on its own, down to the pair that is the cause."""
+    if not ready:
+        return
+    try:
+        encoder = encoder_on(device)
+        results = synthesise([pair for _, pair in ready], encoder, on_step)
+        _take_results([(*one, result) for one, result in zip(ready, results, strict=True)], device)
+    except Interrupted:
+        raise
+    except Exception as error:
+        end_if_lost(device)
+        reason = error_type_of(error), f"{type(error).__name__}: {error}"
+    else:
+        return
+    # Out of the handler: the exception held the memory of the attempt that failed.
+    if len(ready) == 1:
+        ready[0][0].fail(*reason)
+        return
+    middle = len(ready) // 2
+    _synthesise_or_split(ready[:middle], device, on_step)
+    _synthesise_or_split(ready[middle:], device, on_step)
+
+
+def _take_results(made: Sequence[Made], device: str) -> None:
+    whole = [one for one in made if not one[2].diverged]
+    render(whole, encoder_on(device), device)
+    for outcome, _, result in made:
+        outcome.take_time("optimise", result.seconds_optimise)
+        outcome.take_time("phase", result.seconds_phase)
+        if result.diverged:
+            outcome.fail("diverged", f"the optimisation of {outcome.planned['pair_id']} left the finite numbers")

@@ -1,0 +1,70 @@
+"""One pair without a manifest, a server or a table: for trying settings by ear."""
+
+from __future__ import annotations
+
+import torch
+
+from manifests.files import absolute, parent
+from manifests.fingerprint import fingerprint
+from stylecore.settings import CORE_VERSION, Settings
+from stylecore.weights import shipped_digest
+from tasks.audio.catalog import identify
+from tasks.cache import ByteLimitedCache
+from tasks.devices.choice import choose_device
+from tasks.devices.executors import SynthesisRequest
+from tasks.pipeline.in_process import InProcessExecutor
+from tasks.pipeline.inputs import read_pair
+from tasks.pipeline.rows import RowContext, rows_of
+from tasks.storage.storage import Storage, StorageError
+
+
+def synthesise_single(content: str, style: str, out: str, settings: Settings, device: str) -> dict[str, object]:
+    """Synthesise one pair into a FLAC file.
+
+    Parameters
+    ----------
+    content, style, out : str
+        Local paths or s3:// URIs; `out` ends in .flac.
+    settings : Settings
+        `seed` is used as it is.
+    device : str
+        As in `RunOptions`.
+
+    Returns
+    -------
+    dict
+        The row that a run would have written, failed or not; its `output` is `out`.
+
+    Raises
+    ------
+    StorageError
+        If `out` does not end in .flac, or cannot be written.
+    """
+    if not out.lower().endswith(".flac"):
+        raise StorageError(f"{out}: the result is FLAC; name a file that ends in .flac")
+    files, device, target = Storage(), choose_device(device), absolute(out)
+    if target in (absolute(content), absolute(style)):
+        raise StorageError(f"{out}: is one of the two sounds; name another file for the result")
+    sounds = identify([absolute(content), absolute(style)], {}, files)
+    chosen = sounds[absolute(content)], sounds[absolute(style)]
+    digest, text = shipped_digest(), settings.canonical_json()
+    planned = {
+        "pair_id": "single",
+        "content": chosen[0].uri,
+        "style": chosen[1].uri,
+        "content_identity": chosen[0].sha256,
+        "style_identity": chosen[1].sha256,
+        "settings": text,
+        "fingerprint": fingerprint(chosen[0].identity, chosen[1].identity, text, digest, CORE_VERSION),
+    }
+    outcome = read_pair(planned, files, ByteLimitedCache(0))
+    context = RowContext(parent(target), "single", 0, device, digest)
+    compute = InProcessExecutor(device)
+    compute.synthesise(SynthesisRequest([outcome], device, torch.get_num_threads(), 0), compute.slots.all[0])
+    compute.measure([outcome])
+    (measured,) = rows_of([outcome], context)
+    if measured.flac is not None:
+        with files.writing(target) as sink:
+            sink.write(measured.flac)
+        measured.row["output"] = target
+    return measured.row

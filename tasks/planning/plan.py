@@ -1,0 +1,199 @@
+"""Plan a run: identify the manifest's sounds, cut shards, and leave out what the history already holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from manifests.reading.compact_pairs import Manifest
+from manifests.results.history_index import remember
+from manifests.results.planned_history import FAILED_IN_PASSING, Outcomes, compared_with_audio, look_up
+from manifests.results.replacement_guard import refuse_another_manifest
+from manifests.sharding import cut_digest, cut_shards
+from stylecore.settings import Settings
+from stylecore.weights import shipped_digest
+from tasks.audio.catalog import Sound, identify, read_memo, write_memo
+from tasks.options import RunOptions
+from tasks.planning.actions import ACTIONS, PlanCounts, choose_actions, is_work
+from tasks.planning.plan_table import (
+    plan_rows,
+    plan_uri,
+    user_columns_uri,
+    with_fingerprints,
+    with_lost_audio,
+    write_plan,
+)
+from tasks.storage.preflight import refuse_small_disk, refuse_small_temporary_folder
+from tasks.storage.storage import Storage
+
+USUAL_EVALUATIONS = 70
+"""Evaluations of the objective beyond which a second of audio counts for more, so that a shard holds less of it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What travels between tasks: where the plan lies, which shards hold work, and how much.
+
+    `seconds_per_second` is what a second of audio has cost in this output root so far, None if nothing has; `cut` tells
+    one way to cut shards from another.
+    """
+
+    uri: str
+    shards: tuple[int, ...]
+    counts: PlanCounts
+    pending_audio_s: float
+    seconds_per_second: float | None
+    cut: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedManifest:
+    """Every pair of a manifest with what a run does with it, in the order of the shards.
+
+    Attributes
+    ----------
+    pairs : pyarrow.Table
+        Compact, see `tasks.planning.plan_table`.
+    sounds : mapping
+        The manifest's sounds by URI.
+    settings : Settings
+        Of the run.
+    """
+
+    pairs: pa.Table
+    sounds: Mapping[str, Sound]
+    settings: Settings
+
+    def rows(self) -> Iterator[pa.Table]:
+        """Give the rows as they are written, some thousand at a time."""
+        return plan_rows(self.pairs, self.sounds, self.settings)
+
+    def summary(self, uri: str, outcomes: Outcomes) -> Plan:
+        """Return what travels of the plan, once it is written."""
+        actions = self.pairs.column("action").combine_chunks().indices.to_numpy()
+        working = is_work(actions)
+        counts = np.bincount(actions, minlength=len(ACTIONS)).tolist()
+        return Plan(
+            uri=uri,
+            shards=tuple(np.unique(self.pairs.column("shard").to_numpy()[working]).tolist()),
+            counts=PlanCounts(*counts),
+            pending_audio_s=float(self.pairs.column("duration_s").to_numpy()[working].sum()),
+            seconds_per_second=outcomes.seconds / outcomes.audio_s if outcomes.audio_s else None,
+            cut=cut_digest(self.pairs),
+        )
+
+
+def make_plan(
+    manifest: Manifest, output: str, settings: Settings, options: RunOptions, files: Storage
+) -> tuple[PlannedManifest, Plan]:
+    """Plan a run without writing anything.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        The pairs, read and found good.
+    output : str
+        URI of the output root.
+    settings, options
+        Of the run; rows may put their own settings over them.
+    files : Storage
+        Local and S3 storage.
+
+    Returns
+    -------
+    PlannedManifest
+        Every pair.
+    Plan
+        Its summary, as if it were written.
+
+    Raises
+    ------
+    ManifestError
+        If the manifest lacks most pairs of the results so far; nothing has been computed then.
+    """
+    pairs = manifest.pairs
+    if not options.replace:
+        refuse_another_manifest(files, output, pairs.column("pair_id"))
+    memo = read_memo(output, files)
+    sounds = identify(_sound_uris(pairs), memo, files)
+    planned, outcomes = _looked_up(pairs, sounds, output, settings, options, files)
+    mended = _read_again(planned.filter(outcomes.states == FAILED_IN_PASSING), sounds, memo, files)
+    if mended != sounds:
+        sounds = mended
+        planned, outcomes = _looked_up(pairs, sounds, output, settings, options, files)
+    outcomes, lost = compared_with_audio(files, output, planned.column("fingerprint"), outcomes)
+    planned = with_lost_audio(planned, lost)
+    actions = pa.DictionaryArray.from_arrays(pa.array(choose_actions(planned, outcomes, options)), pa.array(ACTIONS))
+    whole = PlannedManifest(planned.append_column("action", actions), sounds, settings)
+    return whole, whole.summary("", outcomes)
+
+
+def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOptions, run_id: str) -> Plan:
+    """Plan a run and write the plan beside the results, where its shards read it."""
+    files = Storage()
+    remember(files, output)
+    planned, plan = make_plan(manifest, output, settings, options, files)
+    refuse_small_disk(output, plan.pending_audio_s * settings.sample_rate, len(plan.shards))
+    refuse_small_temporary_folder(manifest.pairs.num_rows)
+    uri = plan_uri(output, run_id)
+    write_plan(uri, files, planned.rows())
+    if manifest.user is not None:
+        with files.writing(user_columns_uri(output, run_id)) as sink:
+            pq.write_table(manifest.user, sink)
+    write_memo(output, planned.sounds.values(), files)
+    return replace(plan, uri=uri)
+
+
+def _looked_up(
+    pairs: pa.Table, sounds: Mapping[str, Sound], output: str, settings: Settings, options: RunOptions, files: Storage
+) -> tuple[pa.Table, Outcomes]:
+    """Return the pairs in the order of their shards, with their fingerprints, and what the history says of them."""
+    durations, effort = _durations(pairs, sounds), _effort(pairs, settings)
+    planned = cut_shards(pairs, durations, options.shard_audio_s, effort)
+    planned = with_fingerprints(planned, sounds, settings, shipped_digest())
+    return planned, look_up(files, output, planned.column("fingerprint"), planned.column("pair_id"))
+
+
+def _read_again(
+    failed: pa.Table, sounds: dict[str, Sound], memo: Mapping[str, Sound], files: Storage
+) -> dict[str, Sound]:
+    """Return the sounds, those of failed pairs as they are now, and not as they are remembered.
+
+    A sound that was replaced by one of equal size and time looks unchanged, and its pairs fail when it is read: were it
+    not read here, they would do so in every run.
+    """
+    uris = {uri for side in ("content", "style") for uri in pc.unique(failed.column(side)).to_pylist()}
+    remembered = [uri for uri in sorted(uris) if sounds[uri] is memo.get(uri)]
+    return {**sounds, **identify(remembered, {}, files)} if remembered else sounds
+
+
+def _sound_uris(pairs: pa.Table) -> list[str]:
+    """Return every sound's URI once."""
+    named = [pairs.column(side).combine_chunks().dictionary for side in ("content", "style")]
+    uris: list[str] = pc.unique(pa.chunked_array(named)).to_pylist()
+    return uris
+
+
+def _durations(pairs: pa.Table, sounds: Mapping[str, Sound]) -> NDArray[np.float64]:
+    contents = pairs.column("content").combine_chunks()
+    durations = np.array([sounds[uri].duration_s for uri in contents.dictionary.to_pylist()], dtype=np.float64)
+    return durations[contents.indices.to_numpy()]
+
+
+def _effort(pairs: pa.Table, settings: Settings) -> NDArray[np.float64]:
+    """Return how many times the usual evaluations each pair may take, `[N]`."""
+    iterations = np.full(pairs.num_rows, settings.iterations, dtype=np.float64)
+    if "iterations" in pairs.column_names:
+        iterations = pairs.column("iterations").fill_null(settings.iterations).to_numpy().astype(np.float64)
+    return (iterations + settings.full_evaluations - settings.iterations) / USUAL_EVALUATIONS
+
+
+plan = task(name="plan", cache_policy=NO_CACHE)(plan_run)

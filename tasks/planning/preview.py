@@ -1,0 +1,74 @@
+"""What a run would do, and how long it would take; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.files import absolute
+from manifests.reading.reader import read_whole
+from manifests.schema import ERROR_TYPES
+from stylecore.settings import Settings
+from tasks.audio.catalog import UNREADABLE
+from tasks.devices.choice import choose_device, shards_at_a_time
+from tasks.options import RunOptions
+from tasks.planning.plan import PlannedManifest, make_plan
+from tasks.storage.storage import Storage
+
+_SHOWN_SOUNDS = 3
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do: pairs by action, seconds of audio to compute, the estimated time and what it rests on.
+
+    `notes` are sentences on sounds that cannot be read.
+    """
+
+    counts: dict[str, int]
+    pending_audio_s: float
+    seconds: float
+    basis: str
+    notes: tuple[str, ...] = ()
+
+
+def preview_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> Preview:
+    """Plan a run, write nothing, and estimate its time from this output root's history or a short measurement."""
+    device = choose_device(options.device)
+    files = Storage()
+    read = read_whole(absolute(manifest), files, settings.resolve)
+    planned, plan = make_plan(read, absolute(output), settings, options, files)
+    cost, basis = plan.seconds_per_second, "from the results so far"
+    if cost is None:
+        from tasks.devices.speed import (
+            seconds_per_audio_second,  # torch takes seconds to import, and is not always needed
+        )
+
+        cost, basis = (
+            seconds_per_audio_second(settings, device, options.threads),
+            "from ten evaluations on a second of noise",
+        )
+    seconds = cost * plan.pending_audio_s / shards_at_a_time(options)
+    return Preview(asdict(plan.counts), plan.pending_audio_s, seconds, basis, tuple(unreadable_notes(planned)))
+
+
+def unreadable_notes(planned: PlannedManifest) -> Iterator[str]:
+    """Give a sentence on the sounds that planning could not read, for each kind of fault, with the pairs they spoil."""
+    kinds: dict[str, list[str]] = {}
+    for uri, sound in planned.sounds.items():
+        if not sound.readable:
+            kinds.setdefault(sound.identity.removeprefix(UNREADABLE), []).append(uri)
+    for kind, uris in sorted(kinds.items()):
+        value_set = pa.array(uris, pa.string())
+        named = [pc.is_in(planned.pairs.column(side).cast(pa.string()), value_set) for side in ("content", "style")]
+        pairs = pc.sum(pc.or_(*named)).as_py()
+        shown = ", ".join([*sorted(uris)[:_SHOWN_SOUNDS], *(["..."] if len(uris) > _SHOWN_SOUNDS else [])])
+        counted = f"{_counted(len(uris), 'sound')} of {_counted(pairs, 'pair')}"
+        yield f"{counted} cannot be read, {kind} ({ERROR_TYPES[kind]}): {shown}"
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}{'' if count == 1 else 's'}"
