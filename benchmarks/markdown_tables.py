@@ -5,26 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.sound.systems import System
+from stylecore.figures import FIGURES
 
 Row = Mapping[str, object]
 
-COLUMNS = {
-    "timbre_transfer": "timbre",
-    "texture_transfer": "texture",
-    "modulation_transfer": "modulation",
-    "tonality_transfer": "tonality",
-    "attack_transfer": "attacks",
-    "rhythm_kept": "rhythm",
-    "dynamics_kept": "dynamics",
-    "pitch_kept": "pitch",
-    "melody_kept": "melody",
-    "style_leak": "leak",
-    "bandwidth_shift": "bandwidth",
-    "noise_hnr_db": "HNR dB",
-    "blips_per_s": "blips/s",
-    "spectral_convergence_db": "convergence dB",
-    "cpu_seconds_per_second": "CPU s/s",
-}
+COLUMNS = {figure.name: figure.heading for figure in FIGURES} | {"cpu_seconds_per_second": "CPU s/s"}
 BANDWIDTH_ARRIVED = (0.5, 1.5)
 UNKNOWN = "-"
 SYSTEMS, CHOICES = "systems", "what each choice does"

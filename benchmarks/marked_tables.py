@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.markdown_tables import CHOICES, COLUMNS, SYSTEMS, Row, mean_tables, pair_table
-from benchmarks.sound.judging import FIGURES
+from benchmarks.markdown_tables import CHOICES, SYSTEMS, Row, mean_tables, pair_table
 from benchmarks.sound.significance import NOTE, significance_table
 from benchmarks.sound.systems import System
+from stylecore.figures import FIGURES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 DOCUMENT = DOCS / "quality.md"
@@ -72,7 +72,7 @@ def blocks(rows: Sequence[Row], systems: Mapping[str, System], command: str) -> 
 
 def significance(rows: Sequence[Row]) -> str | None:
     """Return the table of paired differences; None where none of its systems was measured."""
-    return significance_table(rows, {name: COLUMNS[name] for name in FIGURES})
+    return significance_table(rows, {figure.name: figure.heading for figure in FIGURES})
 
 
 def _described(systems: Mapping[str, System], group: str) -> str:

@@ -7,18 +7,15 @@ from rich.table import Table
 from rich.text import Text
 
 from manifests.schema import ERROR_TYPES
-from tasks.ledger.query import FIGURES, Overview, Reason
+from stylecore.figures import FIGURES
+from tasks.ledger.query import SHOWN, Overview, Reason
 
 TITLE = "Transferred: 0 is the content, 1 the style. Kept: 1 is the content's."
-HEADINGS = {
-    "timbre_transfer": "timbre",
-    "texture_transfer": "texture",
-    "rhythm_kept": "rhythm",
-    "dynamics_kept": "dynam.",
-    "melody_kept": "melody",
-    "style_leak": "leak",
-    "bandwidth_shift": "bandw.",
-}
+LONGEST_HEADING = 7
+HEADINGS = [
+    heading if len(heading) <= LONGEST_HEADING else f"{heading[: LONGEST_HEADING - 2]}."
+    for heading in (figure.heading for figure in FIGURES if figure.shown)
+]
 NARROWEST_NAME = 16
 """Columns that the names of pairs have at least; where a terminal is too narrow, it breaks the lines."""
 
@@ -45,9 +42,9 @@ def succeeded(overview: Overview, room: int) -> Table:
     Figures are never cut: a name is folded if it is longer than what they leave of a terminal's columns.
     """
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)  # the box draws a space between columns
-    figures = [[number(row[name]) for name in FIGURES] + [number(row["seconds_total"], 1)] for row in overview.rows]
-    means = [*(number(overview.means[name]) for name in FIGURES), ""]
-    headings = [*HEADINGS.values(), "s"]
+    figures = [[number(row[name]) for name in SHOWN] + [number(row["seconds_total"], 1)] for row in overview.rows]
+    means = [*(number(overview.means[name]) for name in SHOWN), ""]
+    headings = [*HEADINGS, "s"]
     widths = [max(map(len, column)) for column in zip(headings, means, *figures, strict=True)]
     taken = sum(widths) + len(widths) + 2
     table.add_column("pair", overflow="fold", max_width=max(NARROWEST_NAME, room - taken))

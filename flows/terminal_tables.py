@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.results_view import number
-from tasks.ledger.query import FIGURES
+from tasks.ledger.query import SHOWN
 
 if TYPE_CHECKING:
     from tasks.ledger.close import RunSummary
@@ -74,7 +74,7 @@ def garbage_table(garbage: Garbage, dry_run: bool) -> Table:
 def pair_table(row: Mapping[str, object]) -> Table:
     """Return the figures of one pair."""
     table = Table("figure", "value")
-    for name in FIGURES:
+    for name in SHOWN:
         table.add_row(name, number(row[name]))
     table.add_row("seconds", number(row["seconds_total"], 1))
     return table

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from stylecore.figures import FIGURES
+
 SCHEMA_VERSION = 2
 VERSION_KEY = b"timbreflow.schema_version"
 
@@ -64,10 +66,6 @@ _DESCRIPTORS = {
     "rolloff_hz": "frequency under which 85 % of the energy of the {sound} lies, Hz, energy-weighted mean over frames",
     "flatness": "spectral flatness of the {sound}, 0 (a tone) to 1 (white noise), energy-weighted mean over frames",
 }
-
-
-def _floats(**descriptions: str) -> list[Column]:
-    return [Column(name, _FLOAT, description) for name, description in descriptions.items()]
 
 
 def _pair_columns() -> list[Column]:
@@ -158,32 +156,7 @@ def _descriptor_columns() -> list[Column]:
 
 
 def _figure_columns() -> list[Column]:
-    return _floats(
-        timbre_transfer="how far the timbre (MFCCs) moved from the content (0) to the style at the content's pitch (1)",
-        texture_transfer="how far the texture moved from the content (0) to the style (1), both of one spectrum: mean "
-        "of the modulation's, of the correlation of bands and of the shape of their envelopes; null in rows of schema "
-        "version 1, whose figure was another",
-        modulation_transfer="how far the strength of fast fluctuations (8 Hz and more) moved from the content (0) to "
-        "the style (1), both of one spectrum",
-        tonality_transfer="how far flatness and crest of the spectrum moved from the content (0) to the style (1), "
-        "both of one spectrum",
-        attack_transfer="how far the slopes of the level moved from the content (0) to the style (1), both of one "
-        "spectrum",
-        rhythm_kept="correlation of the onset strengths of output and content, -1 to 1; 1 is ideal",
-        dynamics_kept="correlation of the levels in dB of output and content, -1 to 1; 1 is ideal",
-        pitch_kept="mean cosine of the chroma of output and content, 0 to 1; 1 is ideal",
-        melody_kept="share of the content's voiced frames where the output has its pitch within 50 cents, 0 to 1; "
-        "1 is ideal; null where the content has few",
-        style_leak="share of the output's notes that are the style's own and not the content's, 0 to 1; 0 is ideal; "
-        "null where one of the two has no pitch",
-        bandwidth_shift="how far the bandwidth moved from the content's (0) to the style's (1); "
-        "null where the two differ by less than 25 %",
-        noise_hnr_db="harmonics-to-noise ratio of the output, dB, median over loud frames; high is clean",
-        blips_per_s="isolated bright spots of the output's spectrogram that neither content nor style has, per second; "
-        "0 is ideal",
-        spectral_convergence_db="distance of the audio as written from the spectrogram that was optimised last, "
-        "dB; low is good",
-    )
+    return [Column(figure.name, _FLOAT, figure.description) for figure in FIGURES]
 
 
 def _run_columns() -> list[Column]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from swift_f0 import SwiftF0
+
+if TYPE_CHECKING:
+    from swift_f0 import SwiftF0
 
 SAMPLE_RATE = 16_000
 
@@ -196,4 +199,6 @@ def _frequencies_hz() -> Array:
 @lru_cache(maxsize=1)
 def _tracker() -> SwiftF0:
     """Return the one session of the process; several threads may use it, and it starts none of its own."""
+    from swift_f0 import SwiftF0  # the flow knows the figures' names, and needs no tracker
+
     return SwiftF0(threads=1, spin=False)

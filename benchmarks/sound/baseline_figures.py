@@ -16,14 +16,14 @@ from benchmarks.judged_pairs import JudgedPair
 from benchmarks.markdown_tables import markdown, shown
 from benchmarks.marked_tables import DOCS, rewrite
 from benchmarks.sound.baselines import Samples, matched_equaliser, plain_mix
-from benchmarks.sound.judging import FIGURES
 from benchmarks.speed.clips import demo_pairs
 from stylecore import metrics
+from stylecore.figures import FIGURES
 from stylecore.transfers import ceilings
 
 COMMAND = "python -m benchmarks.sound.baseline_figures --document"
 N_PAIRS, LONGEST_S = 8, 30.0
-MEASURED = [name for name in FIGURES if name != "spectral_convergence_db"]
+MEASURED = [figure.name for figure in FIGURES if not figure.of_spectrograms]
 OUTPUTS: Mapping[str, Callable[[Samples, Samples], Samples]] = {
     "content": lambda content, style: content,
     "equaliser": matched_equaliser,

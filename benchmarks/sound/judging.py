@@ -12,27 +12,10 @@ import torch
 from benchmarks.judged_pairs import JudgedPair
 from benchmarks.sound.systems import Diverged, Rendered, System
 from stylecore import metrics
+from stylecore.figures import FIGURES, spectral_convergence_db
 from stylecore.spectrogram import stft
 from tasks.audio.sound_files import SAMPLE_RATE, decode_flac, encode_flac, pcm_to_float
 from tasks.pipeline.rendering import output_gain
-
-FIGURES = (
-    "timbre_transfer",
-    "texture_transfer",
-    "modulation_transfer",
-    "tonality_transfer",
-    "attack_transfer",
-    "rhythm_kept",
-    "dynamics_kept",
-    "pitch_kept",
-    "melody_kept",
-    "style_leak",
-    "bandwidth_shift",
-    "noise_hnr_db",
-    "blips_per_s",
-    "spectral_convergence_db",
-)
-
 
 Measure = Callable[[np.ndarray, float, Rendered, JudgedPair], Mapping[str, float | None]]
 """From a result as written, the gain it was written with, the result before, and its pair, to its figures."""
@@ -40,7 +23,7 @@ Measure = Callable[[np.ndarray, float, Rendered, JudgedPair], Mapping[str, float
 
 def judged(pair: JudgedPair, system: System, folder: Path) -> dict[str, object]:
     """Compute and measure one result by the project's figures; `judged_by` says what comes back."""
-    return judged_by(_figures, FIGURES, pair, system, folder)
+    return judged_by(_figures, [figure.name for figure in FIGURES], pair, system, folder)
 
 
 def judged_by(
@@ -87,4 +70,4 @@ def _figures(written: np.ndarray, gain: float, rendered: Rendered, pair: JudgedP
     if rendered.asked is None:
         return compared
     estimate = stft(torch.from_numpy(written)[None], SAMPLE_RATE)[0].abs().numpy()
-    return {**compared, "spectral_convergence_db": metrics.spectral_convergence_db(estimate, gain * rendered.asked)}
+    return {**compared, "spectral_convergence_db": spectral_convergence_db(estimate, gain * rendered.asked)}

@@ -27,6 +27,7 @@ from benchmarks.marked_tables import DOCUMENT, rewrite
 from benchmarks.sound.quality import PAIRS, changes
 from benchmarks.sound.systems import encoded
 from stylecore import metrics
+from stylecore.figures import spectral_convergence_db
 from stylecore.losses import LossTerms
 from stylecore.network import Encoder, load_encoder
 from stylecore.phase import griffin_lim, random_phase
@@ -146,7 +147,7 @@ def _figures(step: Step, pair: JudgedPair, own: Pair, encoder: Encoder) -> dict[
     compared = metrics.compare(metrics.features(step.samples.numpy()), pair.content.features, pair.style.features)
     return {
         "step": step.name,
-        "spectral_convergence_db": metrics.spectral_convergence_db(heard, magnitude(step.asked).numpy()),
+        "spectral_convergence_db": spectral_convergence_db(heard, magnitude(step.asked).numpy()),
         "loss": _total((terms[name] for name in LossTerms._fields), own.settings),
         **{name: compared[name] for name in FIGURES},
     }

@@ -14,15 +14,16 @@ from pathlib import Path
 import torch
 
 from benchmarks.judged_pairs import JudgedPair, PairsError, all_sounds, read_pairs
-from benchmarks.markdown_tables import COLUMNS, mean_tables, means, pair_table
+from benchmarks.markdown_tables import mean_tables, means, pair_table
 from benchmarks.marked_tables import DOCS, significance, write_documents
 from benchmarks.sound.comparing import Judgement, chosen, command_of, compare, parsed, parser_of, write_report
 from benchmarks.sound.finished_results import Row
-from benchmarks.sound.judging import FIGURES, judged
+from benchmarks.sound.judging import judged
 from benchmarks.sound.pictures import draw_pair
 from benchmarks.sound.significance import NOTE
 from benchmarks.sound.systems import all_systems
 from flows.cli import chosen_settings
+from stylecore.figures import FIGURES
 from stylecore.settings import Settings, SettingsError
 from tasks.audio.sound_files import AudioError
 
@@ -40,7 +41,7 @@ def draw_pictures(pairs: Sequence[JudgedPair], rows: Sequence[Row], out: Path) -
     results = {str(row["pair_id"]): row for row in rows if row["system"] == "default" and row["audio"] is not None}
     for pair in pairs:
         if (row := results.get(pair.pair_id)) is not None:
-            shown = [f"{COLUMNS[name]} {row[name]:.2f}" for name in FIGURES if row[name] is not None]
+            shown = [f"{each.heading} {row[each.name]:.2f}" for each in FIGURES if row[each.name] is not None]
             draw_pair(pair, out / str(row["audio"]), ", ".join(shown), out / "pictures" / f"{pair.pair_id}.png")
 
 

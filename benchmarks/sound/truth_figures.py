@@ -1,7 +1,7 @@
 """How near a result comes to the right answer: 1 at the truth, 0 no nearer to it than the untouched content.
 
 First, distances of features over time, frame by frame, on sounds at one RMS; these sounds are cut, or padded with
-silence, to the truth's length. Then the project's own figures (stylecore/metrics.py), the truth in the style's place.
+silence, to the truth's length. Then the project's own figures (stylecore/figures.py), the truth in the style's place.
 No loss knows any of these features.
 """
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.judged_pairs import JudgedPair
 from benchmarks.sound.systems import Rendered
+from stylecore.figures import NEGLIGIBLE
 from stylecore.melody import Melody, melody, melody_kept
-from stylecore.metrics import NEGLIGIBLE
 from stylecore.transfers import transfers
 from tasks.audio.sound_files import SAMPLE_RATE
 

@@ -19,23 +19,17 @@ from manifests.results.audio_files import missing_audio
 from manifests.results.history import part_pieces
 from manifests.results.layout import latest_uri
 from manifests.schema import RESULT_SCHEMA, SUCCEEDED
+from stylecore.figures import FIGURES
 from tasks.storage.storage import Storage, StorageUnreachable
 
-FIGURES = (
-    "timbre_transfer",
-    "texture_transfer",
-    "rhythm_kept",
-    "dynamics_kept",
-    "melody_kept",
-    "style_leak",
-    "bandwidth_shift",
-)
+SHOWN = tuple(figure.name for figure in FIGURES if figure.shown)
+"""Figures that the terminal shows."""
 
 Read = TypeVar("Read")
 
 _COLUMNS = (
     *("pair_id", "status", "error_type", "error_message", "output", "fingerprint", "seconds_total"),
-    *FIGURES,
+    *SHOWN,
 )
 ATTEMPTS = 3
 """A run replaces its table every few minutes, and reading one takes seconds."""
@@ -128,16 +122,16 @@ def read_overview(table: ResultTable, files: Storage, most_rows: int) -> Overvie
 
 
 def _read_overview(table: ResultTable, files: Storage, most_rows: int) -> Overview:
-    found, sums, counts = Overview(), dict.fromkeys(FIGURES, 0.0), dict.fromkeys(FIGURES, 0)
+    found, sums, counts = Overview(), dict.fromkeys(SHOWN, 0.0), dict.fromkeys(SHOWN, 0)
     for rows in _pieces(table.uri, files, _COLUMNS):
         done = rows.filter(pc.equal(rows.column("status"), SUCCEEDED))
         found.rows += done.slice(0, most_rows - len(found.rows)).to_pylist()
         found.succeeded += done.num_rows
-        for name in FIGURES:
+        for name in SHOWN:
             sums[name] += pc.sum(done.column(name)).as_py() or 0.0
             counts[name] += pc.count(done.column(name)).as_py()
         _take_failed(found, rows.filter(pc.not_equal(rows.column("status"), SUCCEEDED)))
-    found.means = {name: sums[name] / counts[name] if counts[name] else None for name in FIGURES}
+    found.means = {name: sums[name] / counts[name] if counts[name] else None for name in SHOWN}
     return found
 
 

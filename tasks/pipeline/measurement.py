@@ -10,6 +10,7 @@ from hashlib import sha256
 import numpy as np
 
 from stylecore import metrics
+from stylecore.features import SAMPLE_RATE
 from tasks.audio.sound_files import decode_flac, encode_flac, pcm_to_float, samples_sha256
 from tasks.cache import ByteLimitedCache
 from tasks.pair_state import IdentifiedSound, Measurement, MeasurementFailure, MeasurementRequest, error_type_of
@@ -97,4 +98,4 @@ def _features(sound: IdentifiedSound, cache: ByteLimitedCache) -> metrics.SoundF
 
 def warm_up() -> None:
     """Pay for what librosa loads and compiles on its first call."""
-    metrics.features(np.random.default_rng(0).standard_normal(metrics.SAMPLE_RATE))
+    metrics.features(np.random.default_rng(0).standard_normal(SAMPLE_RATE))

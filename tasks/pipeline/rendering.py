@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stylecore import metrics
+from stylecore.figures import spectral_convergence_db
 from stylecore.losses import LossTerms, padded
 from stylecore.network import Encoder
 from stylecore.spectrogram import magnitude, picture, stft
@@ -98,4 +98,4 @@ def _heard_terms(heard: Sequence[tuple[Pair, Samples]], encoder: Encoder, device
 
 def _convergence_db(synthesis: Synthesis, samples: Samples, gain: float, sample_rate: int) -> float | None:
     estimate = stft(torch.from_numpy(samples)[None], sample_rate)[0].abs().numpy()
-    return metrics.spectral_convergence_db(estimate, gain * magnitude(synthesis.picture).numpy())
+    return spectral_convergence_db(estimate, gain * magnitude(synthesis.picture).numpy())

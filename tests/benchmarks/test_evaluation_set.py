@@ -13,7 +13,7 @@ from benchmarks.judged_pairs import read_pairs
 from benchmarks.sound import sound_sources as sources
 from benchmarks.sound.evaluation_set import PAIRS, SOUNDS, known_digests, levelled, make_set
 from benchmarks.sound.sound_sources import Beat, Cut, Phrase, SourceMissing, check_installed
-from stylecore.metrics import BANDWIDTH_CONTRAST
+from stylecore.figures import BANDWIDTH_CONTRAST
 
 KINDS = {sound.name: sound.kind for sound in SOUNDS}
 VOICES, DRUMS, NOISES = {"singing", "speech"}, {"drums"}, {"noise", "drums"}

@@ -14,7 +14,8 @@ from benchmarks.sound import truth_set
 from benchmarks.sound.sound_sources import SourceMissing
 from benchmarks.sound.truth_notes import SOUND_S, Note, chords, drums, held_note, melody, write_midi
 from benchmarks.sound.truth_set import FONTS, KINDS, NAMES, Recipe, make_set, recipes
-from stylecore.metrics import rhythm_kept
+from stylecore.features import comparison
+from stylecore.figures import rhythm_kept
 from stylecore.pretraining.notes import PLAYABLE_RANGES
 
 FEW = [Recipe("phrase", FONTS[1], 0, 68), Recipe("drums", FONTS[1], 0, 25)]
@@ -107,8 +108,8 @@ def test_the_set_is_made_the_same_again_and_truth_keeps_the_rhythm(tmp_path: Pat
         for sound in (pair.content, pair.style, pair.truth):
             assert sound.seconds == SOUND_S
             assert np.abs(sound.samples).max() == pytest.approx(0.8, abs=1e-3)
-        kept = rhythm_kept(pair.truth.features, pair.content.features)
-        other = rhythm_kept(pair.style.features, pair.content.features)
+        kept = rhythm_kept(comparison(pair.truth.features, pair.content.features, pair.style.features, "content"))
+        other = rhythm_kept(comparison(pair.style.features, pair.content.features, pair.style.features, "content"))
         assert kept is not None
         assert other is not None
         assert kept > max(other, 0.5)

@@ -22,7 +22,7 @@ from flows.cross_synthesis import cross_synthesis
 from flows.ray_cluster import RunnerError, refuse_runner
 from stylecore.settings import Settings
 from tasks.interruption import STOP_REQUESTED
-from tasks.ledger.query import FIGURES
+from tasks.ledger.query import SHOWN
 from tasks.options import RunOptions
 from tasks.pipeline.ray_worker import stoppable
 from tests.deployment import Server
@@ -66,7 +66,7 @@ def test_the_same_table_as_with_threads_and_a_failing_pair_is_a_row(sounds: Path
     same = ["pair_id", "fingerprint", "status", "error_type", "error_message"]
     pd.testing.assert_frame_equal(by_ray[same], threads[same])
     assert list(by_ray["status"]) == ["succeeded"] * 4 + ["failed"]
-    for name in FIGURES:
+    for name in SHOWN:
         assert by_ray[name].to_numpy() == pytest.approx(threads[name].to_numpy(), abs=0.02, nan_ok=True), name
     assert all(Path(uri).stat().st_size > 0 for uri in by_ray["output"].dropna())
     record = json.loads(next((sounds / "ray" / "runs").iterdir()).read_text())

@@ -12,7 +12,7 @@ from rich.console import Console
 from flows.results_view import failures, listening, succeeded
 from flows.terminal import ANY_WIDTH
 from flows.terminal_tables import duration
-from tasks.ledger.query import FIGURES, Overview, Reason
+from tasks.ledger.query import SHOWN, Overview, Reason
 
 NAME = "a-phrase-of-many-notes__a-style-with-a-long-name-too"
 FIGURE = re.compile(r"-?\d+\.\d\d?$|-$")
@@ -20,8 +20,8 @@ FIGURE = re.compile(r"-?\d+\.\d\d?$|-$")
 
 def overview(count: int = 3, figure: float = -12.345) -> Overview:
     row = {"pair_id": NAME, "output": f"/out/{NAME}.flac", "fingerprint": "ab", "seconds_total": 1234.56}
-    rows = [{**row, **dict.fromkeys(FIGURES, figure), "melody_kept": None} for _ in range(count)]
-    return Overview(rows, 7, means={**dict.fromkeys(FIGURES, figure), "melody_kept": None})
+    rows = [{**row, **dict.fromkeys(SHOWN, figure), "melody_kept": None} for _ in range(count)]
+    return Overview(rows, 7, means={**dict.fromkeys(SHOWN, figure), "melody_kept": None})
 
 
 def shown(found: Overview, width: int) -> list[str]:

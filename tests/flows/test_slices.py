@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.ledger.query import FIGURES
+from tasks.ledger.query import SHOWN
 from tests.deployment import Server
 from tests.flows.processes import TIMEOUT_S, end, start
 from tests.flows.sounds import CONTENTS, QUICK, STYLES, pair, write_manifest
 
-SAME = ["pair_id", "status", "error_type", "fingerprint", "seed", "samples_sha256", "file_sha256", *FIGURES]
+SAME = ["pair_id", "status", "error_type", "fingerprint", "seed", "samples_sha256", "file_sha256", *SHOWN]
 
 
 @pytest.fixture

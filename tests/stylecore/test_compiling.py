@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
-from stylecore import compiling, metrics
+from stylecore import compiling, features
 from stylecore.compiling import alone_on_host
 
 NOISE = np.random.default_rng(0).standard_normal(8_000)
-MEASURE = "import numpy, stylecore.metrics as m; m.features(numpy.random.default_rng(0).standard_normal(8000))"
+MEASURE = "import numpy, stylecore.features as m; m.features(numpy.random.default_rng(0).standard_normal(8000))"
 
 
 @pytest.fixture(autouse=True)
@@ -33,16 +33,16 @@ def is_held() -> bool:
 
 
 def test_the_first_measurement_of_a_process_is_alone_on_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    held, real = [], metrics._features
+    held, real = [], features._features
 
-    def watched(sound: metrics.Array) -> metrics.SoundFeatures:
+    def watched(sound: features.Array) -> features.SoundFeatures:
         held.append(is_held())
         return real(sound)
 
-    monkeypatch.setattr(metrics, "_features", watched)
-    metrics._let_librosa_compile.cache_clear()
+    monkeypatch.setattr(features, "_features", watched)
+    features._let_librosa_compile.cache_clear()
     for _ in range(2):
-        metrics.features(NOISE)
+        features.features(NOISE)
     assert held == [True, False, False]
 
 

@@ -11,14 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from stylecore.errors import SignalError
-from stylecore.metrics import (
-    SoundFeatures,
-    compare,
-    descriptors,
-    features,
-    figures,
-    spectral_convergence_db,
-)
+from stylecore.features import SoundFeatures, descriptors, features
+from stylecore.figures import spectral_convergence_db
+from stylecore.metrics import compare, figures
 from tests.reference import figures_numpy
 from tests.reference.figures_numpy import REFERENCE, demo_sound, output_of
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stylecore.metrics import features, timbre_transfer
+from stylecore.features import comparison, features
+from stylecore.figures import timbre_transfer
 from stylecore.timbre import mean_mfcc, transposed
 
 Array = NDArray[np.float64]
@@ -67,8 +68,8 @@ def test_where_both_have_a_pitch_the_aim_is_the_style_at_the_contents() -> None:
     assert output.mfcc is not None
     assert content.mfcc is not None
     expected = 1 - np.linalg.norm(output.mfcc - aim) / np.linalg.norm(content.mfcc - aim)
-    assert timbre_transfer(output, content, style) == pytest.approx(expected, abs=0.02)
-    assert timbre_transfer(style, content, style, notes="style") == pytest.approx(1)
+    assert timbre_transfer(comparison(output, content, style, "content")) == pytest.approx(expected, abs=0.02)
+    assert timbre_transfer(comparison(style, content, style, "style")) == pytest.approx(1)
 
 
 def picture() -> Array:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from manifests.schema import RESULT_COLUMNS
-from stylecore import metrics
+from stylecore import features, metrics
 from stylecore.spectrogram import magnitude
 from stylecore.synthesis import Pair, Synthesis, losses_of
 from tasks.audio.sound_files import decode_flac, pcm_to_float, read_sound, samples_sha256
@@ -172,7 +172,7 @@ class TestRow:
         expected = metrics.figures(output, content(outcome), style)
         assert {key: found.row[key] for key in expected} == pytest.approx(expected, abs=1e-6)
         for whose, sound in (("output", output), ("content", content(outcome)), ("style", style)):
-            for key, value in metrics.descriptors(sound).items():
+            for key, value in features.descriptors(sound).items():
                 assert found.row[f"{whose}_{key}"] == pytest.approx(value, rel=1e-5)
 
     @pytest.mark.parametrize("name", PAIRS)
@@ -185,8 +185,8 @@ class TestRow:
             librosa.stft(
                 written(found).astype(np.float64),
                 n_fft=n_fft,
-                win_length=metrics.WIN_LENGTH,
-                hop_length=metrics.HOP_LENGTH,
+                win_length=features.WIN_LENGTH,
+                hop_length=features.HOP_LENGTH,
                 pad_mode="reflect",
             )
         )

@@ -14,7 +14,7 @@ import pytest
 from manifests.results.layout import snapshot_uri, write_part
 from manifests.schema import RESULT_SCHEMA, VERSION_KEY, ManifestError
 from tasks.ledger import query as overview
-from tasks.ledger.query import FIGURES, Overview, find_table, lost_audio, read_overview
+from tasks.ledger.query import SHOWN, Overview, find_table, lost_audio, read_overview
 from tasks.storage.storage import Storage
 from tests.tasks.conftest import PAIRS, Corpus
 
@@ -38,7 +38,7 @@ def test_it_has_the_first_rows_and_the_means_of_all(finished: Corpus, monkeypatc
     assert [row["pair_id"] for row in found.rows] == [pair["pair_id"] for pair in PAIRS[:3]]
     assert [row["output"] for row in found.rows] == table["output"].tolist()[:3]
     assert (found.succeeded, found.failed.total()) == (len(PAIRS), 0)
-    for name in FIGURES:
+    for name in SHOWN:
         mean = table[name].mean()
         assert found.means[name] == (None if mean != mean else pytest.approx(mean))
 
@@ -52,7 +52,7 @@ def test_failures_are_gathered_by_their_cause(tmp_path: Path) -> None:
     first, second = found.reasons["missing"].values()
     assert (first.pairs, first.names) == (5, ["m0", "m1", "m2"])
     assert (second.pairs, second.names) == (1, ["m9"])
-    assert (found.rows, found.means) == ([], dict.fromkeys(FIGURES))
+    assert (found.rows, found.means) == ([], dict.fromkeys(SHOWN))
 
 
 def test_a_table_is_shown_wherever_it_lies(corpus: Corpus, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ from tests.tasks.corpus import (
     write_manifest,
 )
 
-FIGURES = list(overview.FIGURES)
+FIGURES = list(overview.SHOWN)
 ONE_BY_ONE = RunOptions(device="cpu", batch_size=1)
 IN_SHARDS = RunOptions(device="cpu", shard_audio_s=1.0)
 """Cuts the five pairs of the corpus into several shards."""
