@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stylecore.network import POOL_AFTER, Encoder, encoded_bins
+from stylecore.encoder import Encoder, encoded_bins
 from stylecore.spectrogram import magnitude
 
 EPSILON = 1e-8
@@ -41,7 +41,7 @@ def squared_norm(x: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x.flatten(2), dim=2).square().sum(1)
 
 
-def salience(picture: Tensor, layer: int, exponent: float) -> Tensor:
+def salience(encoder: Encoder, picture: Tensor, layer: int, exponent: float) -> Tensor:
     """Return how much each position of a layer's encoding counts as content, `[F', T']`, from a picture `[F, T]`.
 
     The magnitude to a power, relative to its frame's mean: a melody is in the partials that stand out, and what lies
@@ -49,7 +49,7 @@ def salience(picture: Tensor, layer: int, exponent: float) -> Tensor:
     """
     weights = magnitude(picture[: encoded_bins(len(picture))]) ** exponent
     weights = weights / weights.mean(0, keepdim=True).clamp_min(EPSILON)
-    for _ in range(sum(pooled < layer for pooled in POOL_AFTER)):
+    for _ in range(encoder.halvings(layer)):
         weights = functional.avg_pool2d(weights[None], 2)[0]
     return weights
 
@@ -185,13 +185,13 @@ class _EncodedDistances(torch.autograd.Function):
                 content[n] = targets.content[n].distance(positions)
             if n in targets.style:
                 style[n] = targets.style[n].distance(positions)
-        ctx.fixed = encoder, frames, targets, picture.shape[1]
+        ctx.fixed = picture, encoder, frames, targets
         ctx.made = encodings, *({n: residue for n, (_, residue) in found.items()} for found in (content, style))
         return _mean_distance(content.values()), _mean_distance(style.values())
 
     @staticmethod
     def backward(ctx: Any, *of_terms: Tensor) -> tuple[Tensor, None, None, None]:
-        encoder, frames, targets, n_bins = ctx.fixed
+        picture, encoder, frames, targets = ctx.fixed
         encodings, apart, residues = ctx.made
         positions = [by_position(encoding) for encoding in encodings]
         of_content, of_style = (of_term / len(layers) for of_term, layers in zip(of_terms, targets, strict=True))
@@ -199,7 +199,7 @@ class _EncodedDistances(torch.autograd.Function):
         for n, layer in targets.style.items():
             pulls[n] = layer.gradient(positions[n - 1], residues[n], of_style, pulls.get(n))
         by_channel = {n: pull.permute(0, 3, 1, 2) for n, pull in pulls.items()}
-        return encoder.back_propagated(encodings, by_channel, frames, n_bins), None, None, None
+        return encoder.back_propagated(picture, encodings, by_channel, frames), None, None, None
 
 
 def _mean_distance(found: Iterable[tuple[Tensor, Tensor]]) -> Tensor:

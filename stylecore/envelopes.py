@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stylecore.network import encoded_bins
+from stylecore.encoder import encoded_bins
 from stylecore.spectrogram import MAGNITUDE_FLOOR, magnitude
 
 Scale = Literal["log", "energy", "level"]

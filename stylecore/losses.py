@@ -26,6 +26,7 @@ from stylecore.encoded import (
     relative_distance,
     salience,
 )
+from stylecore.encoder import Encoder, frame_mask
 from stylecore.envelopes import (
     Scale,
     frame_weights,
@@ -34,7 +35,6 @@ from stylecore.envelopes import (
     spectral_envelope,
     temporal_envelope,
 )
-from stylecore.network import Encoder, encoding_frames, frame_mask
 from stylecore.settings import Settings
 
 
@@ -115,7 +115,7 @@ def _content_target(encoder: Encoder, picture: Tensor, settings: Settings, reach
     encodings = encoder(picture[None], depth=max(settings.content_layers))
     return ContentTarget(
         encodings={layer: encodings[layer - 1][0] for layer in settings.content_layers},
-        saliences={layer: salience(picture, layer, settings.salience) for layer in settings.content_layers},
+        saliences={layer: salience(encoder, picture, layer, settings.salience) for layer in settings.content_layers},
         temporal=temporal_envelope(picture[None], settings.envelopes)[0],
         rhythm=rhythm_envelopes(picture[None], None, settings.temporal_bands, reach)[0],
         frame_weights=frame_weights(picture[None], settings.envelopes)[0],
@@ -204,7 +204,7 @@ class Objective:
         )
 
     def _own_columns(self, layer: int) -> Tensor | None:
-        return None if self.padded_frames is None else encoding_frames(self.padded_frames, layer)
+        return None if self.padded_frames is None else self.encoder.own_columns(self.padded_frames, layer)
 
     def __call__(self, picture: Tensor) -> LossTerms:
         """Return the terms of pictures `[B, F, T]`; frames beyond an item's own do not count and get no gradient."""

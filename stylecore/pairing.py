@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from stylecore.alignment import lay_along, towards
 from stylecore.analysis import Analysis
+from stylecore.encoder import Encoder
 from stylecore.losses import encode_content, encode_style
-from stylecore.network import Encoder
 from stylecore.settings import Settings
 from stylecore.spectrogram import Polar
 from stylecore.synthesis import Pair

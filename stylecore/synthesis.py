@@ -15,9 +15,9 @@ from torch import Tensor
 
 from stylecore.coarse import enlarged
 from stylecore.encoded import padded
+from stylecore.encoder import Encoder, encoded_bins
 from stylecore.lbfgs import DIVERGED, STOP_REASONS, Evaluation, Minimum, minimise_adam, minimise_lbfgs
 from stylecore.losses import ContentTarget, LossTerms, Objective, Problem, StyleTarget
-from stylecore.network import Encoder, encoded_bins
 from stylecore.phase import griffin_lim, random_phase
 from stylecore.refinement import by_length, refine
 from stylecore.settings import Settings

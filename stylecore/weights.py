@@ -31,7 +31,7 @@ def file_digest(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with safe_open(path, framework="numpy") as file:
-            for name in sorted(name for name in file.keys() if counts(name)):  # noqa: SIM118 (not a dict)
+            for name in sorted(name for name in file.keys() if decides_encodings(name)):  # noqa: SIM118 (not a dict)
                 digest.update(name.encode())
                 digest.update(np.ascontiguousarray(file.get_tensor(name), dtype=np.float32).tobytes())
     except (SafetensorError, OSError) as error:
@@ -39,6 +39,6 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def counts(name: str) -> bool:
+def decides_encodings(name: str) -> bool:
     """Return whether a tensor of that name decides the encodings: the classifier and counters do not."""
     return not name.startswith("classifier.") and not name.endswith("num_batches_tracked")

@@ -18,7 +18,8 @@ from manifests.files import absolute
 from manifests.reading.reader import read_whole
 from stylecore import metrics
 from stylecore.analysis import analyse
-from stylecore.network import Encoder, load_encoder, random_encoder
+from stylecore.encoder import Encoder
+from stylecore.folded_alexnet import load_encoder, random_encoder
 from stylecore.pairing import paired
 from stylecore.settings import Settings
 from stylecore.synthesis import sound_picture, synthesise

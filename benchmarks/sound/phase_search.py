@@ -27,9 +27,10 @@ from benchmarks.marked_tables import DOCUMENT, rewrite
 from benchmarks.sound.quality import PAIRS, changes
 from benchmarks.sound.systems import encoded
 from stylecore import metrics
+from stylecore.encoder import Encoder
 from stylecore.figures import spectral_convergence_db
+from stylecore.folded_alexnet import load_encoder
 from stylecore.losses import LossTerms
-from stylecore.network import Encoder, load_encoder
 from stylecore.phase import griffin_lim, random_phase
 from stylecore.refinement import refine
 from stylecore.settings import Settings, SettingsError

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from benchmarks.sound.baselines import matched_equaliser, plain_mix
 from stylecore.analysis import analyse
-from stylecore.network import Encoder, load_encoder, random_encoder, weights_digest
+from stylecore.encoder import Encoder
+from stylecore.folded_alexnet import load_encoder, random_encoder
 from stylecore.pairing import paired
 from stylecore.settings import CORE_VERSION, Settings, preset
 from stylecore.spectrogram import magnitude
@@ -203,7 +204,7 @@ def _the_content(content: Samples, style: Samples) -> Samples:
 def _neural(name: str, what: str, settings: Settings, encoder: Encoder) -> System:
     identity = {
         "settings": settings.model_dump(mode="json"),
-        "weights": weights_digest(encoder),
+        "weights": encoder.digest,
         "core_version": CORE_VERSION,
         "torch": torch.__version__,
     }

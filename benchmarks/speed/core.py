@@ -27,7 +27,8 @@ from benchmarks.speed.clips import CLIP_S
 from benchmarks.speed.counting import Work, matrix_rate, work_of
 from benchmarks.speed.machine import machine, made_by
 from benchmarks.speed.stages import STAGES, Corpus, Cost, computed, first_batch, planned_corpus, warm_up
-from stylecore.network import Encoder, load_encoder
+from stylecore.encoder import Encoder
+from stylecore.folded_alexnet import load_encoder
 from stylecore.settings import Settings, SettingsError
 from tasks.devices.freed_memory import keep_freed_memory
 

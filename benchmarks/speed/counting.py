@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from stylecore.network import Encoder
+from stylecore.encoder import Encoder
 from stylecore.synthesis import Pair, synthesise
 
 MATRIX = 2048

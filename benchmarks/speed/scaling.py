@@ -26,7 +26,7 @@ from benchmarks.speed.machine import machine, made_by
 from benchmarks.speed.projection import CORPUS, H100, Assumptions, Parts, arithmetic, hours_table
 from benchmarks.speed.stages import computed, first_batch, planned_corpus, warm_up
 from benchmarks.speed.two_processes import SHARD_PAIRS, Job, Kind, rate
-from stylecore.network import load_encoder
+from stylecore.folded_alexnet import load_encoder
 from stylecore.settings import Settings, SettingsError
 
 OUT = Path("output/performance/scaling.json")

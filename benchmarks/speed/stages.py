@@ -14,7 +14,7 @@ from benchmarks.sound.systems import encoded
 from benchmarks.speed.clips import write_corpus
 from benchmarks.speed.machine import processor_seconds
 from manifests.reading.reader import read_whole
-from stylecore.network import Encoder
+from stylecore.encoder import Encoder
 from stylecore.settings import Settings
 from stylecore.synthesis import Pair, Synthesis, synthesise
 from tasks.cache import ByteLimitedCache

@@ -25,8 +25,10 @@ from benchmarks.marked_tables import DOCS, rewrite
 from benchmarks.speed.clips import demo_pairs
 from benchmarks.speed.machine import machine, made_by
 from stylecore.encoded import gram, padded, relative_distance
+from stylecore.encoder import Encoder
+from stylecore.folded_alexnet import FoldedAlexNet
 from stylecore.losses import ContentTarget, LossTerms, Objective, encode_content, encode_style
-from stylecore.network import CHANNELS, AlexNet3x3, Encoder, load_network
+from stylecore.network import CHANNELS, AlexNet3x3, load_network
 from stylecore.settings import Settings
 from stylecore.spectrogram import n_fft
 from stylecore.synthesis import Pair, sound_picture, starting_pictures
@@ -64,7 +66,7 @@ class Timing(NamedTuple):
     gradient_error: float | None
 
 
-class HalfConvolutions(Encoder):
+class HalfConvolutions(FoldedAlexNet):
     """Convolutions of all layers but the first in bfloat16; what lies between them stays in float32."""
 
     def convolved(self, x: Tensor, layer: int) -> Tensor:
@@ -106,8 +108,8 @@ class AutogradObjective(Objective):
 def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
     """Return the variants, the core first, and the pictures `[B, F, T]` to evaluate them at."""
     network = load_network()
-    encoder, halves = Encoder(network), HalfConvolutions(network)
-    rows = Encoder(network)
+    encoder, halves = FoldedAlexNet(network), HalfConvolutions(network)
+    rows = FoldedAlexNet(network)
     rows.to(memory_format=torch.contiguous_format)
     clips = demo_pairs(pairs)
     own = _encoded(clips, settings, encoder)
@@ -128,7 +130,7 @@ def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
         Variant("without style in layer 3", of(Objective(encoder, contents, styles, fewer))),
     ]
     for widths in NARROWER:
-        narrow = Encoder(AlexNet3x3((*widths, *CHANNELS[len(widths) :])))
+        narrow = FoldedAlexNet(AlexNet3x3((*widths, *CHANNELS[len(widths) :])))
         encoded = _encoded(clips, settings, narrow)
         objective = Objective(narrow, [pair.content for pair in encoded], [pair.style for pair in encoded], settings)
         listed.append(Variant(f"{', '.join(map(str, widths))} filters", of(objective), same_network=False))

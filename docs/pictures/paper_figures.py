@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylecore.network import load_encoder
+from stylecore.folded_alexnet import load_encoder
 from stylecore.settings import preset
 from stylecore.spectrogram import HOP_S
 from stylecore.synthesis import sound_picture, starting_picture

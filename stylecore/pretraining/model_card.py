@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from stylecore.network import ARCHITECTURE, Encoder, load_network, weights_digest
+from stylecore.network import ARCHITECTURE, load_network, weights_digest
 from stylecore.pretraining.augment import CROP_FRAMES
 from stylecore.pretraining.evaluate import Accuracy
 from stylecore.pretraining.notes import FAMILIES, HELD_OUT_EVERY, Notes
@@ -114,7 +114,7 @@ def command(asked: Pretraining) -> str:
 def _start(path: str | None) -> str:
     if path is None:
         return "random weights"
-    return f"{Path(path).name}, digest of its filters `{weights_digest(Encoder(load_network(Path(path))))}`"
+    return f"{Path(path).name}, digest of its filters `{weights_digest(load_network(Path(path)))}`"
 
 
 def _source_row(source: Source) -> str:

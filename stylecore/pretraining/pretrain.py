@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stylecore.network import AlexNet3x3, Encoder, load_network, save_network, weights_digest
+from stylecore.network import AlexNet3x3, load_network, save_network, weights_digest
 from stylecore.pretraining.evaluate import evaluate
 from stylecore.pretraining.model_card import MeasuredAccuracy, Pretraining, Source, model_card
 from stylecore.pretraining.notes import Notes, render_notes
@@ -58,7 +58,7 @@ def pretrain_network(asked: Pretraining, say: Callable[[str], None]) -> str:
     if selection is not None and asked.selection is not None:
         measured.append(MeasuredAccuracy("selection", Path(asked.selection).name, evaluate(network, selection)))
     measured.append(MeasuredAccuracy("unseen soundfont", Path(asked.unseen_soundfont).name, evaluate(network, unseen)))
-    card = model_card(asked, sources, measured, weights_digest(Encoder(network)))
+    card = model_card(asked, sources, measured, weights_digest(network))
     names = ", ".join(source.path.name for source in sources)
     save_network(network, folder / WEIGHTS, {"soundfonts": names, "steps": str(asked.steps), "seed": str(asked.seed)})
     (folder / CARD).write_text(card)

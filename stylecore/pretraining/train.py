@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stylecore.errors import StylecoreError
-from stylecore.network import CLASSES, AlexNet3x3, Encoder, weights_digest
+from stylecore.network import CLASSES, AlexNet3x3, weights_digest
 from stylecore.pretraining.augment import augmented_pictures, plain_pictures
 from stylecore.pretraining.notes import SAMPLE_RATE, Notes
 
@@ -133,7 +133,7 @@ def train(
         If the checkpoint belongs to another run.
     """
     pool = Pool(soundfonts)
-    origin = None if start is None else weights_digest(Encoder(start))
+    origin = None if start is None else weights_digest(start)
     run = {"seed": seed, "steps": steps, "notes": len(pool), "start": origin}
     training = _begun(pool, seed, start)
     if checkpoint is not None and checkpoint.is_file():

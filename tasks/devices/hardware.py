@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stylecore.network import Encoder, load_encoder
+from stylecore.encoder import Encoder
+from stylecore.folded_alexnet import load_encoder
 
 
 def present_devices() -> list[str]:

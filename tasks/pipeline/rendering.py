@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stylecore.encoder import Encoder
 from stylecore.figures import spectral_convergence_db
 from stylecore.losses import LossTerms, padded
-from stylecore.network import Encoder
 from stylecore.spectrogram import magnitude, picture, stft
 from stylecore.synthesis import Pair, Synthesis, equation_1
 from tasks.audio.sound_files import quantised

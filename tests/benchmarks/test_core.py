@@ -19,7 +19,7 @@ from benchmarks.speed.counting import Counter, work_of
 from benchmarks.speed.machine import machine, processor_seconds
 from benchmarks.speed.stages import STAGES, Clock, Cost
 from manifests.reading.reader import read_whole
-from stylecore.network import load_encoder
+from stylecore.folded_alexnet import load_encoder
 from stylecore.settings import Settings
 from tasks.storage.storage import Storage
 

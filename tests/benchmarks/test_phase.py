@@ -11,7 +11,7 @@ from benchmarks.judged_pairs import read_pairs
 from benchmarks.marked_tables import DOCUMENT
 from benchmarks.sound import phase_search as phase
 from benchmarks.sound.systems import encoded
-from stylecore.network import load_encoder
+from stylecore.folded_alexnet import load_encoder
 from stylecore.settings import Settings
 from stylecore.synthesis import losses_of, synthesise
 from tests.benchmarks.conftest import QUICK

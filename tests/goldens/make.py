@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from stylecore.analysis import analyse
-from stylecore.network import load_encoder
+from stylecore.folded_alexnet import load_encoder
 from stylecore.pairing import paired
 from stylecore.settings import CORE_VERSION, preset
 from stylecore.synthesis import synthesise

@@ -11,7 +11,9 @@ import soxr
 import torch
 from torch import Tensor
 
-from stylecore.network import AlexNet3x3, Encoder, random_encoder
+from stylecore.encoder import Encoder
+from stylecore.folded_alexnet import random_encoder
+from stylecore.network import AlexNet3x3
 from stylecore.synthesis import sound_picture
 
 SAMPLE_RATE = 16_000

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from stylecore.coarse import enlarged, halved
+from stylecore.encoder import Encoder
 from stylecore.losses import encode_content, encode_style
-from stylecore.network import Encoder
 from stylecore.settings import Settings
 from stylecore.spectrogram import log_magnitude, magnitude
 from stylecore.synthesis import Pair, equation_1, optimise_picture, starting_pictures, synthesise

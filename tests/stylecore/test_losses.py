@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from stylecore.encoded import gram, relative_distance
+from stylecore.encoder import Encoder
 from stylecore.envelopes import Scale, frame_weights, resampled, spectral_envelope, temporal_envelope
+from stylecore.folded_alexnet import FoldedAlexNet
 from stylecore.losses import LossTerms, Objective, encode_content, encode_style
-from stylecore.network import AlexNet3x3, Encoder
+from stylecore.network import AlexNet3x3
 from stylecore.settings import PRESETS, Settings
 from tests.reference import losses_numpy as reference
 
@@ -40,7 +42,7 @@ VARIANTS = pytest.mark.parametrize("settings", [LOG, ENERGY, LEVEL], ids=["log",
 @pytest.fixture(scope="module")
 def exact(small_network: AlexNet3x3) -> Encoder:
     """Return the small network's encoder in float64."""
-    return Encoder(small_network).double()
+    return FoldedAlexNet(small_network).double()
 
 
 def _pictures(*frames: int, seed: int = 0) -> list[Tensor]:

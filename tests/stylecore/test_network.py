@@ -10,20 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from stylecore.encoder import Encoder
 from stylecore.errors import WeightsError
-from stylecore.network import (
-    ARCHITECTURE,
-    CHANNELS,
-    CLASSES,
-    AlexNet3x3,
-    Encoder,
-    encoding_frames,
-    load_encoder,
-    load_network,
-    random_encoder,
-    save_network,
-    weights_digest,
-)
+from stylecore.folded_alexnet import FoldedAlexNet, load_encoder, random_encoder
+from stylecore.network import ARCHITECTURE, CHANNELS, CLASSES, AlexNet3x3, load_network, save_network, weights_digest
 
 
 @pytest.fixture
@@ -56,7 +46,7 @@ def test_folding_batch_norm_changes_nothing(network: AlexNet3x3, calibration: Te
         norm.register_forward_hook(lambda _module, _inputs, output: heard.append(torch.relu(output)))
     with torch.no_grad():
         network.features(calibration[:, :256])
-        encodings = Encoder(network)(calibration)
+        encodings = FoldedAlexNet(network)(calibration)
     assert len(heard) == len(encodings) == len(CHANNELS)
     for found, expected in zip(encodings, heard, strict=True):
         assert found.shape == expected.shape
@@ -88,7 +78,7 @@ def test_a_masked_batch_is_the_same_as_each_alone(
     together = encoder(batch, torch.tensor(frames))
     for item, own in enumerate(pictures):
         for layer, alone in enumerate(encoder(own[None]), start=1):
-            width = int(encoding_frames(torch.tensor(frames[item]), layer))
+            width = int(encoder.own_columns(torch.tensor(frames[item]), layer))
             assert alone.shape[-1] == width
             found = together[layer - 1][item]
             assert (found[..., :width] - alone[0]).norm() <= 1e-5 * alone.norm()
@@ -105,7 +95,7 @@ def test_weights_come_back_as_they_were_saved(network: AlexNet3x3, weights: Path
     assert not loaded.training
     for name, tensor in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
-    assert weights_digest(load_encoder(weights)) == weights_digest(Encoder(network))
+    assert load_encoder(weights).digest == weights_digest(network)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -177,11 +167,11 @@ def test_no_pickle_is_read(tmp_path: Path) -> None:
 
 
 def test_the_digest_follows_what_encodings_depend_on(network: AlexNet3x3) -> None:
-    before = weights_digest(Encoder(network))
-    assert weights_digest(Encoder(network)) == before
+    before = weights_digest(network)
+    assert weights_digest(network) == before
     with torch.no_grad():
         network.classifier[-1].weight.add_(1.0)
-    assert weights_digest(Encoder(network)) == before
+    assert weights_digest(network) == before
     for tensor in (
         network.convolutions[4].weight,
         network.norms[0].running_var,
@@ -192,20 +182,20 @@ def test_the_digest_follows_what_encodings_depend_on(network: AlexNet3x3) -> Non
         kept = tensor.detach().clone()
         with torch.no_grad():
             tensor.view(-1)[0] += 0.25
-        assert weights_digest(Encoder(network)) != before
+        assert weights_digest(network) != before
         with torch.no_grad():
             tensor.copy_(kept)
-    assert weights_digest(Encoder(network)) == before
+    assert weights_digest(network) == before
 
 
 def test_a_random_encoder_leaves_the_global_generator_alone(calibration: Tensor) -> None:
     torch.manual_seed(77)
     expected = torch.rand(3)
     torch.manual_seed(77)
-    first = weights_digest(random_encoder(1, calibration))
+    first = random_encoder(1, calibration).digest
     assert torch.equal(torch.rand(3), expected)
-    assert weights_digest(random_encoder(1, calibration)) == first
-    assert weights_digest(random_encoder(2, calibration)) != first
+    assert random_encoder(1, calibration).digest == first
+    assert random_encoder(2, calibration).digest != first
 
 
 def test_a_random_encoder_is_calibrated(calibration: Tensor) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from stylecore.alignment import lay_along
 from stylecore.analysis import Analysis, analyse
+from stylecore.encoder import Encoder
 from stylecore.losses import ContentTarget, StyleTarget, encode_content, encode_style
-from stylecore.network import Encoder
 from stylecore.pairing import paired
 from stylecore.settings import Settings
 

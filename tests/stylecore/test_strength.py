@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylecore import metrics
 from stylecore.analysis import analyse
-from stylecore.network import load_encoder
+from stylecore.folded_alexnet import load_encoder
 from stylecore.pairing import paired
 from stylecore.settings import Settings
 from stylecore.synthesis import synthesise

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylecore.encoder import Encoder
 from stylecore.losses import LossTerms, encode_content, encode_style
-from stylecore.network import Encoder
 from stylecore.refinement import refine
 from stylecore.settings import Settings
 from stylecore.spectrogram import REFERENCE_RMS, SignalError, frame_count, log_magnitude, magnitude, picture, stft

@@ -10,19 +10,20 @@ import pytest
 import torch
 
 from stylecore.errors import WeightsError
-from stylecore.network import AlexNet3x3, Encoder, load_encoder, save_network, weights_digest
+from stylecore.folded_alexnet import load_encoder
+from stylecore.network import AlexNet3x3, save_network, weights_digest
 from stylecore.weights import file_digest, shipped_digest
 
 
 def test_it_is_the_networks_own() -> None:
-    assert shipped_digest() == weights_digest(load_encoder())
+    assert shipped_digest() == load_encoder().digest
 
 
 def test_of_any_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = AlexNet3x3().eval()
     save_network(network, tmp_path / "w.safetensors", {})
-    assert file_digest(tmp_path / "w.safetensors") == weights_digest(Encoder(network)) != shipped_digest()
+    assert file_digest(tmp_path / "w.safetensors") == weights_digest(network) != shipped_digest()
 
 
 def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
