@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from stylecore.figures import FIGURES
+from stylecore.terms import TERMS
 
 SCHEMA_VERSION = 2
 VERSION_KEY = b"timbreflow.schema_version"
@@ -36,7 +37,7 @@ class Column:
 
 
 REQUIRED_COLUMNS = ("content", "style")
-FLOAT_SETTINGS = ("strength", "alpha", "beta", "gamma", "delta")
+FLOAT_SETTINGS = ("strength", *(term.weight.name for term in TERMS))
 INTEGER_SETTINGS = ("iterations", "seed")
 ROW_SETTINGS = FLOAT_SETTINGS + INTEGER_SETTINGS
 """Settings that a manifest may give per row."""
@@ -47,12 +48,6 @@ MANIFEST_COLUMNS = ("pair_id", *REQUIRED_COLUMNS, *ROW_SETTINGS)
 _STRING, _FLOAT, _INT32, _INT64 = pa.string(), pa.float64(), pa.int32(), pa.int64()
 _TIME = pa.timestamp("us", tz="UTC")
 
-_TERMS = {
-    "content": "content loss",
-    "style": "style loss",
-    "temporal": "loss of the temporal energy envelope",
-    "spectral": "loss of the spectral energy envelope",
-}
 _STAGES = {
     "read": "reading, decoding and encoding content and style",
     "optimise": "optimising the spectrogram; a batch is shared equally by its pairs",
@@ -92,10 +87,7 @@ def _setting_columns() -> list[Column]:
             "`notes` and `strength` only where they are not `content` and 1",
         ),
         Column("strength", _FLOAT, "how far to go: 0 the content, 1 the style's voice"),
-        Column("alpha", _FLOAT, "weight of the content loss"),
-        Column("beta", _FLOAT, "weight of the style loss"),
-        Column("gamma", _FLOAT, "weight of the loss of the temporal energy envelope"),
-        Column("delta", _FLOAT, "weight of the loss of the spectral energy envelope"),
+        *(Column(term.weight.name, _FLOAT, f"weight of the {term.meaning}") for term in TERMS),
         Column("iterations", _INT64, "limit of the evaluations of the objective"),
         Column("seed", _INT64, "seed of the Gaussian noise that the optimisation starts from"),
     ]
@@ -104,11 +96,11 @@ def _setting_columns() -> list[Column]:
 def _loss_columns() -> list[Column]:
     ends = {"first": "at the first evaluation", "last": "of the audio as written, analysed again"}
     terms = [
-        Column(f"loss_{end}_{term}", _FLOAT, f"{meaning} {when}, before its weight")
+        Column(f"loss_{end}_{term.name}", _FLOAT, f"{term.meaning} {when}, before its weight")
         for end, when in ends.items()
-        for term, meaning in _TERMS.items()
+        for term in TERMS
     ]
-    totals = [Column(f"loss_{end}_total", _FLOAT, f"weighted sum of the four losses {ends[end]}") for end in ends]
+    totals = [Column(f"loss_{end}_total", _FLOAT, f"weighted sum of the losses {ends[end]}") for end in ends]
     return [
         *terms,
         *totals,

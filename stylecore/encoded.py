@@ -7,8 +7,8 @@ one gradient, which is added to where it lies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -80,6 +80,16 @@ def gram(encoding: Tensor, frames: Tensor | None, bands: int) -> Tensor:
     return products / counts
 
 
+class EncodedLayer(Protocol):
+    """A distance at one layer, with its gradient written out."""
+
+    def distance(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the distance `[B]` of encodings `[B, F', T', C]`, and the residue that the gradient needs."""
+
+    def gradient(self, positions: Tensor, residue: Tensor, weight: Tensor, onto: Tensor | None) -> Tensor:
+        """Return the gradient of `weight` `[B]` times the distance, added to `onto` if there is something already."""
+
+
 class ContentLayer:
     """L_c at one layer, `sum w (x - y)^2 / sum w y^2` with salience `w`, as `|r|^2 / |sqrt(w) y|^2`.
 
@@ -101,9 +111,10 @@ class ContentLayer:
         residue = torch.addcmul(self.negative_target, positions, self.roots)
         return squared_norm(residue) / self.size, residue
 
-    def gradient(self, residue: Tensor, weight: Tensor) -> Tensor:
-        """Return the gradient of `weight` `[B]` times the distance."""
-        return residue * ((2.0 * weight / self.size)[:, None, None, None] * self.roots)
+    def gradient(self, positions: Tensor, residue: Tensor, weight: Tensor, onto: Tensor | None) -> Tensor:
+        """Return the gradient of `weight` `[B]` times the distance, added to `onto` if there is something already."""
+        made = residue * ((2.0 * weight / self.size)[:, None, None, None] * self.roots)
+        return made if onto is None else onto.add_(made)
 
 
 class StyleLayer:
@@ -141,22 +152,10 @@ class StyleLayer:
         return made if onto is None else onto.add_(made)
 
 
-class LayerTargets(NamedTuple):
-    """What encodings are compared with, by layer."""
-
-    content: dict[int, ContentLayer]
-    style: dict[int, StyleLayer]
-
-    @property
-    def depth(self) -> int:
-        """The deepest layer that is looked at."""
-        return max(*self.content, *self.style)
-
-
 def encoded_distances(
-    picture: Tensor, encoder: Encoder, frames: Tensor | None, targets: LayerTargets
-) -> tuple[Tensor, Tensor]:
-    """Return L_c and L_s, `[B]` each: means over their layers of the distances of pictures `[B, F, T]`.
+    picture: Tensor, encoder: Encoder, frames: Tensor | None, terms: Sequence[Mapping[int, EncodedLayer]]
+) -> tuple[Tensor, ...]:
+    """Return terms that compare encodings, `[B]` each: means over their layers of the distances of pictures.
 
     Parameters
     ----------
@@ -166,38 +165,43 @@ def encoded_distances(
         Frozen filters.
     frames : Tensor or None
         Each item's own number of frames, `[B]`; None when all fill the picture.
-    targets : LayerTargets
-        Of this batch.
+    terms : sequence of mappings
+        Of each term its distances by layer.
     """
-    return _EncodedDistances.apply(picture, encoder, frames, targets)
+    return _EncodedDistances.apply(picture, encoder, frames, terms)
 
 
 class _EncodedDistances(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, picture: Tensor, encoder: Encoder, frames: Tensor | None, targets: LayerTargets
-    ) -> tuple[Tensor, Tensor]:
-        encodings, content, style = [], {}, {}
-        for n, encoding in enumerate(encoder.layer_by_layer(picture, frames, targets.depth), start=1):
+        ctx: Any,
+        picture: Tensor,
+        encoder: Encoder,
+        frames: Tensor | None,
+        terms: Sequence[Mapping[int, EncodedLayer]],
+    ) -> tuple[Tensor, ...]:
+        encodings: list[Tensor] = []
+        found: list[dict[int, tuple[Tensor, Tensor]]] = [{} for _ in terms]
+        depth = max(max(layers) for layers in terms)
+        for n, encoding in enumerate(encoder.layer_by_layer(picture, frames, depth), start=1):
             encodings.append(encoding)
-            positions = by_position(encoding)
-            if n in targets.content:
-                content[n] = targets.content[n].distance(positions)
-            if n in targets.style:
-                style[n] = targets.style[n].distance(positions)
-        ctx.fixed = picture, encoder, frames, targets
-        ctx.made = encodings, *({n: residue for n, (_, residue) in found.items()} for found in (content, style))
-        return _mean_distance(content.values()), _mean_distance(style.values())
+            for layers, distances in zip(terms, found, strict=True):
+                if n in layers:
+                    distances[n] = layers[n].distance(by_position(encoding))
+        ctx.fixed = picture, encoder, frames, terms
+        ctx.made = encodings, [{n: residue for n, (_, residue) in distances.items()} for distances in found]
+        return tuple(_mean_distance(distances.values()) for distances in found)
 
     @staticmethod
     def backward(ctx: Any, *of_terms: Tensor) -> tuple[Tensor, None, None, None]:
-        picture, encoder, frames, targets = ctx.fixed
-        encodings, apart, residues = ctx.made
+        picture, encoder, frames, terms = ctx.fixed
+        encodings, residues = ctx.made
         positions = [by_position(encoding) for encoding in encodings]
-        of_content, of_style = (of_term / len(layers) for of_term, layers in zip(of_terms, targets, strict=True))
-        pulls = {n: layer.gradient(apart[n], of_content) for n, layer in targets.content.items()}
-        for n, layer in targets.style.items():
-            pulls[n] = layer.gradient(positions[n - 1], residues[n], of_style, pulls.get(n))
+        pulls: dict[int, Tensor] = {}
+        for layers, apart, of_term in zip(terms, residues, of_terms, strict=True):
+            weight = of_term / len(layers)
+            for n, layer in layers.items():
+                pulls[n] = layer.gradient(positions[n - 1], apart[n], weight, pulls.get(n))
         by_channel = {n: pull.permute(0, 3, 1, 2) for n, pull in pulls.items()}
         return encoder.back_propagated(picture, encodings, by_channel, frames), None, None, None
 

@@ -88,7 +88,7 @@ def refine(
         terms = problem.objective(log_magnitude(found))
         total = terms.total(problem.weights) + settings.consistency * apart
         (gradient,) = torch.autograd.grad(total.sum(), point)
-        return Evaluation(total.detach(), gradient, torch.stack(terms, dim=1).detach())
+        return Evaluation(total.detach(), gradient, terms.stacked.detach())
 
     limits = torch.full((len(waveforms),), settings.sound_iterations, device=start.device)
     unknowns = 2 * start.shape[2] * torch.tensor(frames, device=start.device)

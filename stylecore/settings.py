@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from stylecore.errors import StylecoreError
+from stylecore.terms import TERMS
+from stylecore.terms.term import Weight
 
 CORE_VERSION = 5
 """Raised when the core's goldens change: part of every fingerprint, so old results are recomputed."""
@@ -23,8 +25,8 @@ class SettingsError(StylecoreError, ValueError):
     """A setting is unknown or out of its bounds; the message names it, its value and the bound."""
 
 
-class Settings(BaseModel):
-    """Everything that changes the sound of a pair; its JSON is fingerprinted, stored and shown in Prefect's form."""
+class _Direction(BaseModel):
+    """The settings that come first."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -35,26 +37,27 @@ class Settings(BaseModel):
     strength: float = Field(
         1.0, ge=0, le=2, allow_inf_nan=False, description="how far to go: 0 the content, 1 the style's voice, or beyond"
     )
-    alpha: float = Field(
-        400.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the content loss L_c: more holds the structure"
+
+
+def _weight_field(weight: Weight) -> tuple[type, Any]:
+    return float, Field(weight.default, ge=0, le=1e4, allow_inf_nan=False, description=weight.description)
+
+
+if TYPE_CHECKING:
+
+    class _Weighted(_Direction): ...
+else:
+    _Weighted = create_model(
+        "_Weighted", __base__=_Direction, **{term.weight.name: _weight_field(term.weight) for term in TERMS}
     )
-    beta: float = Field(
-        1000.0,
-        ge=0,
-        le=1e4,
-        allow_inf_nan=False,
-        description="weight of the style loss L_s (Gram matrices): more brings the style's texture",
-    )
-    gamma: float = Field(
-        200.0,
-        ge=0,
-        le=1e4,
-        allow_inf_nan=False,
-        description="weight of the temporal energy-envelope loss L_e: more holds rhythm and dynamics",
-    )
-    delta: float = Field(
-        100.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the spectral energy-envelope loss L_t"
-    )
+
+
+class Settings(_Weighted):
+    """Everything that changes the sound of a pair; its JSON is fingerprinted, stored and shown in Prefect's form.
+
+    The weights of the terms are fields too, between `strength` and `seed`: `stylecore/terms/` has them.
+    """
+
     seed: int = Field(0, ge=0, lt=2**31, description="seed of a run; each pair draws its own from it")
 
     # Those above are for everybody, those below for who changes the method; Prefect's form shows the descriptions.
@@ -141,18 +144,25 @@ class Settings(BaseModel):
             layers = getattr(self, name)
             if any(not 1 <= layer <= 5 for layer in layers) or len(set(layers)) != len(layers):
                 raise ValueError(f"{name}={layers}: layers are different numbers from 1 to 5")
-        if self.alpha + self.beta + self.gamma + self.delta == 0:
-            raise ValueError("alpha, beta, gamma and delta are all 0: nothing is left to optimise")
+        if not any(self.weights_of_terms.values()):
+            raise ValueError(f"{_listed(self.weights_of_terms)} are all 0: nothing is left to optimise")
         return self
 
     @property
-    def weights(self) -> tuple[float, float, float, float]:
-        """The weights of the four terms, in the order of equation 1.
+    def weights_of_terms(self) -> dict[str, float]:
+        """The weights as they are set, by the names of their settings."""
+        return {term.weight.name: getattr(self, term.weight.name) for term in TERMS}
 
-        With the style's notes nothing is laid out that could be mixed with the content: strength scales beta and delta.
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weights of the terms, in the order of equation 1.
+
+        With the style's notes nothing is laid out that could be mixed with the content: strength
+        scales what draws to the style.
         """
         towards = self.strength if self.notes == "style" else 1.0
-        return self.alpha, self.beta * towards, self.gamma, self.delta * towards
+        own = zip(TERMS, self.weights_of_terms.values(), strict=True)
+        return tuple(weight * towards if term.draws_to_style else weight for term, weight in own)
 
     @property
     def full_evaluations(self) -> float:
@@ -200,6 +210,11 @@ def checked_settings(values: Mapping[str, object]) -> Settings:
         raise SettingsError("; ".join(_explained(detail) for detail in error.errors())) from None
 
 
+def _listed(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}"
+
+
 def _explained(detail: Mapping) -> str:
     name = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
@@ -220,7 +235,11 @@ def suggested(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
 
 
-NEUTRAL: dict[str, object] = {"notes": "content", "strength": 1.0}
+NEUTRAL: dict[str, object] = {
+    "notes": "content",
+    "strength": 1.0,
+    **{term.weight.name: 0.0 for term in TERMS if term.weight.default == 0},
+}
 """Values, equal to the defaults, with which a setting changes nothing. Each setting that is added joins them."""
 
 
@@ -230,10 +249,7 @@ PRESETS: dict[str, Settings] = {
         notes="style",
         start="noise",
         temporal_reach=0,
-        alpha=1000.0,
-        beta=80.0,
-        gamma=0.03,
-        delta=10.0,
+        **{term.weight.name: term.weight.paper for term in TERMS},
         content_layers=(1,),
         salience=0.0,
         style_bands=1,

@@ -17,13 +17,14 @@ from stylecore.coarse import enlarged
 from stylecore.encoded import padded
 from stylecore.encoder import Encoder, encoded_bins
 from stylecore.lbfgs import DIVERGED, STOP_REASONS, Evaluation, Minimum, minimise_adam, minimise_lbfgs
-from stylecore.losses import ContentTarget, LossTerms, Objective, Problem, StyleTarget
+from stylecore.losses import Objective, Problem, Target
 from stylecore.phase import griffin_lim, random_phase
 from stylecore.refinement import by_length, refine
 from stylecore.settings import Settings
 from stylecore.spectrogram import Polar, at_reference_level, frame_count, magnitude, n_fft, picture
+from stylecore.terms import TERMS
 
-OWN_SETTINGS = frozenset({"notes", "strength", "alpha", "beta", "gamma", "delta", "iterations", "seed"})
+OWN_SETTINGS = frozenset({"notes", "strength", "iterations", "seed"} | {term.weight.name for term in TERMS})
 """What may differ between the settings of pairs in one batch."""
 
 
@@ -34,8 +35,8 @@ class Pair:
     `start` is where the optimisation may begin: the picture that the content term asks for, with phases.
     """
 
-    content: ContentTarget
-    style: StyleTarget
+    content: Target
+    style: Target
     n_samples: int
     settings: Settings
     start: Polar | None = None
@@ -166,7 +167,7 @@ def losses_of(pair: Pair, encoder: Encoder, waveform: Tensor) -> dict[str, float
     """Return the four losses, without weights, of samples `[N]` as they are heard, at the level of `Synthesis`."""
     problem = equation_1([pair], encoder)
     heard = picture(waveform[None].to(encoder.input_mean.device), pair.settings.sample_rate)
-    return _named(torch.stack(problem.objective(heard), dim=1)[0])
+    return _named(problem.objective(heard).stacked[0])
 
 
 def equation_1(pairs: Sequence[Pair], encoder: Encoder) -> Problem:
@@ -238,7 +239,7 @@ def optimise(pairs: Sequence[Pair], problem: Problem, start: Tensor, on_step: Ca
         terms = problem.objective(point)
         total = terms.total(problem.weights)
         (gradient,) = torch.autograd.grad(total.sum(), point)
-        return Evaluation(total.detach(), gradient, torch.stack(terms, dim=1).detach())
+        return Evaluation(total.detach(), gradient, terms.stacked.detach())
 
     shared = problem.settings
     limits = torch.tensor([p.settings.iterations for p in pairs], device=start.device)
@@ -292,4 +293,4 @@ def _stop_reason(stops: Sequence[int]) -> str:
 
 
 def _named(terms: Tensor) -> dict[str, float]:
-    return dict(zip(LossTerms._fields, terms.tolist(), strict=True))
+    return dict(zip((term.name for term in TERMS), terms.tolist(), strict=True))

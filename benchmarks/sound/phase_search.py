@@ -30,7 +30,6 @@ from stylecore import metrics
 from stylecore.encoder import Encoder
 from stylecore.figures import spectral_convergence_db
 from stylecore.folded_alexnet import load_encoder
-from stylecore.losses import LossTerms
 from stylecore.phase import griffin_lim, random_phase
 from stylecore.refinement import refine
 from stylecore.settings import Settings, SettingsError
@@ -43,6 +42,7 @@ from stylecore.synthesis import (
     optimise_picture,
     reconstruct,
 )
+from stylecore.terms import TERMS
 from tasks.audio.sound_files import SAMPLE_RATE, AudioError
 
 OUT = Path("output/phase.json")
@@ -149,14 +149,14 @@ def _figures(step: Step, pair: JudgedPair, own: Pair, encoder: Encoder) -> dict[
     return {
         "step": step.name,
         "spectral_convergence_db": spectral_convergence_db(heard, magnitude(step.asked).numpy()),
-        "loss": _total((terms[name] for name in LossTerms._fields), own.settings),
+        "loss": _total((terms[term.name] for term in TERMS), own.settings),
         **{name: compared[name] for name in FIGURES},
     }
 
 
 def _unheard(asked: Tensor, own: Pair, encoder: Encoder) -> dict[str, object]:
     """Return the row of the picture itself, which no sound has: the loss that a phase would ideally keep."""
-    terms = torch.stack(equation_1([own], encoder).objective(asked[None]), dim=1)[0]
+    terms = equation_1([own], encoder).objective(asked[None]).stacked[0]
     unknown = dict.fromkeys(("spectral_convergence_db", *FIGURES, "cpu_seconds_per_second"))
     return {"step": "none: the picture as optimised", **unknown, "loss": _total(terms.tolist(), own.settings)}
 

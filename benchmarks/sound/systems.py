@@ -24,6 +24,7 @@ from stylecore.pairing import paired
 from stylecore.settings import CORE_VERSION, Settings, preset
 from stylecore.spectrogram import magnitude
 from stylecore.synthesis import Pair, sound_picture, synthesise
+from stylecore.terms import TERMS
 from tasks.audio.sound_files import SAMPLE_RATE
 
 RANDOM_SEED = 0
@@ -32,7 +33,7 @@ LONG_GRIFFIN_LIM = 60
 COARSE_EVALUATIONS = 20
 """From noise, as many as the shape of a sound takes at half the resolution."""
 CALIBRATION_S = 1.5
-TERMS = {"content": "alpha", "style": "beta", "temporal": "gamma", "spectral": "delta"}
+WEIGHTS = {term.name: term.weight.name for term in TERMS}
 
 Samples = NDArray[np.floating]
 
@@ -108,7 +109,7 @@ def all_systems(changes: Mapping[str, object], sounds: Sequence[Samples]) -> dic
         _neural("random", "the default settings with random, calibrated filters", default, chance),
         *(
             _neural(f"no-{term}", f"the default with {weight} = 0", default.resolve({weight: 0.0}), shipped)
-            for term, weight in TERMS.items()
+            for term, weight in WEIGHTS.items()
         ),
         *(
             replace(_neural(name, what, default.resolve(undone), shipped), group="choice")

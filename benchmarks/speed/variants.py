@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -27,7 +28,7 @@ from benchmarks.speed.machine import machine, made_by
 from stylecore.encoded import gram, padded, relative_distance
 from stylecore.encoder import Encoder
 from stylecore.folded_alexnet import FoldedAlexNet
-from stylecore.losses import ContentTarget, LossTerms, Objective, encode_content, encode_style
+from stylecore.losses import LossTerms, Objective, Target, encode_content, encode_style
 from stylecore.network import CHANNELS, AlexNet3x3, load_network
 from stylecore.settings import Settings
 from stylecore.spectrogram import n_fft
@@ -87,22 +88,25 @@ class HalfConvolutions(FoldedAlexNet):
 class AutogradObjective(Objective):
     """The same terms, with L_c and L_s as their formulas and the gradient left to autograd."""
 
-    contents: Sequence[ContentTarget] = ()
+    contents: Sequence[Target] = ()
+    grams: Mapping[int, Tensor] = MappingProxyType({})
 
     def __call__(self, picture: Tensor) -> LossTerms:
         """Return the terms of pictures `[B, F, T]` that are all of one length."""
-        encodings = self.encoder(picture, None, self.layers.depth)
+        encoder, settings = self.batch.encoder, self.batch.settings
+        encodings = encoder(picture, None, max(*settings.content_layers, *settings.style_layers))
+        kept = [target.kept["content"] for target in self.contents]
         content = []
-        for layer in self.settings.content_layers:
-            roots = padded([c.saliences[layer] for c in self.contents])[:, None].sqrt()
-            target = padded([c.encodings[layer] for c in self.contents])
+        for layer in settings.content_layers:
+            roots = padded([c["saliences"][layer] for c in kept])[:, None].sqrt()
+            target = padded([c["encodings"][layer] for c in kept])
             content.append(relative_distance(encodings[layer - 1] * roots, target * roots))
         style = [
-            relative_distance(gram(encodings[n - 1], None, self.settings.style_bands), self.layers.style[n].target)
-            for n in self.settings.style_layers
+            relative_distance(gram(encodings[n - 1], None, settings.style_bands), self.grams[n])
+            for n in settings.style_layers
         ]
-        means = torch.stack(content).mean(0), torch.stack(style).mean(0)
-        return LossTerms(*means, self._temporal(picture), self._spectral(picture))
+        found = {"content": torch.stack(content).mean(0), "style": torch.stack(style).mean(0)}
+        return LossTerms(found | {name: distance(picture) for name, distance in self.distances.items()})
 
 
 def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
@@ -121,6 +125,8 @@ def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
 
     autograd = AutogradObjective(encoder, contents, styles, settings)
     autograd.contents = contents
+    layers = [style.kept["style"]["grams"] for style in styles]
+    autograd.grams = {n: torch.stack([grams[n] for grams in layers]) for n in settings.style_layers}
     fewer = settings.resolve({"style_layers": (1, 2)})
     listed = [
         Variant("as it is", of(Objective(encoder, contents, styles, settings))),

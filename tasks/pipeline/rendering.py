@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stylecore.encoded import padded
 from stylecore.encoder import Encoder
 from stylecore.figures import spectral_convergence_db
-from stylecore.losses import LossTerms, padded
 from stylecore.spectrogram import magnitude, picture, stft
 from stylecore.synthesis import Pair, Synthesis, equation_1
+from stylecore.terms import TERMS
 from tasks.audio.sound_files import quantised
 from tasks.devices.hardware import on_device
 from tasks.pair_state import PairState, Rendered, error_type_of
@@ -92,8 +93,8 @@ def _heard_terms(heard: Sequence[tuple[Pair, Samples]], encoder: Encoder, device
     pairs = [pair for pair, _ in heard]
     problem = equation_1(pairs, encoder)
     pictures = [picture(on_device(samples, device)[None], pair.settings.sample_rate)[0] for pair, samples in heard]
-    terms = torch.stack(problem.objective(padded(pictures)), dim=1).tolist()  # read back once for all
-    return [dict(zip(LossTerms._fields, own, strict=True)) for own in terms]
+    terms = problem.objective(padded(pictures)).stacked.tolist()  # read back once for all
+    return [dict(zip((term.name for term in TERMS), own, strict=True)) for own in terms]
 
 
 def _convergence_db(synthesis: Synthesis, samples: Samples, gain: float, sample_rate: int) -> float | None:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 import numpy as np
 
 from manifests.results.layout import audio_uri
+from manifests.schema import ROW_SETTINGS
 from stylecore.settings import CORE_VERSION
 from tasks.clock import clock
 from tasks.ledger.commit import ResultRow
@@ -64,10 +65,9 @@ def succeeded(outcome: PairState, run: RowContext) -> ResultRow:
 def _common_row(outcome: PairState, run: RowContext) -> dict[str, object]:
     planned, settings = outcome.planned, outcome.settings
     own = ("pair_id", "content", "style", "fingerprint", "content_identity", "style_identity", "settings")
-    names = ("strength", "alpha", "beta", "gamma", "delta", "iterations", "seed")
     return {
         **{name: planned[name] for name in own},
-        **{name: getattr(settings, name) for name in names},
+        **{name: getattr(settings, name) for name in ROW_SETTINGS},
         "status": "failed",
         "error_type": outcome.error_type,
         "error_message": outcome.error_message,

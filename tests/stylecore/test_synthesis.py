@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylecore.encoder import Encoder
-from stylecore.losses import LossTerms, encode_content, encode_style
+from stylecore.losses import encode_content, encode_style
 from stylecore.refinement import refine
 from stylecore.settings import Settings
 from stylecore.spectrogram import REFERENCE_RMS, SignalError, frame_count, log_magnitude, magnitude, picture, stft
@@ -25,6 +25,7 @@ from stylecore.synthesis import (
     starting_pictures,
     synthesise,
 )
+from stylecore.terms import TERMS
 
 RATE = 16_000
 # Weights under which so many evaluations already descend smoothly: rounding stays rounding, and faults show.
@@ -194,7 +195,7 @@ def test_the_stage_on_the_sound_lowers_what_is_heard_and_makes_the_picture_possi
 
 def _weighted(terms: dict[str, float], settings: Settings) -> float:
     weights = (settings.alpha, settings.beta, settings.gamma, settings.delta)
-    return sum(weight * terms[name] for weight, name in zip(weights, LossTerms._fields, strict=True))
+    return sum(weight * terms[name] for weight, name in zip(weights, (term.name for term in TERMS), strict=True))
 
 
 def sound_magnitudes(waveform: Tensor) -> Tensor:
@@ -293,7 +294,7 @@ def test_a_caller_can_stop_before_any_evaluation(mixed: list[Pair], encoder: Enc
 
 def test_a_pair_that_diverges_says_so_and_leaves_its_companion_alone(pair: MakePair, encoder: Encoder) -> None:
     sound, broken = (pair("harp_phrase", "glass_rub", 3_200) for _ in range(2))
-    broken.style.spectral[0].fill_(float("nan"))
+    broken.style.kept["spectral"]["spectral"][0].fill_(float("nan"))
     beside = synthesise([broken, sound], encoder)
     (alone,) = synthesise([sound], encoder)
     assert [r.diverged for r in beside] == [True, False]
@@ -309,7 +310,7 @@ def test_the_result_follows_style_in_frequency_and_content_in_time(pair: MakePai
     own = pair("drum_loop", "violin_sustained", 4_800, QUICK.resolve({"iterations": 40}))
     (found,) = synthesise([own], encoder)
     last = losses_of(own, encoder, found.waveform)
-    for name in LossTerms._fields:
+    for name in (term.name for term in TERMS):
         assert last[name] < 0.7 * found.first_terms[name], name
     assert last["temporal"] < 0.05 * found.first_terms["temporal"]
     assert last["spectral"] < 0.05 * found.first_terms["spectral"]

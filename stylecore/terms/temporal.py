@@ -1,0 +1,78 @@
+"""L_e: how far the energy over time is from the reference's (Verma & Smith 2018, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from stylecore.terms.term import Batch, Kept, SpectrogramTerm, TargetSound, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylecore.envelopes import Scale
+
+
+class Temporal(SpectrogramTerm):
+    """Mean square of the difference of temporal envelopes over an item's own frames, of the whole and by band."""
+
+    place = 3
+    name = "temporal"
+    meaning = "loss of the temporal energy envelope"
+    weight = Weight(
+        "gamma", 200.0, 0.03, "weight of the temporal energy-envelope loss L_e: more holds rhythm and dynamics"
+    )
+
+    def of_content(self, sound: TargetSound) -> Kept:
+        """Return the envelope of the whole, `[1, T]`, and of its bands, `[K, T]`."""
+        from stylecore.envelopes import rhythm_envelopes, temporal_envelope
+
+        whole, settings = sound.picture[None], sound.settings
+        return {
+            "temporal": temporal_envelope(whole, settings.envelopes)[0],
+            "rhythm": rhythm_envelopes(whole, None, settings.temporal_bands, sound.reach)[0],
+        }
+
+    of_style = of_content
+
+    def distance(self, contents: Sequence[Kept], styles: Sequence[Kept], batch: Batch) -> Callable[[Tensor], Tensor]:
+        """Return the distance from the content's envelopes, or from the style's stretched to the content's length."""
+        from stylecore.encoded import padded
+        from stylecore.envelopes import rhythm_envelopes, temporal_envelope
+
+        settings, lengths = batch.settings, batch.frames.tolist()
+        references = contents if settings.temporal_reference == "content" else styles
+        wanted = padded([_fitted(r["temporal"], n) for r, n in zip(references, lengths, strict=True)])
+        by_band = padded([_fitted(r["rhythm"], n) for r, n in zip(references, lengths, strict=True)])
+
+        def distance(picture: Tensor) -> Tensor:
+            envelope = temporal_envelope(picture, settings.envelopes)
+            if batch.mask is not None:
+                envelope = envelope * batch.mask
+            whole = _distance(envelope, wanted, batch.frames, settings.envelopes)
+            if settings.temporal_bands == 0:
+                return whole
+            rhythm = rhythm_envelopes(picture, batch.mask, settings.temporal_bands, batch.reach)
+            return whole + _distance(rhythm, by_band, batch.frames, "log")
+
+        return distance
+
+
+def _distance(estimate: Tensor, reference: Tensor, lengths: Tensor, scale: Scale) -> Tensor:
+    from stylecore.encoded import relative_distance
+
+    if scale == "energy":
+        return relative_distance(estimate, reference)
+    return (estimate - reference).square().sum((1, 2)) / (lengths * estimate.shape[1])
+
+
+def _fitted(envelope: Tensor, n_frames: int) -> Tensor:
+    """Return an envelope `[K, T]` as long as the result; only a style's (the paper's reference) has to be stretched."""
+    from stylecore.envelopes import resampled
+
+    if envelope.shape[-1] == n_frames:
+        return envelope
+    return resampled(envelope[None], n_frames)[0] if len(envelope) else envelope.new_zeros(0, n_frames)
+
+
+TERM = Temporal()
