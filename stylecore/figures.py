@@ -273,20 +273,6 @@ def blips_per_s(sounds: Comparison) -> float | None:
 
 
 @figure(
-    "flatness",
-    most=math.inf,
-    description="how far the spectral flatness moved from the content's (0) to the style's (1); null where they agree",
-)
-def flatness_shift(sounds: Comparison) -> float | None:
-    """Return `(f_o - f_c) / (f_s - f_c)` of the spectral flatness."""
-    three = (sounds.output, sounds.content, sounds.style)
-    of_output, of_content, of_style = (sound.descriptors["flatness"] for sound in three)
-    if of_output is None or of_content is None or of_style is None or abs(of_style - of_content) < NEGLIGIBLE:
-        return None
-    return (of_output - of_content) / (of_style - of_content)
-
-
-@figure(
     "convergence dB",
     unit="dB",
     most=math.inf,
