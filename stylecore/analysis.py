@@ -8,7 +8,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from stylecore.fine_structure import Tonality, envelope, pitch_hz, salience, tonality
+from stylecore.fine_structure import Pitchedness, envelope, pitch_hz, salience, tonality
 from stylecore.onsets import frames_since, novelty, onsets
 from stylecore.spectrogram import (
     BIN_HZ,
@@ -49,7 +49,7 @@ class Analysis:
     since: Tensor
     novelty: Tensor
     colour: Tensor
-    tonality: Tonality
+    tonality: Pitchedness
 
     @property
     def fine(self) -> Tensor:

@@ -123,7 +123,7 @@ def _harmonic_sums(n_bins: int, bin_hz: float = BIN_HZ) -> Tensor:
     return weights
 
 
-class Tonality(NamedTuple):
+class Pitchedness(NamedTuple):
     """What kind of sound it is, two numbers from 0 to 1.
 
     `pitched`: 0 for noise and drums, 1 for notes; `single`: 0 for chords and noise, 1 for one note at a time.
@@ -133,7 +133,7 @@ class Tonality(NamedTuple):
     single: float
 
 
-def tonality(picture: Tensor, fine: Tensor, loud: Tensor) -> Tonality:
+def tonality(picture: Tensor, fine: Tensor, loud: Tensor) -> Pitchedness:
     """Return what kind of sound it is: how well one pitch explains a frame, and whether partials last.
 
     Parameters
@@ -144,14 +144,14 @@ def tonality(picture: Tensor, fine: Tensor, loud: Tensor) -> Tonality:
         How much each frame counts, `[T]`.
     """
     if picture.shape[1] <= STEADY_FRAMES or not bool(loud.sum() > 0):
-        return Tonality(0.0, 0.0)
+        return Pitchedness(0.0, 0.0)
     out = standing_out(picture, fine)
     told_apart = _harmonic_sums(len(picture))[(LOWEST_APART - LOWEST_NOTE) * STEPS_PER_SEMITONE :]
     sums = (told_apart.to(picture) @ out).amax(0)
     salient = _weighted(sums / torch.linalg.vector_norm(out, dim=0).clamp_min(1e-3), loud)
     unit = torch.nn.functional.normalize(fine, dim=0, eps=1e-6)
     lasting = _weighted((unit[:, :-STEADY_FRAMES] * unit[:, STEADY_FRAMES:]).sum(0), loud[:-STEADY_FRAMES])
-    return Tonality(_ramp(salient * lasting, *NOISE_TO_TONE), _ramp(salient, *CHORD_TO_NOTE))
+    return Pitchedness(_ramp(salient * lasting, *NOISE_TO_TONE), _ramp(salient, *CHORD_TO_NOTE))
 
 
 def _weighted(values: Tensor, weights: Tensor) -> float:

@@ -4,7 +4,7 @@
 """
 
 from tasks.audio.containers.codecs import HINT
+from tasks.audio.containers.detection import parts
 from tasks.audio.containers.part import Part
-from tasks.audio.containers.parts import parts
 
 __all__ = ["HINT", "Part", "parts"]
