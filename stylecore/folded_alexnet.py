@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from stylecore.encoder import Encoder, encoded_bins, frame_mask
-from stylecore.network import CHANNELS, POOL_AFTER, AlexNet3x3, load_network, weights_digest
-from stylecore.weights import SHIPPED_WEIGHTS
+from stylecore.network import CHANNELS, POOL_AFTER, AlexNet3x3, load_network, network_in, weights_digest
+from stylecore.weights import SHIPPED_WEIGHTS, Weights
 
 
 class FoldedAlexNet(Encoder):
@@ -135,6 +135,11 @@ def _folded(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
 def load_encoder(path: Path = SHIPPED_WEIGHTS) -> FoldedAlexNet:
     """Load the frozen filters of a trained network; raises as `load_network`."""
     return FoldedAlexNet(load_network(path))
+
+
+def encoder_of(weights: Weights) -> FoldedAlexNet:
+    """Return the frozen filters of given weights; raises as `load_network`."""
+    return load_encoder() if weights.data is None else FoldedAlexNet(network_in(weights.data, weights.name))
 
 
 def random_encoder(seed: int, calibration: Tensor) -> FoldedAlexNet:

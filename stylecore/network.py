@@ -14,17 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from stylecore.errors import WeightsError
-from stylecore.weights import SHIPPED_WEIGHTS, decides_encodings
+from stylecore.weights import ARCHITECTURE, SHIPPED_WEIGHTS, check_architecture, decides_encodings
 
 CHANNELS = (16, 48, 96, 64, 64)
 POOL_AFTER = (1, 2)
 CLASSES = 80
-ARCHITECTURE = "alexnet-3x3-stride1-quarter"
 
 
 class AlexNet3x3(nn.Module):
@@ -82,20 +80,22 @@ def load_network(path: Path = SHIPPED_WEIGHTS) -> AlexNet3x3:
         If the file is missing, is no safetensors file, or belongs to another architecture.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise WeightsError(f"weights {path}: no such file; `timbreflow pretrain` makes one") from error
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
         raise WeightsError(f"weights {path}: not a readable safetensors file ({error})") from error
-    if header.get("architecture") != ARCHITECTURE:
-        raise WeightsError(f"weights {path}: architecture {header.get('architecture')!r}, expected {ARCHITECTURE!r}")
+    return network_in(data, str(path))
+
+
+def network_in(data: bytes, name: str) -> AlexNet3x3:
+    """Return the network in the bytes of a file of weights; raises as `load_network`."""
+    check_architecture(data, name)
     network = AlexNet3x3()
     try:
-        network.load_state_dict(tensors)
+        network.load_state_dict(load(data))
     except RuntimeError as error:
-        raise WeightsError(f"weights {path}: {error}") from error
+        raise WeightsError(f"weights {name}: {error}") from error
     return network.eval()
 
 

@@ -1,4 +1,4 @@
-"""What does not change the sound: where and how a run computes. Importing this module does not import torch."""
+"""Where and how a run computes, and with which network. Importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ class RunOptions(BaseModel):
     runner: Literal["threads", "ray"] = Field("threads", description="who computes: this machine, or Ray's workers")
     ray_address: str | None = Field(
         None, min_length=1, description="Ray's cluster, ray://host:10001; else RAY_ADDRESS, else a Ray of the run's own"
+    )
+    weights: str | None = Field(
+        None, min_length=1, description="weights of the network, a file or s3://; by default the shipped ones"
     )
     shards: str = Field("0/1", description="slice of the shards to work on: 0/2 and 1/2 on two machines at a time")
     replace: bool = Field(False, description="accept a manifest that lacks most pairs of the results so far")

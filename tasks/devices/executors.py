@@ -7,9 +7,10 @@ pair that is the cause.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from stylecore.weights import Weights, shipped
 from tasks.devices.device_pool import DevicePool, Slot
 from tasks.devices.measurement_pool import MeasurementPool
 from tasks.pair_state import PairState
@@ -31,12 +32,15 @@ class SynthesisRequest:
         Of the processor.
     cache_bytes : int
         Limit of the process's cache of analysed sounds.
+    weights : Weights
+        Of the network.
     """
 
     outcomes: Sequence[PairState]
     device: str
     threads: int
     cache_bytes: int
+    weights: Weights = field(default_factory=shipped)
 
 
 @dataclass(frozen=True)

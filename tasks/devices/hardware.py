@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from stylecore.encoder import Encoder
-from stylecore.folded_alexnet import load_encoder
+from stylecore.folded_alexnet import encoder_of
+from stylecore.weights import Weights
 
 
 def present_devices() -> list[str]:
@@ -57,10 +58,10 @@ def on_device(samples: NDArray[np.float32], device: str) -> torch.Tensor:
 
 
 @lru_cache(maxsize=4)
-def encoder_on(device: str) -> Encoder:
-    """Return the shipped network's filters on a device, loaded once per process."""
+def encoder_on(device: str, weights: Weights) -> Encoder:
+    """Return a network's filters on a device, loaded once per process; raises as `load_network`."""
     if device.startswith("cuda"):
         # TF32: products of 10-bit mantissas summed in float32, on the GPUs that have it.
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
-    return load_encoder().to(device)
+    return encoder_of(weights).to(device)

@@ -8,13 +8,14 @@ from stylecore.analysis import analyse
 from stylecore.pairing import paired
 from stylecore.settings import Settings
 from stylecore.synthesis import synthesise
+from stylecore.weights import Weights
 from tasks.devices.hardware import encoder_on
 
 
-def seconds_per_audio_second(settings: Settings, device: str, threads: int) -> float:
+def seconds_per_audio_second(settings: Settings, device: str, threads: int, weights: Weights) -> float:
     """Measure what a second of audio costs here: some evaluations on a second of noise, scaled to all of them."""
     torch.set_num_threads(threads)
-    encoder = encoder_on(device)
+    encoder = encoder_on(device, weights)
     noise = torch.randn(settings.sample_rate, generator=torch.Generator().manual_seed(0)).to(device)
     few = {name: min(5, getattr(settings, name)) for name in ("coarse_iterations", "sound_iterations")}
     short = settings.model_copy(update={**few, "iterations": 10, "tolerance": 0.0})

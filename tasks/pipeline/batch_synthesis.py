@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from stylecore.analysis import Analysis, analyse
+from stylecore.encoder import Encoder
 from stylecore.errors import Interrupted
 from stylecore.pairing import paired
 from stylecore.synthesis import Pair, synthesise
+from stylecore.weights import Weights
 from tasks.cache import ByteLimitedCache
 from tasks.devices.hardware import encoder_on, end_if_lost, free_bytes, on_device
 from tasks.pair_state import PairState, error_type_of
@@ -26,7 +28,11 @@ Ready = tuple[PairState, Pair]
 
 
 def synthesise_batch(
-    outcomes: Sequence[PairState], device: str, cache: ByteLimitedCache, on_step: Callable[[], None]
+    outcomes: Sequence[PairState],
+    device: str,
+    weights: Weights,
+    cache: ByteLimitedCache,
+    on_step: Callable[[], None],
 ) -> None:
     """Synthesise one batch on a device: each outcome is rendered, or gets the reason why it is not.
 
@@ -36,6 +42,8 @@ def synthesise_batch(
         Pairs that share a batch, with their sounds; those that have failed already are left alone.
     device : str
         As torch names it.
+    weights : Weights
+        Of the network.
     cache : ByteLimitedCache
         Of analysed sounds.
     on_step : callable
@@ -48,9 +56,9 @@ def synthesise_batch(
     """
     on_step()
     waiting = [outcome for outcome in outcomes if outcome.error_type is None]
-    ready = [(outcome, pair) for outcome in waiting if (pair := _encoded(outcome, device, cache)) is not None]
+    ready = [(outcome, pair) for outcome in waiting if (pair := _encoded(outcome, device, weights, cache)) is not None]
     for part in _parts_that_fit(ready, _room(device)):
-        _synthesise_or_split(part, device, on_step)
+        _synthesise_or_split(part, device, weights, on_step)
 
 
 def _room(device: str) -> int | None:
@@ -81,7 +89,7 @@ def _parts_that_fit(ready: Sequence[Ready], free: int | None) -> Iterator[Sequen
         yield ready[part * len(ready) // parts : (part + 1) * len(ready) // parts]
 
 
-def _encoded(outcome: PairState, device: str, cache: ByteLimitedCache) -> Pair | None:
+def _encoded(outcome: PairState, device: str, weights: Weights, cache: ByteLimitedCache) -> Pair | None:
     """Encode one pair's sounds; None, with the reason in the outcome, if that fails."""
     began = time.perf_counter()
     planned, settings, content, style = outcome.planned, outcome.settings, outcome.content, outcome.style
@@ -95,7 +103,7 @@ def _encoded(outcome: PairState, device: str, cache: ByteLimitedCache) -> Pair |
             )
             for side, samples in (("content", content), ("style", style))
         ]
-        return paired(analyses[0], analyses[1], len(content), encoder_on(device), settings)
+        return paired(analyses[0], analyses[1], len(content), encoder_on(device, weights), settings)
     except Exception as error:  # whatever one pair does, its companions go on
         end_if_lost(device)
         outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
@@ -108,14 +116,14 @@ def _analysed(samples: Samples, sample_rate: int, device: str) -> Analysis:
     return analyse(on_device(samples, device), sample_rate)
 
 
-def _synthesise_or_split(ready: Sequence[Ready], device: str, on_step: Callable[[], None]) -> None:
+def _synthesise_or_split(ready: Sequence[Ready], device: str, weights: Weights, on_step: Callable[[], None]) -> None:
     """Synthesise a batch; if that raises, each half on its own, down to the pair that is the cause."""
     if not ready:
         return
     try:
-        encoder = encoder_on(device)
+        encoder = encoder_on(device, weights)
         results = synthesise([pair for _, pair in ready], encoder, on_step)
-        _take_results([(*one, result) for one, result in zip(ready, results, strict=True)], device)
+        _take_results([(*one, result) for one, result in zip(ready, results, strict=True)], device, encoder)
     except Interrupted:
         raise
     except Exception as error:
@@ -128,13 +136,13 @@ def _synthesise_or_split(ready: Sequence[Ready], device: str, on_step: Callable[
         ready[0][0].fail(*reason)
         return
     middle = len(ready) // 2
-    _synthesise_or_split(ready[:middle], device, on_step)
-    _synthesise_or_split(ready[middle:], device, on_step)
+    _synthesise_or_split(ready[:middle], device, weights, on_step)
+    _synthesise_or_split(ready[middle:], device, weights, on_step)
 
 
-def _take_results(made: Sequence[Made], device: str) -> None:
+def _take_results(made: Sequence[Made], device: str, encoder: Encoder) -> None:
     whole = [one for one in made if not one[2].diverged]
-    render(whole, encoder_on(device), device)
+    render(whole, encoder, device)
     for outcome, _, result in made:
         outcome.take_time("optimise", result.seconds_optimise)
         outcome.take_time("phase", result.seconds_phase)

@@ -35,7 +35,7 @@ def answer(message: SynthesisRequest | DeviceQuery, tell: Tell) -> list[PairStat
         raise_if_stopping()
 
     torch.set_num_threads(message.threads)  # equal batches then give identical samples
-    synthesise_batch(message.outcomes, message.device, analyses(message.cache_bytes), on_step)
+    synthesise_batch(message.outcomes, message.device, message.weights, analyses(message.cache_bytes), on_step)
     return [replace(outcome, content=None, style=None) for outcome in message.outcomes]
 
 

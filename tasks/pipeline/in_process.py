@@ -34,7 +34,7 @@ class InProcessExecutor:
     def synthesise(self, batch: SynthesisRequest, slot: Slot) -> None:
         """Synthesise a batch."""
         torch.set_num_threads(batch.threads)  # per thread: equal batches then give identical samples
-        synthesise_batch(batch.outcomes, slot.device, self.analyses, count_step)
+        synthesise_batch(batch.outcomes, slot.device, batch.weights, self.analyses, count_step)
 
     def measure(self, outcomes: Sequence[PairState]) -> None:
         """Write and measure what was rendered."""

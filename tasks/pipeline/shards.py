@@ -11,8 +11,8 @@ from functools import lru_cache
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from stylecore.errors import Interrupted
-from stylecore.weights import shipped_digest
+from stylecore.errors import Interrupted, WeightsError
+from stylecore.weights import Weights
 from tasks.cache import ByteLimitedCache
 from tasks.devices.choice import batch_size_for, shards_at_a_time, subprocess_executor
 from tasks.devices.device_pool import Slot
@@ -23,8 +23,9 @@ from tasks.options import RunOptions
 from tasks.pair_state import PairState
 from tasks.pipeline.inputs import read_pair
 from tasks.pipeline.rows import RowContext, rows_of
-from tasks.planning.plan_table import read_shard
+from tasks.planning.plan_table import planned_weights, read_shard
 from tasks.progress import PROGRESS, DeviceTime, DeviceTimes
+from tasks.storage.network_weights import read_weights
 from tasks.storage.storage import Storage
 
 SOUNDS_CACHE_BYTES = 128 << 20
@@ -105,10 +106,13 @@ def compute_shards(
     ------
     StorageUnreachable, LeaseLost, FileExistsError
         From reading and committing; shards in flight come to their own end first.
+    WeightsError
+        If the weights are not those of the plan.
     """
     if not shards:  # a group that was lost after its last commit
         return Committed()
-    group = _Group(plan_uri, root, run_id, options, compute or subprocess_executor(options))
+    weights = _planned_weights(plan_uri, options)
+    group = _Group(plan_uri, root, run_id, options, weights, compute or subprocess_executor(options))
     with group.compute.slots.opened(), ThreadPoolExecutor(min(len(shards), IN_FLIGHT)) as pool:
         futures = [pool.submit(group.compute_shard, shard) for shard in shards]
         wait(futures, return_when=FIRST_EXCEPTION)
@@ -136,6 +140,7 @@ class _Group:
     root: str
     run_id: str
     options: RunOptions
+    weights: Weights
     compute: Executor
     times: DeviceTimes = field(default_factory=DeviceTimes)
 
@@ -149,7 +154,7 @@ class _Group:
         ]
         device = self._synthesise(batches)
         raise_if_stopping()
-        context = RowContext(self.root, self.run_id, shard, device, shipped_digest())
+        context = RowContext(self.root, self.run_id, shard, device, self.weights.digest)
         for outcomes in batches:
             self.compute.measure(outcomes)
         results = [row for outcomes in batches for row in rows_of(outcomes, context)]
@@ -167,11 +172,22 @@ class _Group:
     def _timed(self, outcomes: Sequence[PairState], slot: Slot) -> None:
         cache_bytes = (self.options.target_cache_mib << 20) // len(self.compute.slots)
         began = time.monotonic()
-        self.compute.synthesise(SynthesisRequest(outcomes, slot.device, self.options.threads, cache_bytes), slot)
+        self.compute.synthesise(
+            SynthesisRequest(outcomes, slot.device, self.options.threads, cache_bytes, self.weights), slot
+        )
         ended = time.monotonic()
         if not all(outcome.failed for outcome in outcomes):
             for times in (self.times, PROGRESS.devices):
                 times.add([DeviceTime(slot.name, began, ended, ended - began)])
+
+
+def _planned_weights(plan_uri: str, options: RunOptions) -> Weights:
+    """Read the weights; raise `WeightsError` if they are not those that the fingerprints of the plan are made with."""
+    files = Storage()
+    weights = read_weights(options.weights, files)
+    if weights.digest != planned_weights(plan_uri, files):
+        raise WeightsError(f"weights {weights.name}: changed since the run was planned; run it again")
+    return weights
 
 
 def _counted(results: Sequence[ResultRow]) -> Committed:

@@ -7,7 +7,6 @@ import torch
 from manifests.files import absolute, parent
 from manifests.fingerprint import fingerprint
 from stylecore.settings import CORE_VERSION, Settings
-from stylecore.weights import shipped_digest
 from tasks.audio.catalog import identify
 from tasks.cache import ByteLimitedCache
 from tasks.devices.choice import choose_device
@@ -15,10 +14,13 @@ from tasks.devices.executors import SynthesisRequest
 from tasks.pipeline.in_process import InProcessExecutor
 from tasks.pipeline.inputs import read_pair
 from tasks.pipeline.rows import RowContext, rows_of
+from tasks.storage.network_weights import read_weights
 from tasks.storage.storage import Storage, StorageError
 
 
-def synthesise_single(content: str, style: str, out: str, settings: Settings, device: str) -> dict[str, object]:
+def synthesise_single(
+    content: str, style: str, out: str, settings: Settings, device: str, weights: str | None = None
+) -> dict[str, object]:
     """Synthesise one pair into a FLAC file.
 
     Parameters
@@ -27,7 +29,7 @@ def synthesise_single(content: str, style: str, out: str, settings: Settings, de
         Local paths or s3:// URIs; `out` ends in .flac.
     settings : Settings
         `seed` is used as it is.
-    device : str
+    device, weights : str
         As in `RunOptions`.
 
     Returns
@@ -37,6 +39,8 @@ def synthesise_single(content: str, style: str, out: str, settings: Settings, de
 
     Raises
     ------
+    WeightsError
+        If the weights cannot be read.
     StorageError
         If `out` does not end in .flac, or cannot be written.
     """
@@ -47,7 +51,7 @@ def synthesise_single(content: str, style: str, out: str, settings: Settings, de
         raise StorageError(f"{out}: is one of the two sounds; name another file for the result")
     sounds = identify([absolute(content), absolute(style)], {}, files)
     chosen = sounds[absolute(content)], sounds[absolute(style)]
-    digest, text = shipped_digest(), settings.canonical_json()
+    network, text = read_weights(weights, files), settings.canonical_json()
     planned = {
         "pair_id": "single",
         "content": chosen[0].uri,
@@ -55,12 +59,12 @@ def synthesise_single(content: str, style: str, out: str, settings: Settings, de
         "content_identity": chosen[0].sha256,
         "style_identity": chosen[1].sha256,
         "settings": text,
-        "fingerprint": fingerprint(chosen[0].identity, chosen[1].identity, text, digest, CORE_VERSION),
+        "fingerprint": fingerprint(chosen[0].identity, chosen[1].identity, text, network.digest, CORE_VERSION),
     }
     outcome = read_pair(planned, files, ByteLimitedCache(0))
-    context = RowContext(parent(target), "single", 0, device, digest)
+    context = RowContext(parent(target), "single", 0, device, network.digest)
     compute = InProcessExecutor(device)
-    compute.synthesise(SynthesisRequest([outcome], device, torch.get_num_threads(), 0), compute.slots.all[0])
+    compute.synthesise(SynthesisRequest([outcome], device, torch.get_num_threads(), 0, network), compute.slots.all[0])
     compute.measure([outcome])
     (measured,) = rows_of([outcome], context)
     if measured.flac is not None:

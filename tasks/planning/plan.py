@@ -19,7 +19,7 @@ from manifests.results.planned_history import FAILED_IN_PASSING, Outcomes, compa
 from manifests.results.replacement_guard import refuse_another_manifest
 from manifests.sharding import cut_digest, cut_shards
 from stylecore.settings import Settings
-from stylecore.weights import shipped_digest
+from stylecore.weights import Weights
 from tasks.audio.catalog import Sound, identify, read_memo, write_memo
 from tasks.options import RunOptions
 from tasks.planning.actions import ACTIONS, PlanCounts, choose_actions, is_work
@@ -31,6 +31,7 @@ from tasks.planning.plan_table import (
     with_lost_audio,
     write_plan,
 )
+from tasks.storage.network_weights import read_weights
 from tasks.storage.preflight import refuse_small_disk, refuse_small_temporary_folder
 from tasks.storage.storage import Storage
 
@@ -66,11 +67,14 @@ class PlannedManifest:
         The manifest's sounds by URI.
     settings : Settings
         Of the run.
+    weights : Weights
+        Of the network.
     """
 
     pairs: pa.Table
     sounds: Mapping[str, Sound]
     settings: Settings
+    weights: Weights
 
     def rows(self) -> Iterator[pa.Table]:
         """Give the rows as they are written, some thousand at a time."""
@@ -118,21 +122,24 @@ def make_plan(
     ------
     ManifestError
         If the manifest lacks most pairs of the results so far; nothing has been computed then.
+    WeightsError
+        If the weights cannot be read.
     """
     pairs = manifest.pairs
     if not options.replace:
         refuse_another_manifest(files, output, pairs.column("pair_id"))
     memo = read_memo(output, files)
     sounds = identify(_sound_uris(pairs), memo, files)
-    planned, outcomes = _looked_up(pairs, sounds, output, settings, options, files)
+    weights = read_weights(options.weights, files)
+    planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
     mended = _read_again(planned.filter(outcomes.states == FAILED_IN_PASSING), sounds, memo, files)
     if mended != sounds:
         sounds = mended
-        planned, outcomes = _looked_up(pairs, sounds, output, settings, options, files)
+        planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
     outcomes, lost = compared_with_audio(files, output, planned.column("fingerprint"), outcomes)
     planned = with_lost_audio(planned, lost)
     actions = pa.DictionaryArray.from_arrays(pa.array(choose_actions(planned, outcomes, options)), pa.array(ACTIONS))
-    whole = PlannedManifest(planned.append_column("action", actions), sounds, settings)
+    whole = PlannedManifest(planned.append_column("action", actions), sounds, settings, weights)
     return whole, whole.summary("", outcomes)
 
 
@@ -144,7 +151,7 @@ def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOp
     refuse_small_disk(output, plan.pending_audio_s * settings.sample_rate, len(plan.shards))
     refuse_small_temporary_folder(manifest.pairs.num_rows)
     uri = plan_uri(output, run_id)
-    write_plan(uri, files, planned.rows())
+    write_plan(uri, files, planned.rows(), planned.weights.digest)
     if manifest.user is not None:
         with files.writing(user_columns_uri(output, run_id)) as sink:
             pq.write_table(manifest.user, sink)
@@ -153,12 +160,18 @@ def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOp
 
 
 def _looked_up(
-    pairs: pa.Table, sounds: Mapping[str, Sound], output: str, settings: Settings, options: RunOptions, files: Storage
+    pairs: pa.Table,
+    sounds: Mapping[str, Sound],
+    output: str,
+    settings: Settings,
+    weights: Weights,
+    options: RunOptions,
+    files: Storage,
 ) -> tuple[pa.Table, Outcomes]:
     """Return the pairs in the order of their shards, with their fingerprints, and what the history says of them."""
     durations, effort = _durations(pairs, sounds), _effort(pairs, settings)
     planned = cut_shards(pairs, durations, options.shard_audio_s, effort)
-    planned = with_fingerprints(planned, sounds, settings, shipped_digest())
+    planned = with_fingerprints(planned, sounds, settings, weights.digest)
     return planned, look_up(files, output, planned.column("fingerprint"), planned.column("pair_id"))
 
 

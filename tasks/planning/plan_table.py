@@ -45,6 +45,8 @@ PLAN_SCHEMA = pa.schema(
 """Of a plan on disk, sorted by shard. `settings` is JSON without the seed: pairs of equal settings share one text.
 `audio_lost_us` is `LostAudio.until` of a pair whose audio was gone when the run was planned, else null."""
 
+WEIGHTS_KEY = b"timbreflow.weights_digest"
+
 _GROUP_ROWS = 4_096
 """A shard is read from one or two row groups."""
 
@@ -124,9 +126,15 @@ def plan_rows(planned: pa.Table, sounds: Mapping[str, Sound], settings: Settings
         yield pa.table([columns[field.name].cast(field.type) for field in PLAN_SCHEMA], schema=PLAN_SCHEMA)
 
 
-def write_plan(uri: str, files: Files, rows: Iterator[pa.Table]) -> None:
-    """Write `plan_rows` where shards read them."""
-    write_parquet(uri, files, rows, PLAN_SCHEMA)
+def write_plan(uri: str, files: Files, rows: Iterator[pa.Table], weights_digest: str) -> None:
+    """Write `plan_rows`, and of which weights their fingerprints are, where shards read them."""
+    write_parquet(uri, files, rows, PLAN_SCHEMA.with_metadata({WEIGHTS_KEY: weights_digest.encode()}))
+
+
+def planned_weights(plan_uri: str, files: Files) -> str:
+    """Return the digest of the weights that a plan was made with."""
+    with files.open(plan_uri) as source:
+        return str(pq.read_schema(source).metadata[WEIGHTS_KEY], "ascii")
 
 
 def read_shard(plan_uri: str, shard: int, files: Files, batch_size: int) -> list[list[PlannedPair]]:

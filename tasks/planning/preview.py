@@ -16,6 +16,7 @@ from tasks.audio.catalog import UNREADABLE
 from tasks.devices.choice import choose_device, shards_at_a_time
 from tasks.options import RunOptions
 from tasks.planning.plan import PlannedManifest, make_plan
+from tasks.storage.network_weights import read_weights
 from tasks.storage.storage import Storage
 
 _SHOWN_SOUNDS = 3
@@ -48,7 +49,7 @@ def preview_run(manifest: str, output: str, settings: Settings, options: RunOpti
         )
 
         cost, basis = (
-            seconds_per_audio_second(settings, device, options.threads),
+            seconds_per_audio_second(settings, device, options.threads, read_weights(options.weights, files)),
             "from ten evaluations on a second of noise",
         )
     seconds = cost * plan.pending_audio_s / shards_at_a_time(options)

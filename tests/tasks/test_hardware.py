@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from stylecore.weights import shipped
 from tasks.cache import ByteLimitedCache
 from tasks.devices import choice as devices
 from tasks.devices.choice import batch_size_for, choose_devices, shards_at_a_time, slots_for
@@ -38,7 +39,7 @@ def outcomes(folder: Path, count: int, settings: Any = QUICK) -> list[PairState]
 
 
 def synthesised(batch: list[PairState]) -> list[PairState]:
-    synthesise_batch(batch, "cpu", ByteLimitedCache(1 << 28), lambda: None)
+    synthesise_batch(batch, "cpu", shipped(), ByteLimitedCache(1 << 28), lambda: None)
     return batch
 
 
@@ -141,7 +142,7 @@ def test_evaluations_wait_for_the_device_every_tenth_time_only(tmp_path: Path, p
         watch.step += 1
 
     with watch:
-        synthesise_batch(batch, "cpu", ByteLimitedCache(0), on_step)
+        synthesise_batch(batch, "cpu", shipped(), ByteLimitedCache(0), on_step)
     assert all(outcome.rendered is not None for outcome in batch)
     # It has been called once before anything, and once before the first evaluation.
     waits = [step - 1 for step in range(2, LONG.iterations + 1) if watch.reads[step]]
@@ -162,12 +163,12 @@ def test_a_process_ends_that_has_lost_its_gpu(tmp_path: Path, monkeypatch: pytes
     batch = outcomes(tmp_path, 2)
     monkeypatch.setattr(synthesis, "synthesise", gone)
     monkeypatch.setattr(torch.cuda, "synchronize", gone)
-    monkeypatch.setattr(synthesis, "encoder_on", lambda _: encoder_on("cpu"))
+    monkeypatch.setattr(synthesis, "encoder_on", lambda *_: encoder_on("cpu", shipped()))
     monkeypatch.setattr(synthesis, "on_device", lambda samples, _: on_device(samples, "cpu"))
     monkeypatch.setattr(synthesis, "free_bytes", lambda _: None)
     with pytest.raises(SystemExit, match="cuda:0 is lost to this process: an illegal memory access"):
-        synthesise_batch(batch, "cuda:0", ByteLimitedCache(0), lambda: None)
-    synthesise_batch(batch, "cpu", ByteLimitedCache(0), lambda: None)
+        synthesise_batch(batch, "cuda:0", shipped(), ByteLimitedCache(0), lambda: None)
+    synthesise_batch(batch, "cpu", shipped(), ByteLimitedCache(0), lambda: None)
     assert [outcome.error_type for outcome in batch] == ["internal"] * 2
 
 

@@ -21,6 +21,7 @@ from manifests.schema import RESULT_COLUMNS
 from stylecore import features, metrics
 from stylecore.spectrogram import magnitude
 from stylecore.synthesis import Pair, Synthesis, losses_of
+from stylecore.weights import shipped
 from tasks.audio.sound_files import decode_flac, pcm_to_float, read_sound, samples_sha256
 from tasks.cache import ByteLimitedCache
 from tasks.devices.hardware import encoder_on
@@ -77,7 +78,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthesising, "render", rendered)
-        synthesise_batch(outcomes, "cpu", ByteLimitedCache(1 << 28), lambda: None)
+        synthesise_batch(outcomes, "cpu", shipped(), ByteLimitedCache(1 << 28), lambda: None)
     return found
 
 
@@ -137,7 +138,7 @@ class TestGain:
         """In a batch with others, and alone."""
         case, found = cases[name], measured(cases[name].outcome)
         level = np.float32(10 ** (float(str(found.row["gain_db"])) / 20))
-        alone = losses_of(case.pair, encoder_on("cpu"), torch.from_numpy(written(found) / level))
+        alone = losses_of(case.pair, encoder_on("cpu", shipped()), torch.from_numpy(written(found) / level))
         assert {f"loss_last_{term}": value for term, value in alone.items()} == pytest.approx(
             {f"loss_last_{term}": found.row[f"loss_last_{term}"] for term in alone}, rel=1e-4
         )
@@ -259,7 +260,7 @@ class TestFailure:
             (bad, cases["quiet"].pair, replace(cases["quiet"].synthesis, waveform=spoilt)),
             (good, cases["odd"].pair, cases["odd"].synthesis),
         ]
-        render(made, encoder_on("cpu"), "cpu")
+        render(made, encoder_on("cpu", shipped()), "cpu")
         found = measured(bad)
         assert found.flac is None
         assert (found.row["status"], found.row["error_type"]) == ("failed", "internal")

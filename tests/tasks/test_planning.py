@@ -20,7 +20,7 @@ from manifests.fingerprint import fingerprint
 from manifests.results.layout import audio_uri, write_part
 from manifests.schema import ManifestError
 from stylecore.settings import CORE_VERSION, Settings
-from stylecore.weights import shipped_digest
+from stylecore.weights import Weights, shipped
 from tasks.audio.catalog import memo_uri
 from tasks.devices.choice import shards_at_a_time
 from tasks.options import RunOptions
@@ -155,13 +155,13 @@ class TestActions:
         assert counted(plan) == {"changed": 3, "up_to_date": 2}
         assert {row["style"] for row in rows if row["action"] == "changed"} == {str(folder / "sounds" / "fork.wav")}
 
-    @pytest.mark.parametrize("part", ["shipped_digest", "CORE_VERSION"])
+    @pytest.mark.parametrize("part", ["read_weights", "CORE_VERSION"])
     def test_another_network_or_core_changes_every_pair(
         self, manifest: str, root: str, monkeypatch: pytest.MonkeyPatch, part: str
     ) -> None:
         settle(root, planned(manifest, root)[0], "succeeded")
-        module = planning if part == "shipped_digest" else plan_table
-        monkeypatch.setattr(module, part, {"shipped_digest": lambda: "another", "CORE_VERSION": -1}[part])
+        module = planning if part == "read_weights" else plan_table
+        monkeypatch.setattr(module, part, {"read_weights": lambda *_: Weights("another"), "CORE_VERSION": -1}[part])
         assert counted(planned(manifest, root)[1]) == {"changed": 5}
 
     def test_options_change_nothing(self, manifest: str, root: str) -> None:
@@ -408,7 +408,7 @@ def test_a_plan_holds_what_a_shard_needs(manifest: str, root: str) -> None:
         assert settings == QUICK.resolve({"seed": row["seed"]})
         assert row["settings"] == settings.canonical_json()
         identities = row["content_identity"], row["style_identity"]
-        assert row["fingerprint"] == fingerprint(*identities, row["settings"], shipped_digest(), CORE_VERSION)
+        assert row["fingerprint"] == fingerprint(*identities, row["settings"], shipped().digest, CORE_VERSION)
     written = plan_run(read(manifest), root, QUICK, CPU, "run")
     shards = [read_shard(written.uri, shard, Storage(), 4) for shard in plan.shards]
     pairs = [{name: pair[name] for name in PLAN_SCHEMA.names} for parts in shards for pair in chain(*parts)]
@@ -431,4 +431,4 @@ def test_a_manifest_whose_pairs_all_have_settings_of_their_own(root: str, folder
         expected = QUICK.resolve({"alpha": row["alpha"], "seed": row["seed"]}).canonical_json()
         assert pair["settings"] == expected
         identities = pair["content_identity"], pair["style_identity"]
-        assert pair["fingerprint"] == fingerprint(*identities, expected, shipped_digest(), CORE_VERSION)
+        assert pair["fingerprint"] == fingerprint(*identities, expected, shipped().digest, CORE_VERSION)

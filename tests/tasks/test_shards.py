@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stylecore.weights import shipped
 from tasks.devices.choice import choose_device, shards_at_a_time
 from tasks.devices.hardware import encoder_on
 from tasks.options import DeviceError, RunOptions
@@ -51,7 +52,7 @@ def test_shards_at_a_time_follow_threads_and_workers() -> None:
 
 
 def test_the_network_is_loaded_once() -> None:
-    assert encoder_on("cpu") is encoder_on("cpu")
+    assert encoder_on("cpu", shipped()) is encoder_on("cpu", shipped())
 
 
 def test_this_process_computes_without_torch_and_librosa(finished: Corpus, tmp_path: Path) -> None:

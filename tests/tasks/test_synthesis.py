@@ -14,6 +14,7 @@ import torch
 
 from stylecore.errors import Interrupted
 from stylecore.synthesis import Pair
+from stylecore.weights import shipped
 from tasks.cache import ByteLimitedCache
 from tasks.devices.speed import seconds_per_audio_second
 from tasks.interruption import request_stop
@@ -52,7 +53,7 @@ def planned(manifest: str, tmp_path_factory: pytest.TempPathFactory) -> list[Pla
 
 def synthesised(planned: Sequence[PlannedPair]) -> list[PairState]:
     outcomes = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in planned]
-    synthesise_batch(outcomes, "cpu", ByteLimitedCache(1 << 28), count_step)
+    synthesise_batch(outcomes, "cpu", shipped(), ByteLimitedCache(1 << 28), count_step)
     return outcomes
 
 
@@ -233,8 +234,8 @@ def test_progress_counts_pairs_and_evaluations(manifest: str, tmp_path: Path, fa
 
 
 def test_the_estimate_grows_with_the_iterations() -> None:
-    few = seconds_per_audio_second(QUICK.resolve({"iterations": 10}), "cpu", 1)
-    many = seconds_per_audio_second(QUICK.resolve({"iterations": 10_000}), "cpu", 1)
+    few = seconds_per_audio_second(QUICK.resolve({"iterations": 10}), "cpu", 1, shipped())
+    many = seconds_per_audio_second(QUICK.resolve({"iterations": 10_000}), "cpu", 1, shipped())
     assert 0 < few < many
 
 
