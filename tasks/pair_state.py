@@ -122,7 +122,7 @@ class PairState:
 
 @dataclass(frozen=True)
 class MeasurementRequest:
-    """What a meter is asked to write and measure: samples `[N]`, the two sounds that they were made of, whose notes."""
+    """What is to be written and measured: samples `[N]`, the two sounds that they were made of, whose notes."""
 
     samples: NDArray[np.float32]
     sample_rate: int

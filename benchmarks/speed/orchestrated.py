@@ -1,7 +1,7 @@
 """One run whose pairs cost nothing: `python -m benchmarks.speed.orchestrated SAMPLE MANIFEST OUTPUT RESULT`.
 
 It is the flow as a user runs it, with Prefect's own server, in a process of its own whose memory is the flow's alone.
-Reading, planning, committing and the snapshot are real. Devices and meters are not asked: every pair gets the result of
+Reading, planning, committing and the snapshot are real. Nothing is computed or measured: every pair gets the result of
 one that was computed before, with a file of its own size.
 """
 
@@ -40,7 +40,7 @@ class Nothing:
     """Computes nothing (`tasks.devices.executors.Executor`), and notes when it was first and last asked."""
 
     def __init__(self, sample: PairState, slots: int) -> None:
-        self.slots, self.sample = DevicePool(["cpu"] * slots), sample
+        self.devices, self.sample = DevicePool(["cpu"] * slots), sample
         self.first = self.last = 0.0
 
     def synthesise(self, batch: SynthesisRequest, slot: Slot) -> None:
@@ -70,7 +70,7 @@ def run(sample: PairState, manifest: str, output: str) -> dict[str, float]:
     ended, cpu_s = time.perf_counter(), processor_seconds() - cpu_s
     summary = cast(RunSummary, state.result())
     return {
-        "slots": len(nothing.slots),
+        "slots": len(nothing.devices),
         "pairs": summary.computed,
         "failed": summary.failed,
         "shards": len(list(Path(output).glob("results/run_id=*/part-*.parquet"))),

@@ -44,7 +44,7 @@ def sample_outcome(folder: Path, seconds: float) -> PairState:
     corpus = planned_corpus(folder, 1, seconds, Settings(griffin_lim_iterations=2))
     here = InProcessExecutor("cpu")
     outcome = read_pair(corpus.batches(1)[0][0], Storage(), ByteLimitedCache(0))
-    with here.slots.opened(), here.slots.borrowed() as slot:
+    with here.devices.opened(), here.devices.borrowed() as slot:
         here.synthesise(SynthesisRequest([outcome], "cpu", 1, 0), slot)
     here.measure([outcome])
     if outcome.failed:
@@ -117,8 +117,8 @@ def block(results: Sequence[Figures], command: str) -> str:
     conditions = (
         f"The flow as a user runs it, with Prefect's embedded server, on shards of at most {SHARD_AUDIO_S:.0f} s of "
         f"audio: {SHARD_WORK_S:.0f} s of work where a second of audio costs half a second. Planning, committing and "
-        "the snapshot are real, and so is reading, of the eight sounds that these pairs share; devices and meters "
-        "are not asked, every pair gets the result of one that was computed before. `server`: until Prefect's "
+        "the snapshot are real, and so is reading, of the eight sounds that these pairs share; nothing is computed or "
+        "measured, every pair gets the result of one that was computed before. `server`: until Prefect's "
         "server answers; one that runs already does so at once. `before`: manifest and plan, until the first shard is "
         "read. `after`: "
         "from the last shard's commit to the end, with the snapshot. ms per shard: of the whole run without the "

@@ -147,7 +147,7 @@ def _measured(outcomes: Sequence[PairState], run: RowContext, clock: Clock) -> l
     rows = []
     for outcome in outcomes:
         weights: dict[str, float] = {}
-        with clock.timing(weights), threadpool_limits(1, "blas"):  # as a meter process has it
+        with clock.timing(weights), threadpool_limits(1, "blas"):  # as a measurement worker process has it
             outcome.measurement = measure(MeasurementRequest.of(outcome), ByteLimitedCache(0))
             weights.update(outcome.measurement.seconds)
             rows.append(succeeded(outcome, run))

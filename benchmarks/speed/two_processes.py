@@ -1,7 +1,7 @@
 """How much more two processes do than one, each with a core of its own: our pairs, a matrix product, a large sum.
 
 Every process does the same amount of work, begun at the same moment. One of ours is a whole worker: it reads, has a
-device process, a meter and a decoder, measures and commits, and all of them share its core.
+device process, a measurement worker and a decoder, measures and commits, and all of them share its core.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ CPU_BATCH = 4
 ACCELERATOR_BATCH = 256
 """On an accelerator a batch is what fits into its free memory, at most this; a shard has seldom as many."""
 
-METERS_PER_ACCELERATOR = 4
-CPU_SLOTS_PER_METER = 16
+MEASUREMENT_WORKERS_PER_ACCELERATOR = 4
+CPU_SLOTS_PER_MEASUREMENT_WORKER = 16
 """Measuring a pair costs a hundredth of synthesising it on a processor (docs/performance.md)."""
 
 
@@ -67,7 +67,7 @@ def batch_size_for(options: RunOptions) -> int:
 
 
 def subprocess_executor(options: RunOptions) -> SubprocessExecutor:
-    """Return this process's device processes and meters; those of equal options are the same, and stay."""
+    """Return this process's device processes and measurement workers; those of equal options are the same, and stay."""
     with _MAKING:  # the first groups of a run ask at the same time
         return _subprocess_executor(slots_for(options), options.stall_s)
 
@@ -81,13 +81,13 @@ def _subprocess_executor(devices: tuple[str, ...], stall_s: float) -> Subprocess
     slots = DevicePool(devices, None if on_processor else alone_on)
     if _asked:
         slots.all[0].worker.take_over(_asked.pop())
-    return SubprocessExecutor(slots, MeasurementPool(_meters(devices)), stall_s)
+    return SubprocessExecutor(slots, MeasurementPool(_measurement_workers(devices)), stall_s)
 
 
-def _meters(devices: Sequence[str]) -> int:
+def _measurement_workers(devices: Sequence[str]) -> int:
     if devices[0] == "cpu":
-        return 1 + len(devices) // CPU_SLOTS_PER_METER
-    return max(1, min(METERS_PER_ACCELERATOR * len(devices), cores() - len(devices)))
+        return 1 + len(devices) // CPU_SLOTS_PER_MEASUREMENT_WORKER
+    return max(1, min(MEASUREMENT_WORKERS_PER_ACCELERATOR * len(devices), cores() - len(devices)))
 
 
 _asked: list[Worker] = []

@@ -1,4 +1,4 @@
-"""Compute batches in processes of their own: devices synthesise, meters write and measure.
+"""Compute batches in processes of their own: devices synthesise, measurement workers write and measure.
 
 This process needs neither torch nor librosa for it. What dies or stands still there is replaced, and costs at most the
 pair that is the cause.
@@ -52,7 +52,7 @@ class Executor(Protocol):
     """How the two stages of a shard are computed. Any thread may call both; a slot serves one of them at a time."""
 
     @property
-    def slots(self) -> DevicePool:
+    def devices(self) -> DevicePool:
         """The devices."""
 
     def synthesise(self, batch: SynthesisRequest, slot: Slot) -> None:
@@ -68,16 +68,16 @@ class SubprocessExecutor:
 
     Attributes
     ----------
-    slots : DevicePool
+    devices : DevicePool
         Devices with their processes.
-    meters : MeasurementPool
+    measurement_pool : MeasurementPool
         Processes that write and measure.
     stall_s : float
         Seconds without a step after which a process is killed.
     """
 
-    slots: DevicePool
-    meters: MeasurementPool
+    devices: DevicePool
+    measurement_pool: MeasurementPool
     stall_s: float
 
     def synthesise(self, batch: SynthesisRequest, slot: Slot) -> None:
@@ -85,7 +85,7 @@ class SubprocessExecutor:
         ready = [outcome for outcome in batch.outcomes if not outcome.failed]
         if not ready:
             return  # rows of sounds that could not be read need no device
-        self.meters.warm_up()
+        self.measurement_pool.warm_up()
 
         def ask(some: Sequence[PairState]) -> list[PairState]:
             made: list[PairState] = slot.worker.request(replace(batch, outcomes=some), self.stall_s, _count_step)
@@ -96,7 +96,7 @@ class SubprocessExecutor:
 
     def measure(self, outcomes: Sequence[PairState]) -> None:
         """Write and measure what was rendered, in a measurement worker; see `Executor`."""
-        self.meters.measure([outcome for outcome in outcomes if not outcome.failed], self.stall_s)
+        self.measurement_pool.measure([outcome for outcome in outcomes if not outcome.failed], self.stall_s)
 
 
 def _gave_up(outcome: PairState, reason: str) -> PairState:

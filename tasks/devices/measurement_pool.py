@@ -1,4 +1,4 @@
-"""The meters of a process: children that write and measure sounds, so that no device waits for it."""
+"""The measurement workers of a process: children that write and measure sounds, so that no device waits for it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tasks.workers.supervision import Worker, answered
 PROGRAM = "tasks.pipeline.measurement_worker"
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""A meter has one core: a second thread makes nothing faster here, and costs twice the processor's time."""
+"""A worker has one core: a second thread makes nothing faster here, and costs twice the processor's time."""
 
 START_TIMEOUT_S = 300.0
 """librosa compiles its functions when they are called for the first time on a machine."""
 
 
 class MeasurementPool:
-    """Some meters, started when they are needed; any thread may use them.
+    """Some measurement workers, started when they are needed; any thread may use them.
 
     Parameters
     ----------
     count : int
-        Meters at most.
+        Measurement workers at most.
     program : str
         What they run.
     """
@@ -61,7 +61,7 @@ class MeasurementPool:
         """Start the first in the background, while there is nothing to measure yet; later calls do nothing."""
         if not self._warm.is_set():
             self._warm.set()
-            threading.Thread(target=self._warm_up, name="meter", daemon=True).start()
+            threading.Thread(target=self._warm_up, name="measurement", daemon=True).start()
 
     def close(self) -> None:
         """End the processes."""

@@ -28,7 +28,7 @@ class InProcessExecutor:
     """
 
     def __init__(self, device: str) -> None:
-        self.slots = DevicePool([device])
+        self.devices = DevicePool([device])
         self.analyses, self.features = ByteLimitedCache(CACHE_BYTES), ByteLimitedCache(CACHE_BYTES)
 
     def synthesise(self, batch: SynthesisRequest, slot: Slot) -> None:

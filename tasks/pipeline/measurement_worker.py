@@ -1,4 +1,4 @@
-"""The program of a meter: it writes and measures the sounds that it is sent. librosa lives here, torch does not."""
+"""The program of a measurement worker, which writes and measures sounds. librosa lives here, torch does not."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def compute_shards(
         return Committed()
     weights = _planned_weights(plan_uri, options)
     group = _Group(plan_uri, root, run_id, options, weights, compute or subprocess_executor(options))
-    with group.compute.slots.opened(), ThreadPoolExecutor(min(len(shards), IN_FLIGHT)) as pool:
+    with group.compute.devices.opened(), ThreadPoolExecutor(min(len(shards), IN_FLIGHT)) as pool:
         futures = [pool.submit(group.compute_shard, shard) for shard in shards]
         wait(futures, return_when=FIRST_EXCEPTION)
         for future in futures:
@@ -164,13 +164,13 @@ class _Group:
 
     def _synthesise(self, batches: Sequence[Sequence[PairState]]) -> str:
         """Synthesise batches on the next free device, and return which it was."""
-        with self.compute.slots.borrowed() as slot:
+        with self.compute.devices.borrowed() as slot:
             for outcomes in batches:
                 self._timed(outcomes, slot)
             return slot.device
 
     def _timed(self, outcomes: Sequence[PairState], slot: Slot) -> None:
-        cache_bytes = (self.options.target_cache_mib << 20) // len(self.compute.slots)
+        cache_bytes = (self.options.target_cache_mib << 20) // len(self.compute.devices)
         began = time.monotonic()
         self.compute.synthesise(
             SynthesisRequest(outcomes, slot.device, self.options.threads, cache_bytes, self.weights), slot

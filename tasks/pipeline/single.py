@@ -64,7 +64,7 @@ def synthesise_single(
     outcome = read_pair(planned, files, ByteLimitedCache(0))
     context = RowContext(parent(target), "single", 0, device, network.digest)
     compute = InProcessExecutor(device)
-    compute.synthesise(SynthesisRequest([outcome], device, torch.get_num_threads(), 0, network), compute.slots.all[0])
+    compute.synthesise(SynthesisRequest([outcome], device, torch.get_num_threads(), 0, network), compute.devices.all[0])
     compute.measure([outcome])
     (measured,) = rows_of([outcome], context)
     if measured.flac is not None:

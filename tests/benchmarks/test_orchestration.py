@@ -39,7 +39,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> PairState:
 def test_every_pair_gets_what_one_pair_really_was(sample: PairState) -> None:
     nothing = Nothing(pickle.loads(pickle.dumps(sample)), 1)
     others = [PairState({**sample.planned, "pair_id": name, "fingerprint": name * 32}) for name in "ab"]
-    with nothing.slots.opened(), nothing.slots.borrowed() as slot:
+    with nothing.devices.opened(), nothing.devices.borrowed() as slot:
         nothing.synthesise(SynthesisRequest(others, "cpu", 1, 0), slot)
     nothing.measure(others)
     rows = rows_of(others, RowContext("root", "run", 0, "cpu", "digest"))

@@ -1,4 +1,4 @@
-"""Device processes and meters: what kills one, or makes it stand still, costs one pair, and no run."""
+"""Device processes and measurement workers: what kills one, or makes it stand still, costs one pair, and no run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tasks.pipeline.rows import RowContext, rows_of
 from tasks.progress import PROGRESS
 from tasks.storage.storage import Storage
 from tasks.workers import client as children
-from tests.faults import faulty_meter
+from tests.faults import faulty_measurer
 from tests.faults.report import recorded
 from tests.flows.processes import TIMEOUT_S
 from tests.tasks.corpus import planned, write_cut, write_manifest
@@ -71,15 +71,15 @@ def batch(request: pytest.FixtureRequest, tmp_path: Path) -> SynthesisRequest:
 
 @contextmanager
 def executor(
-    device: str = PROGRAM, meter: str = measuring.PROGRAM, stall_s: float = 300
+    device: str = PROGRAM, measurer: str = measuring.PROGRAM, stall_s: float = 300
 ) -> Iterator[SubprocessExecutor]:
-    """Yield one slot and one meter that run these programs, and leave no process behind."""
-    compute = SubprocessExecutor(DevicePool(["cpu"], program=device), MeasurementPool(1, meter), stall_s)
+    """Yield one slot and one measurement worker that run these programs, and leave no process behind."""
+    compute = SubprocessExecutor(DevicePool(["cpu"], program=device), MeasurementPool(1, measurer), stall_s)
     try:
         yield compute
     finally:
-        compute.slots.close()
-        compute.meters.close()
+        compute.devices.close()
+        compute.measurement_pool.close()
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +98,13 @@ def faulty() -> Iterator[SubprocessExecutor]:
 
 def computed(compute: Executor, batch: SynthesisRequest) -> list[ResultRow]:
     """Take a batch through both stages."""
-    compute.synthesise(batch, compute.slots.all[0])
+    compute.synthesise(batch, compute.devices.all[0])
     compute.measure(batch.outcomes)
     return rows_of(batch.outcomes, CONTEXT)
 
 
 def pid(compute: SubprocessExecutor) -> int:
-    found = compute.slots.all[0].worker.pid
+    found = compute.devices.all[0].worker.pid
     assert found is not None
     return found
 
@@ -139,23 +139,23 @@ def test_what_could_not_be_read_needs_no_process(batch: SynthesisRequest) -> Non
         outcome.fail("missing", "not there")
     with executor() as compute:
         assert statuses(computed(compute, batch)) == ["missing"] * 3
-        assert compute.slots.all[0].worker.pid is compute.meters.all[0].pid is None
+        assert compute.devices.all[0].worker.pid is compute.measurement_pool.all[0].pid is None
 
 
 def test_a_request_to_stop_reaches_it_and_leaves_it_usable(batch: SynthesisRequest, sound: SubprocessExecutor) -> None:
-    sound.synthesise(batch, sound.slots.all[0])  # so that there is one
+    sound.synthesise(batch, sound.devices.all[0])  # so that there is one
     before = pid(sound)
     threading.Timer(0.2, request_stop).start()
     with pytest.raises(Interrupted):
         synthesise_for_ever(sound, batch)
     clear_stop()
-    sound.synthesise(batch, sound.slots.all[0])
+    sound.synthesise(batch, sound.devices.all[0])
     assert pid(sound) == before
 
 
 def synthesise_for_ever(compute: SubprocessExecutor, batch: SynthesisRequest) -> NoReturn:
     while True:
-        compute.synthesise(batch, compute.slots.all[0])
+        compute.synthesise(batch, compute.devices.all[0])
 
 
 @pytest.mark.parametrize(("batch", "told"), [("crash", "SIGSEGV"), ("kill", "SIGKILL")], indirect=["batch"])
@@ -185,7 +185,7 @@ def test_what_stands_still_is_killed_and_tried_again(batch: SynthesisRequest, fa
     (measured,) = computed(replace(faulty, stall_s=8), one)
     assert statuses([measured]) == ["device_process"]
     assert "no sign of life" in str(measured.row["error_message"])
-    assert faulty.slots.all[0].worker.pid is None
+    assert faulty.devices.all[0].worker.pid is None
 
 
 @pytest.mark.parametrize("batch", ["crash_once"], indirect=True)
@@ -202,7 +202,7 @@ def test_a_batch_without_memory_is_halved_in_its_process(batch: SynthesisRequest
 
 def test_a_process_killed_from_outside_is_replaced(batch: SynthesisRequest, sound: SubprocessExecutor) -> None:
     computed(sound, batch)
-    for worker in (sound.slots.all[0].worker, sound.meters.all[0]):
+    for worker in (sound.devices.all[0].worker, sound.measurement_pool.all[0]):
         assert worker.pid is not None
         os.kill(worker.pid, signal.SIGKILL)
     time.sleep(0.1)
@@ -210,13 +210,15 @@ def test_a_process_killed_from_outside_is_replaced(batch: SynthesisRequest, soun
     assert statuses(computed(sound, again)) == ["succeeded"] * 3
 
 
-@pytest.mark.parametrize(("n_samples", "told"), [(faulty_meter.DEADLY, "SIGKILL"), (faulty_meter.ENDLESS, "no sign")])
+@pytest.mark.parametrize(
+    ("n_samples", "told"), [(faulty_measurer.DEADLY, "SIGKILL"), (faulty_measurer.ENDLESS, "no sign")]
+)
 def test_a_result_that_ends_its_meter_fails_alone(batch: SynthesisRequest, n_samples: int, told: str) -> None:
     with (
-        recorded(f"a meter dies or stands still, {told}"),
-        executor(meter="tests.faults.faulty_meter") as compute,
+        recorded(f"a measurement worker dies or stands still, {told}"),
+        executor(measurer="tests.faults.faulty_measurer") as compute,
     ):
-        compute.synthesise(batch, compute.slots.all[0])
+        compute.synthesise(batch, compute.devices.all[0])
         bad = batch.outcomes[1]
         assert bad.rendered is not None
         bad.rendered = replace(bad.rendered, samples=np.resize(bad.rendered.samples, n_samples))
@@ -233,11 +235,11 @@ def test_a_meter_whose_pipes_are_closed_while_it_starts_says_nothing(monkeypatch
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     monkeypatch.setattr(children, "read", closed_meanwhile)
-    meters = MeasurementPool(1)
-    meters.warm_up()
+    pool = MeasurementPool(1)
+    pool.warm_up()
     for thread in threading.enumerate():
-        if thread.name == "meter":
+        if thread.name == "measurement":
             thread.join(TIMEOUT_S)
             assert not thread.is_alive()
-    meters.close()
+    pool.close()
     assert faults == []

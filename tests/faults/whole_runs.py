@@ -50,7 +50,7 @@ class StandIn:
     """Makes a file of the fingerprint of each pair whose sounds were read (`tasks.devices.executors.Executor`)."""
 
     def __init__(self) -> None:
-        self.slots = DevicePool(["cpu"])
+        self.devices = DevicePool(["cpu"])
 
     def synthesise(self, batch: SynthesisRequest, slot: Slot) -> None:
         """Leave all to `stand_in_rows`."""

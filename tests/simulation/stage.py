@@ -119,9 +119,9 @@ class Device:
     def __init__(self, world: World, variants: int) -> None:
         self._world, self._variants = world, variants
         slot = SimpleNamespace(name="cpu", device="cpu")
-        self.slots: Any = type("Slots", (), {"__len__": lambda _: 1})()
-        self.slots.opened = nullcontext
-        self.slots.borrowed = lambda: nullcontext(slot)
+        self.devices: Any = type("Slots", (), {"__len__": lambda _: 1})()
+        self.devices.opened = nullcontext
+        self.devices.borrowed = lambda: nullcontext(slot)
 
     def synthesise(self, batch: SynthesisRequest, slot: object) -> None:
         """Take some time."""

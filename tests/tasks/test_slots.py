@@ -36,7 +36,7 @@ CONTENT_S = 0.6
 class FakeCompute:
     """Two devices that compute nothing, and a record of who worked when; every pair fails in the end."""
 
-    slots: DevicePool
+    devices: DevicePool
     at_work: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     at_once: list[int] = field(default_factory=list)
     _now: int = 0
@@ -86,7 +86,7 @@ def test_one_shard_at_a_time_on_each_of_two_devices(planned: tuple[Any, Any], si
     compute = FakeCompute(DevicePool(FAKE))
     committed = in_groups(planned, compute, size)
     assert sum(one.shards for one in committed) == sum(one.failed for one in committed) == 8
-    assert [slot.name.endswith(name) for slot, name in zip(compute.slots.all, FAKE, strict=True)] == [True, True]
+    assert [slot.name.endswith(name) for slot, name in zip(compute.devices.all, FAKE, strict=True)] == [True, True]
     assert {name.rpartition("fake")[2] for name in compute.at_work} == {":0", ":1"}
     assert max(compute.at_once) == 2
     for times in compute.at_work.values():

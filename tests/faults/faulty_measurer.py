@@ -1,4 +1,4 @@
-"""A meter that dies of results of certain lengths, as of a file that a library cannot bear."""
+"""A measurement worker that dies of results of certain lengths, as of a file that a library cannot bear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.pipeline.measurement_worker import answer
 from tasks.workers.server import Tell, serve
 
 DEADLY, ENDLESS = 8_001, 8_002
-"""Lengths in samples of a result that kills the meter, and of one that it never gets done with."""
+"""Lengths in samples of a result that kills the measurement worker, and of one that it never gets done with."""
 
 
 def suffer(orders: Sequence[MeasurementRequest], tell: Tell) -> list[Measurement | MeasurementFailure]:
