@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from flows.environment import reach_server, set_defaults
+from flows.model_options import fields_of, takes
 from flows.ray_cluster import refuse_runner
 from flows.terminal import console, errors, show
 from flows.terminal import refuse as _refuse
@@ -41,11 +43,13 @@ app = typer.Typer(
 )
 manifest_app = typer.Typer(help="Build and check manifests of content x style pairs.", no_args_is_help=True)
 app.add_typer(manifest_app, name="manifest")
-PresetName = Annotated[str, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}.")]
-Changes = Annotated[
-    list[str], typer.Option("--set", help="Change a setting: `--set strength=0.8`, or `--set iterations=30`.")
+PresetName = Annotated[
+    str, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}; shown below is default.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Changes = Annotated[
+    list[str], typer.Option("--set", help="Change a setting by its name in manifests: `--set style_layers=1,2`.")
+]
+SETTINGS, OPTIONS = fields_of(Settings, "Sound"), fields_of(RunOptions, "Where and how")
 
 
 def _show_version(asked: bool) -> None:
@@ -63,41 +67,38 @@ def _main(
     pass
 
 
-def chosen_settings(name: str, changes: list[str]) -> Settings:
-    """Return a preset with `key=value` changes put over it.
+def chosen_settings(name: str, changes: list[str], given: Mapping[str, str] | None = None) -> Settings:
+    """Return a preset with `key=value` changes, and those that have an option of their own, put over it.
 
     Raises
     ------
     SettingsError
-        If the preset or a setting is unknown, a value is out of bounds, or there is none.
+        If the preset or a setting is unknown, a value is out of bounds, there is none, or there are two.
     """
-    chosen, values = preset(name), {}
+    chosen, given = preset(name), given or {}
+    values = dict(given)
     for change in changes:
         key, equals, value = (part.strip() for part in change.partition("="))
         if not equals or not key:
             example = f"{key}={getattr(chosen, key)}" if key in Settings.model_fields else "strength=0.8"
             raise SettingsError(f"--set '{change}': a setting and its value, for example `--set {example}`")
-        values[key] = value.split(",") if key.endswith("_layers") else value
-    return chosen.resolve(values)
+        if key in given:
+            raise SettingsError(f"--set '{change}': --{key.replace('_', '-')} says {given[key]}; give one of the two")
+        values[key] = value
+    layers = {key: value.split(",") for key, value in values.items() if key.endswith("_layers")}
+    return chosen.resolve({**values, **layers})
 
 
-@app.command(epilog="Example: `timbreflow run pairs.parquet results/ --set strength=0.8`")
+@app.command(epilog="Example: `timbreflow run pairs.parquet results/ --strength 0.8`")
+@takes(options=OPTIONS, settings=SETTINGS)
 def run(
     manifest: Annotated[str, typer.Argument(help="Parquet manifest: a file, a folder of them, or s3://.")],
     output: Annotated[str, typer.Argument(help="Output root: a folder or s3://.")],
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
     preset: PresetName = "default",
     set_: Changes = [],  # noqa: B006 (typer wants a list)
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try all failed pairs again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be computed.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Compute at most this many pairs.")] = None,
-    shards: Annotated[str, typer.Option(help="Work on a slice: 0/2 here and 1/2 on another machine.")] = "0/1",
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Accept a manifest that lacks most pairs of the results so far.")
-    ] = False,
-    device: Device = "auto",
-    runner: Annotated[
-        str, typer.Option(help="threads, or ray: Ray's workers, here or where RAY_ADDRESS=ray://HOST:10001 says.")
-    ] = "threads",
 ) -> None:
     """Synthesise every pair of MANIFEST that is not up to date into OUTPUT.
 
@@ -106,20 +107,17 @@ def run(
     """
     set_defaults()
     with _refusing():
-        settings = chosen_settings(preset, set_)
-        options = RunOptions(
-            retry_failed=retry_failed, limit=limit, shards=shards, replace=replace, device=device, runner=runner
-        )
-        refuse_runner(manifest, output, options)
+        chosen, asked = chosen_settings(preset, set_, settings), RunOptions(**options)
+        refuse_runner(manifest, output, asked)
         from manifests.reading.reader import notes
         from tasks.storage.storage import Storage
 
         for note in notes(manifest, Storage()):
             _note(note)
         if dry_run:
-            _dry_run(manifest, output, settings, options)
+            _dry_run(manifest, output, chosen, asked)
         else:
-            _run(manifest, output, settings, options)
+            _run(manifest, output, chosen, asked)
 
 
 def _dry_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> None:
@@ -176,23 +174,25 @@ def _show_run(output: str) -> None:
         _show(read_overview(find_table(output, Storage()), Storage(), SHOWN_ROWS), None)
 
 
-@app.command(epilog="Example: `timbreflow pair harp.wav fork.wav out.flac --set strength=0.8`")
+@app.command(epilog="Example: `timbreflow pair harp.wav fork.wav out.flac --strength 0.8`")
+@takes(options={"device": OPTIONS["device"]}, settings=SETTINGS)
 def pair(
     content: Annotated[str, typer.Argument(help="The sound whose phrase is kept.")],
     style: Annotated[str, typer.Argument(help="The sound whose timbre is taken.")],
     out: Annotated[str, typer.Argument(help="FLAC file to write.")],
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
     preset: PresetName = "default",
     set_: Changes = [],  # noqa: B006 (typer wants a list)
-    device: Device = "auto",
 ) -> None:
     """Synthesise one pair; no manifest, no server."""
     with _refusing():
-        settings = chosen_settings(preset, set_)
+        chosen, asked = chosen_settings(preset, set_, settings), RunOptions(**options)
         from flows.terminal_tables import pair_table
         from tasks.pipeline.single import synthesise_single
 
         with console.status("optimising"):
-            row = synthesise_single(content, style, out, settings, device)
+            row = synthesise_single(content, style, out, chosen, asked.device, asked.weights)
     if row["status"] == "failed":
         errors.print(f"[bold red]Failed:[/] {row['error_type']}: {escape(str(row['error_message']))}", soft_wrap=True)
         raise typer.Exit(EXIT_FAILED_PAIRS)

@@ -107,7 +107,7 @@ def share(options: RunOptions, nodes: Sequence[Mapping[str, float]]) -> tuple[di
         width = sum(int(node.get("CPU", 0)) // options.threads for node in nodes)
         wanted = f"threads={options.threads} processor cores"
     if not width and not (options.workers and cluster_address(options)):
-        raise RunnerError(f"no node of Ray's has {wanted}; a cluster that grows is told how far by `workers`")
+        raise RunnerError(f"no node of Ray's has {wanted}; a cluster that grows is told how far by --workers")
     return needs, options.workers or width
 
 

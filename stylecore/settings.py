@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from stylecore.errors import StylecoreError
 from stylecore.terms import TERMS
@@ -23,6 +23,11 @@ Notes = Literal["content", "style"]
 
 class SettingsError(StylecoreError, ValueError):
     """A setting is unknown or out of its bounds; the message names it, its value and the bound."""
+
+
+def _number(value: object) -> object:
+    """Take a number as it is typed: pydantic itself does so for every number but one of a fixed set."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class _Direction(BaseModel):
@@ -136,7 +141,9 @@ class Settings(_Weighted):
     griffin_lim_momentum: float = Field(
         0.0, ge=0, lt=1, description="Expert: momentum of Griffin-Lim; 0 is the 1984 method"
     )
-    sample_rate: Literal[16_000] = Field(16_000, description="Expert: sampling rate of the picture in Hz")
+    sample_rate: Annotated[Literal[16_000], BeforeValidator(_number)] = Field(
+        16_000, description="Expert: sampling rate of the picture in Hz"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

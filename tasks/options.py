@@ -24,9 +24,11 @@ class RunOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: str = Field(
-        "auto", json_schema_extra={"pattern": _DEVICES}, description="auto takes cuda, then mps, then cpu"
+        "auto",
+        json_schema_extra={"pattern": _DEVICES},
+        description="what computes: cpu, cuda, cuda:N or mps; auto takes cuda, then mps, then cpu",
     )
-    retry_failed: bool = Field(False, description="try pairs again that failed for a lasting reason")
+    retry_failed: bool = Field(False, description="try all failed pairs again, whatever their reasons")
     limit: int | None = Field(None, ge=1, description="compute at most this many pairs in this run")
     runner: Literal["threads", "ray"] = Field("threads", description="who computes: this machine, or Ray's workers")
     ray_address: str | None = Field(

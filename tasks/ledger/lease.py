@@ -88,7 +88,7 @@ class Lease:
                 if other is not mine and other.cut not in ("", cut) and other.alive:
                     raise LeaseTaken(
                         f"{absolute(self.root)} is being worked on by {other}, whose shards are cut otherwise: give "
-                        "all slices the same manifest and shard_audio_s, and let all of them reach the same sounds"
+                        "all slices the same manifest and --shard-audio-s, and let all of them reach the same sounds"
                     )
             return [replace(one, cut=cut) if one is mine else one for one in holders]
 
