@@ -175,7 +175,7 @@ def _show_run(output: str) -> None:
 
 
 @app.command(epilog="Example: `timbreflow pair harp.wav fork.wav out.flac --strength 0.8`")
-@takes(options={"device": OPTIONS["device"]}, settings=SETTINGS)
+@takes(options={name: OPTIONS[name] for name in ("device", "weights")}, settings=SETTINGS)
 def pair(
     content: Annotated[str, typer.Argument(help="The sound whose phrase is kept.")],
     style: Annotated[str, typer.Argument(help="The sound whose timbre is taken.")],
