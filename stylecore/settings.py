@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from stylecore.errors import StylecoreError
 
-CORE_VERSION = 5
+CORE_VERSION = 6
 """Raised when the core's goldens change: part of every fingerprint, so old results are recomputed."""
 
 
@@ -50,7 +50,8 @@ class Settings(BaseModel):
         ge=0,
         le=1e4,
         allow_inf_nan=False,
-        description="weight of the temporal energy-envelope loss L_e: more holds rhythm and dynamics",
+        description="weight of the temporal energy-envelope loss L_e: more holds rhythm and dynamics; with notes = "
+        "content a quarter of it",
     )
     delta: float = Field(
         100.0, ge=0, le=1e4, allow_inf_nan=False, description="weight of the spectral energy-envelope loss L_t"
@@ -129,7 +130,7 @@ class Settings(BaseModel):
     tolerance: float = Field(
         1e-4, ge=0, lt=1, description="Expert: a pair stops when ten evaluations lower its loss by less than this share"
     )
-    griffin_lim_iterations: int = Field(2, ge=1, le=5_000, description="Expert: iterations of Griffin-Lim")
+    griffin_lim_iterations: int = Field(1, ge=1, le=5_000, description="Expert: iterations of Griffin-Lim")
     griffin_lim_momentum: float = Field(
         0.0, ge=0, lt=1, description="Expert: momentum of Griffin-Lim; 0 is the 1984 method"
     )
@@ -150,9 +151,11 @@ class Settings(BaseModel):
         """The weights of the four terms, in the order of equation 1.
 
         With the style's notes nothing is laid out that could be mixed with the content: strength scales beta and delta.
+        With the content's, what is laid out has its rhythm already: a quarter of gamma holds it, and leaves attacks.
         """
-        towards = self.strength if self.notes == "style" else 1.0
-        return self.alpha, self.beta * towards, self.gamma, self.delta * towards
+        if self.notes == "style":
+            return self.alpha, self.beta * self.strength, self.gamma, self.delta * self.strength
+        return self.alpha, self.beta, self.gamma / 4, self.delta
 
     @property
     def full_evaluations(self) -> float:
