@@ -91,7 +91,7 @@ class Settings(BaseModel):
         description="Expert: frequency bands whose rise and fall L_e follows as well; 0 is the paper's",
     )
     temporal_reach: int = Field(
-        5,
+        12,
         ge=0,
         le=3_000,
         description="Expert: there L_e follows what is faster than the mean over so many frames of 10 ms on both "
