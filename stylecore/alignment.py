@@ -11,17 +11,18 @@ for the style.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from stylecore.analysis import Analysis
 from stylecore.fine_structure import STEPS_PER_SEMITONE, envelope
-from stylecore.mosaic import as_they_are, at_levels, coloured, mosaic, transposed
+from stylecore.mosaic import at_levels, coloured, in_own_voice
+from stylecore.onsets import frames_since, near, turns
 from stylecore.path import Costs, Way, best_way
-from stylecore.spectrogram import Polar, magnitude, unit
-from stylecore.splicing import spliced_phase
+from stylecore.spectrogram import Polar, log_magnitude, magnitude, unit
+from stylecore.splicing import spliced_spectrum
 
 LONGEST_STYLE_FRAMES = 1000
 """Of a longer style the ten loudest seconds on end are looked through: time and memory grow with them."""
@@ -63,7 +64,7 @@ NOTES = Manner(torch.arange(-36, 37), colour=0.1, level=0.0, jump=0.12, hop=0.25
 STROKES = Manner(torch.zeros(1, dtype=torch.long), colour=0.6, level=0.3, jump=0.3, hop=0.3, levels=0.7)
 """Drums and noise: nothing is transposed, and what a moment is for its own sound decides."""
 
-FINE_OF_NOTES, FINE_OF_CHORDS, FINE_OF_STROKES, FINE_WITHOUT_NOTES = 0.25, 0.4, 0.4, 0.7
+FINE_OF_NOTES, FINE_OF_CHORDS, FINE_OF_STROKES, FINE_WITHOUT_NOTES = 0.15, 0.4, 0.4, 0.7
 """Share of the content's own fine structure: its melody in detail. More of a chord, which no transposed note of the
 style has, and most where the style has no notes to offer."""
 
@@ -80,16 +81,29 @@ def lay_along(content: Analysis, style: Analysis, sample_rate: int) -> Polar:
         In Hz.
     """
     notes = min(content.tonality.pitched, style.tonality.pitched) >= 0.5
-    manner, frames = (NOTES, transposed(style, sample_rate)) if notes else (STROKES, as_they_are(style))
+    manner = NOTES if notes else STROKES
+    content = with_turns(content) if notes else content
     first, count = _searched(style)
     way = _way(content, style, slice(first, first + count), manner)
     moments = way.moment.to(style.picture.device) + first
     shifts = manner.semitones[way.transposition].to(style.picture)
-    laid = mosaic(frames, moments, shifts, style.picture.shape[1] - 1, content.starts)
+    spliced = spliced_spectrum(style, moments, shifts, sample_rate)
+    laid = in_own_voice(spliced, style, moments, 2.0 ** (shifts / 12)) if notes else log_magnitude(spliced.abs())
     own = _own_share(content, manner) * (content.fine - (laid - envelope(laid, content.pitch_hz)))
     laid = (laid + own).clamp_min(0)
     laid = at_levels(coloured(laid, style.picture) if notes else laid, content, manner.levels)
-    return Polar(laid, spliced_phase(style, moments, shifts, sample_rate))
+    return Polar(laid, unit(spliced))
+
+
+def with_turns(content: Analysis) -> Analysis:
+    """Return a content's analysis with the notes that begin in a legato, where nothing but the pitch is new.
+
+    Not a style's: a moment that is looked for as a beginning has to sound like one.
+    """
+    turned = turns(content.salience, content.level_db, content.starts)
+    starts = content.starts | turned
+    novelty = torch.where(near(turned, 1), 1.0, content.novelty)
+    return replace(content, starts=starts, since=frames_since(starts), novelty=novelty)
 
 
 def towards(content: Polar, laid: Polar, strength: float) -> Polar:

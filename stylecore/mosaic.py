@@ -1,23 +1,25 @@
 """Frames of a style along a way through it: transposed, in the style's own envelope, at the levels of the content.
 
-A mosaic (Driedger, Praetzlich & Mueller 2015) of spectra, not of samples: a phase is found later.
+A mosaic (Driedger, Praetzlich & Mueller 2015): of the frames that are spliced (stylecore/splicing.py) the partials are
+kept, and envelope and levels are given to them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from stylecore.analysis import OVERSAMPLING, Analysis
+from stylecore.analysis import Analysis
 from stylecore.fine_structure import envelope
-from stylecore.spectrogram import hop_length, log_magnitude, magnitude, n_fft, spectrum_of_frames
+from stylecore.spectrogram import log_magnitude, magnitude
 
 USUAL = 0.3
 """Share of the style's usual envelope: a moment of a style is no more than an example."""
-BLEND_FRAMES = 2
+LEANING = 0.2
+"""Share of a transposition, as an interval, by which the envelope goes along: an instrument's body stays, but it sounds
+brighter on its high notes and darker on its low ones."""
 DB = math.log(10) / 20
 """A decibel of amplitude in nepers."""
 LARGEST_GAIN = 30 * DB
@@ -26,73 +28,33 @@ LARGEST_SWELL_DB, SWELL_OF_DYNAMICS = 3.0, 0.3
 COLOURED, BROAD_BANDS, LARGEST_COLOURING = 0.6, 8, 9 * DB
 
 
-Frames = Callable[[Tensor, Tensor], Tensor]
-"""From moments of a style, int64 `[T]`, and transpositions in semitones `[T]` to log-magnitudes `[F, T]`."""
-
-
-def mosaic(frames: Frames, moments: Tensor, shifts: Tensor, last: int, begins: Tensor) -> Tensor:
-    """Return the frames `[F, T]` along a way; where it jumps within a note, what was goes on and fades.
+def in_own_voice(spliced: Tensor, style: Analysis, moments: Tensor, ratios: Tensor) -> Tensor:
+    """Return log-magnitudes `[F, T]` of transposed frames in the style's own envelope.
 
     Parameters
     ----------
-    frames : callable
-        Of the style.
-    moments, shifts : Tensor
-        The way: frame of the style and transposition in semitones for each frame of the content, `[T]`.
-    last : int
-        Last frame of the style.
-    begins : Tensor
-        Where the content begins something new, bool `[T]`.
+    spliced : Tensor
+        Spectra along a way through the style, complex `[F, T]`: their fine structure is taken.
+    style : Analysis
+        Whose envelope is put back.
+    moments, ratios : Tensor
+        The way: frame of the style and ratio of its speed for each frame of the content, `[T]`.
     """
-    current = frames(moments, shifts)
-    jumps = torch.nonzero((moments[1:] != moments[:-1] + 1) | (shifts[1:] != shifts[:-1]))[:, 0] + 1
-    near_onset = torch.nn.functional.max_pool1d(begins.float()[None, None], 5, 1, 2)[0, 0] > 0
-    before, before_shifts, share = moments.clone(), shifts.clone(), torch.ones(len(moments)).to(current)
-    for jump in jumps[~near_onset[jumps]].tolist():
-        for step in range(min(BLEND_FRAMES, len(moments) - jump)):
-            before[jump + step] = min(int(moments[jump - 1]) + step + 1, last)
-            before_shifts[jump + step] = shifts[jump - 1]
-            share[jump + step] = (step + 1) / (BLEND_FRAMES + 1)
-    fading = torch.nonzero(share < 1)[:, 0]
-    if len(fading):
-        old = frames(before[fading], before_shifts[fading])
-        current[:, fading] = share[fading] * current[:, fading] + (1 - share[fading]) * old
-    return current
-
-
-def as_they_are(style: Analysis) -> Frames:
-    """Return the frames of a style that are taken as they are, whatever the transposition."""
-    return lambda moments, shifts: style.picture[:, moments]
-
-
-def transposed(style: Analysis, sample_rate: int) -> Frames:
-    """Return the frames of a style that are transposed in its own envelope."""
     loud = magnitude(style.picture).square().sum(0).sqrt()
     usual = (style.envelope * (loud / loud.sum())).sum(1, keepdim=True)
-
-    def frames(moments: Tensor, shifts: Tensor) -> Tensor:
-        own = style.envelope[:, moments]
-        own = own + USUAL * (usual - usual.mean() + own.mean(0) - own)
-        ratios = 2.0 ** (shifts / 12)
-        return (own + filled(transposed_fine(style, moments, ratios, sample_rate), ratios)).clamp_min(0)
-
-    return frames
+    own = style.envelope[:, moments]
+    own = stretched(own + USUAL * (usual - usual.mean() + own.mean(0) - own), ratios**LEANING)
+    played = log_magnitude(spliced.abs())
+    fine = played - envelope(played, style.pitch_hz[moments] * ratios)
+    return (own + filled(fine, ratios)).clamp_min(0)
 
 
-def transposed_fine(style: Analysis, moments: Tensor, ratios: Tensor, sample_rate: int) -> Tensor:
-    """Return the fine structure `[F, T]` of the style at these frames, played at a ratio of its speed."""
-    centres = moments * float(hop_length(sample_rate) * OVERSAMPLING)
-    half = n_fft(sample_rate) // 2
-    offsets = torch.arange(-half, half, device=ratios.device) * float(OVERSAMPLING)
-    positions = centres[:, None] + offsets * ratios[:, None]
-    margin = int(half * OVERSAMPLING * float(ratios.max())) + 2
-    dense = torch.nn.functional.pad(style.samples, (margin, margin + OVERSAMPLING * 2 * half))
-    positions = positions + margin
-    lower = positions.long().clamp(0, len(dense) - 2)
-    share = positions - lower
-    frames = dense[lower] * (1 - share) + dense[lower + 1] * share
-    spectrum = log_magnitude(spectrum_of_frames(frames, sample_rate).abs())
-    return spectrum - envelope(spectrum, style.pitch_hz[moments] * ratios)
+def stretched(envelopes: Tensor, ratios: Tensor) -> Tensor:
+    """Return envelopes `[F, T]` stretched along frequency by a ratio each, `[T]`; above its end the last value."""
+    top = len(envelopes) - 1
+    position = (torch.arange(top + 1, device=envelopes.device)[:, None] / ratios).clamp_max(top)
+    lower = position.long().clamp_max(top - 1)
+    return torch.lerp(envelopes.gather(0, lower), envelopes.gather(0, lower + 1), position - lower)
 
 
 def filled(fine: Tensor, ratios: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from stylecore.errors import StylecoreError
 from stylecore.terms import TERMS
 from stylecore.terms.term import Weight
 
-CORE_VERSION = 5
+CORE_VERSION = 6
 """Raised when the core's goldens change: part of every fingerprint, so old results are recomputed."""
 
 
@@ -98,7 +98,7 @@ class Settings(_Weighted):
         description="Expert: frequency bands whose rise and fall L_e follows as well; 0 is the paper's",
     )
     temporal_reach: int = Field(
-        5,
+        12,
         ge=0,
         le=3_000,
         description="Expert: there L_e follows what is faster than the mean over so many frames of 10 ms on both "
@@ -137,7 +137,7 @@ class Settings(_Weighted):
     tolerance: float = Field(
         1e-4, ge=0, lt=1, description="Expert: a pair stops when ten evaluations lower its loss by less than this share"
     )
-    griffin_lim_iterations: int = Field(2, ge=1, le=5_000, description="Expert: iterations of Griffin-Lim")
+    griffin_lim_iterations: int = Field(1, ge=1, le=5_000, description="Expert: iterations of Griffin-Lim")
     griffin_lim_momentum: float = Field(
         0.0, ge=0, lt=1, description="Expert: momentum of Griffin-Lim; 0 is the 1984 method"
     )
@@ -162,14 +162,15 @@ class Settings(_Weighted):
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """The weights of the terms, in the order of equation 1.
+        """The weights of the terms, in the order of equation 1, as they count for these notes.
 
-        With the style's notes nothing is laid out that could be mixed with the content: strength
-        scales what draws to the style.
+        With the style's notes nothing is laid out that could be mixed with the content: strength scales what draws to
+        the style. With the content's, what is laid out has some of what a term holds already (`Term.share_laid_out`).
         """
-        towards = self.strength if self.notes == "style" else 1.0
         own = zip(TERMS, self.weights_of_terms.values(), strict=True)
-        return tuple(weight * towards if term.draws_to_style else weight for term, weight in own)
+        if self.notes == "style":
+            return tuple(weight * self.strength if term.draws_to_style else weight for term, weight in own)
+        return tuple(weight * term.share_laid_out for term, weight in own)
 
     @property
     def full_evaluations(self) -> float:

@@ -1,9 +1,9 @@
-"""The phases of a mosaic: frames of the style's samples, each read where its wave goes on from the one before.
+"""The frames of a mosaic: the style's samples, each frame read where its wave goes on from the one before.
 
 A picture has no phase, and one that Griffin-Lim finds from nothing blurs attacks and roughens tones. A mosaic has
 samples: those of the style, along its way. Each frame is read up to 10 ms earlier or later than the way says, where it
-fits best to what the frame before would have gone on with (WSOLA: Verhelst & Roelands 1993). The picture of the mosaic
-with these phases is nearly a sound.
+fits best to what the frame before would have gone on with (WSOLA: Verhelst & Roelands 1993). Their magnitudes and
+phases are then nearly those of a sound.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylecore.analysis import OVERSAMPLING, Analysis
-from stylecore.spectrogram import hop_length, n_fft, spectrum_of_frames, unit
+from stylecore.spectrogram import hop_length, n_fft, spectrum_of_frames
 
 REACH_S = 0.010
 COMPARED_S = 0.020
 FAR = 0.02
 """Cost of reading as far away as may be, in correlation: of equals the nearest."""
+SOFT = 0.3
+"""Amplitude of what was, relative to what comes, under which it decides less where that is read."""
 
 Samples = NDArray[np.float32]
 
 
-def spliced_phase(style: Analysis, moments: Tensor, shifts: Tensor, sample_rate: int) -> Tensor:
-    """Return the phases along a way through a style as unit complex numbers `[F, T]`.
+def spliced_spectrum(style: Analysis, moments: Tensor, shifts: Tensor, sample_rate: int) -> Tensor:
+    """Return the spectra along a way through a style, complex `[F, T]`.
 
     Parameters
     ----------
@@ -37,8 +39,7 @@ def spliced_phase(style: Analysis, moments: Tensor, shifts: Tensor, sample_rate:
         In Hz.
     """
     frames = spliced(style.samples.cpu().numpy(), moments.cpu().numpy(), shifts.cpu().numpy(), sample_rate)
-    spectrum = spectrum_of_frames(torch.from_numpy(frames).to(style.samples), sample_rate)
-    return unit(spectrum)
+    return spectrum_of_frames(torch.from_numpy(frames).to(style.samples), sample_rate)
 
 
 def spliced(samples: Samples, moments: NDArray, shifts: NDArray, sample_rate: int) -> Samples:
@@ -63,7 +64,9 @@ def spliced(samples: Samples, moments: NDArray, shifts: NDArray, sample_rate: in
 
 
 def _read(samples: Samples, positions: NDArray[np.float64]) -> Samples:
-    """Return samples at positions between them, by linear interpolation; zero outside."""
+    """Return samples at positions between them, by linear interpolation; mirrored at the ends, as the STFT has it."""
+    last = len(samples) - OVERSAMPLING
+    positions = last - np.abs(last - np.abs(positions))
     lower = np.floor(positions).astype(np.int64)
     share = (positions - lower).astype(np.float32)
     inside = (lower >= 0) & (lower < len(samples) - 1)
@@ -72,8 +75,14 @@ def _read(samples: Samples, positions: NDArray[np.float64]) -> Samples:
 
 
 def _correlations(searched: Samples, wanted: Samples) -> NDArray[np.float64]:
-    """Return the correlation of each part of a signal with the wanted one, -1 to 1; 0 for silence."""
+    """Return the correlation of each part of a signal with the wanted one, -1 to 1; 0 for silence.
+
+    Less where the wanted one is far softer: a tail says nothing of where a stroke begins.
+    """
     energies = np.cumsum(np.concatenate([[0.0], np.square(searched, dtype=np.float64)]))
-    norms = np.sqrt(np.maximum(energies[len(wanted) :] - energies[: -len(wanted)], 0) * np.square(wanted).sum())
+    parts = np.maximum(energies[len(wanted) :] - energies[: -len(wanted)], 0)
+    level = np.sqrt(np.square(wanted, dtype=np.float64).sum())
+    norms = np.sqrt(parts) * level
     products = np.correlate(searched, wanted, "valid")
-    return np.asarray(np.divide(products, norms, out=np.zeros_like(norms), where=norms > 1e-9))
+    fits = np.divide(products, norms, out=np.zeros_like(norms), where=norms > 1e-9)
+    return np.asarray(fits * min(1.0, level / max(SOFT * np.sqrt(parts.max()), 1e-30)))

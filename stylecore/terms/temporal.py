@@ -20,8 +20,13 @@ class Temporal(SpectrogramTerm):
     name = "temporal"
     meaning = "loss of the temporal energy envelope"
     weight = Weight(
-        "gamma", 200.0, 0.03, "weight of the temporal energy-envelope loss L_e: more holds rhythm and dynamics"
+        "gamma",
+        200.0,
+        0.03,
+        "weight of the temporal energy-envelope loss L_e: more holds rhythm and dynamics; with notes = content a "
+        "quarter of it",
     )
+    share_laid_out = 0.25  # what is laid out has its rhythm already; more of it takes attacks away
 
     def of_content(self, sound: TargetSound) -> Kept:
         """Return the envelope of the whole, `[1, T]`, and of its bands, `[K, T]`."""

@@ -99,6 +99,8 @@ class Term(ABC):
         Its setting.
     draws_to_style : bool
         Whether it pulls towards the style: where nothing is laid out, `strength` scales it.
+    share_laid_out : float
+        The share of the weight that counts where the style is laid along the content.
     """
 
     place: int
@@ -106,6 +108,7 @@ class Term(ABC):
     meaning: str
     weight: Weight
     draws_to_style: bool = False
+    share_laid_out: float = 1.0
 
     def of_content(self, sound: TargetSound) -> Kept:
         """Return what is kept of a content."""

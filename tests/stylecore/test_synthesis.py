@@ -194,8 +194,9 @@ def test_the_stage_on_the_sound_lowers_what_is_heard_and_makes_the_picture_possi
 
 
 def _weighted(terms: dict[str, float], settings: Settings) -> float:
-    weights = (settings.alpha, settings.beta, settings.gamma, settings.delta)
-    return sum(weight * terms[name] for weight, name in zip(weights, (term.name for term in TERMS), strict=True))
+    return sum(
+        weight * terms[name] for weight, name in zip(settings.weights, (term.name for term in TERMS), strict=True)
+    )
 
 
 def sound_magnitudes(waveform: Tensor) -> Tensor:
