@@ -107,7 +107,7 @@ def _loss_columns() -> list[Column]:
         Column(
             "loss_curve",
             pa.list_(_FLOAT),
-            "what was minimised, after each evaluation: at half the resolution, of the picture, of the sound",
+            "what was minimised, after each evaluation: at half the resolution, of the log-spectrogram, of the sound",
         ),
         Column("evaluations", _INT32, "how often the objective was evaluated"),
         Column(

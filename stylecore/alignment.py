@@ -85,13 +85,13 @@ def lay_along(content: Analysis, style: Analysis, sample_rate: int) -> Polar:
     content = with_turns(content) if notes else content
     first, count = _searched(style)
     way = _way(content, style, slice(first, first + count), manner)
-    moments = way.moment.to(style.picture.device) + first
-    shifts = manner.semitones[way.transposition].to(style.picture)
+    moments = way.moment.to(style.log_spectrogram.device) + first
+    shifts = manner.semitones[way.transposition].to(style.log_spectrogram)
     spliced = spliced_spectrum(style, moments, shifts, sample_rate)
     laid = in_own_voice(spliced, style, moments, 2.0 ** (shifts / 12)) if notes else log_magnitude(spliced.abs())
     own = _own_share(content, manner) * (content.fine - (laid - envelope(laid, content.pitch_hz)))
     laid = (laid + own).clamp_min(0)
-    laid = at_levels(coloured(laid, style.picture) if notes else laid, content, manner.levels)
+    laid = at_levels(coloured(laid, style.log_spectrogram) if notes else laid, content, manner.levels)
     return Polar(laid, unit(spliced))
 
 
@@ -107,15 +107,15 @@ def with_turns(content: Analysis) -> Analysis:
 
 
 def towards(content: Polar, laid: Polar, strength: float) -> Polar:
-    """Return a picture so far on the way from the content to the laid-out style: 0 the content, 1 the style.
+    """Return a log-spectrogram so far on the way from the content to the laid-out style: 0 the content, 1 the style.
 
     Its phases are those of the two mixed at these shares.
     """
     if strength >= 1:
-        return Polar(_between(content.picture, laid.picture, strength), laid.phase)
-    own, other = (magnitude(one.picture) * one.phase for one in (content, laid))
+        return Polar(_between(content.log_spectrogram, laid.log_spectrogram, strength), laid.phase)
+    own, other = (magnitude(one.log_spectrogram) * one.phase for one in (content, laid))
     phase = unit((1 - strength) * own + strength * other)
-    return Polar(_between(content.picture, laid.picture, strength), phase)
+    return Polar(_between(content.log_spectrogram, laid.log_spectrogram, strength), phase)
 
 
 def _between(content: Tensor, laid: Tensor, strength: float) -> Tensor:
@@ -132,7 +132,7 @@ def _own_share(content: Analysis, manner: Manner) -> float:
 
 def _searched(style: Analysis) -> tuple[int, int]:
     """Return the first frame and the number of frames of the style that are looked through."""
-    frames = style.picture.shape[1]
+    frames = style.log_spectrogram.shape[1]
     if frames <= LONGEST_STYLE_FRAMES:
         return 0, frames
     loudness = torch.cumsum((style.level_db.clamp_min(-60) + 60).double(), 0)
@@ -141,7 +141,7 @@ def _searched(style: Analysis) -> tuple[int, int]:
 
 def _way(content: Analysis, style: Analysis, part: slice, manner: Manner) -> Way:
     """Return the way through a part of the style that fits the content best."""
-    far = FAR * manner.semitones.abs().to(style.picture)[:, None]
+    far = FAR * manner.semitones.abs().to(style.log_spectrogram)[:, None]
     quiet = SILENT * (-(style.level_db[part] - torch.quantile(style.level_db[part], 0.95) + 25) / 25).clamp(0, 1)
     colour = manner.colour / style.colour.shape[0] ** 0.5
     agreement = _pitch_agreement(content, style, part, manner)
@@ -157,7 +157,7 @@ def _way(content: Analysis, style: Analysis, part: slice, manner: Manner) -> Way
 
     firmness = 1 + SUSTAIN * (1 - content.novelty)
     costs = Costs(manner.jump * firmness, manner.hop * firmness, GLIDE)
-    return best_way(scores, content.picture.shape[1], costs)
+    return best_way(scores, content.log_spectrogram.shape[1], costs)
 
 
 def _pitch_agreement(content: Analysis, style: Analysis, part: slice, manner: Manner) -> Callable[[slice], Tensor]:

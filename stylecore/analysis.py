@@ -14,9 +14,9 @@ from stylecore.spectrogram import (
     BIN_HZ,
     LONGER,
     at_reference_level,
-    long_picture,
+    log_spectrogram,
+    long_log_spectrogram,
     magnitude,
-    picture,
     stft,
     unit,
 )
@@ -32,15 +32,15 @@ QUIET_DB = -90.0
 class Analysis:
     """One sound at the reference level.
 
-    `samples` `[4 N]`, four times oversampled; `picture`, `envelope` `[F, T]`: log-magnitudes and the smooth part of
-    them; `salience` `[pitches, T]` and the most salient `pitch_hz` `[T]`; `level_db` `[T]` under the loudest frame;
-    `starts` bool `[T]` and `since` `[T]`: onsets, and frames since the last; `novelty` `[T]`, 0 to 1; `colour`
+    `samples` `[4 N]`, four times oversampled; `log_spectrogram`, `envelope` `[F, T]`: log-magnitudes and the smooth
+    part of them; `salience` `[pitches, T]` and the most salient `pitch_hz` `[T]`; `level_db` `[T]` under the loudest
+    frame; `starts` bool `[T]` and `since` `[T]`: onsets, and frames since the last; `novelty` `[T]`, 0 to 1; `colour`
     `[16, T]`: levels of bands by how unusual they are for this sound; `tonality`: whether it has notes, and one at a
     time.
     """
 
     samples: Tensor
-    picture: Tensor
+    log_spectrogram: Tensor
     envelope: Tensor
     salience: Tensor
     pitch_hz: Tensor
@@ -54,11 +54,11 @@ class Analysis:
     @property
     def fine(self) -> Tensor:
         """Fine structure, `[F, T]`."""
-        return self.picture - self.envelope
+        return self.log_spectrogram - self.envelope
 
     def phase(self, sample_rate: int) -> Tensor:
         """Return the phases as unit complex numbers `[F, T]`."""
-        spectrum = stft(self.samples[None, ::OVERSAMPLING], sample_rate)[0, :, : self.picture.shape[1]]
+        spectrum = stft(self.samples[None, ::OVERSAMPLING], sample_rate)[0, :, : self.log_spectrogram.shape[1]]
         return unit(spectrum)
 
     @property
@@ -77,8 +77,8 @@ def analyse(samples: Tensor, sample_rate: int) -> Analysis:
         If the sound is silent or shorter than half a transform.
     """
     at_level = at_reference_level(samples[None])
-    spectrum = picture(at_level, sample_rate)[0]
-    longer = long_picture(at_level, sample_rate)[0]
+    spectrum = log_spectrogram(at_level, sample_rate)[0]
+    longer = long_log_spectrogram(at_level, sample_rate)[0]
     notes = salience(longer, longer - envelope(longer), BIN_HZ / LONGER)
     pitch = pitch_hz(notes)
     smooth = envelope(spectrum, pitch)
@@ -89,7 +89,7 @@ def analyse(samples: Tensor, sample_rate: int) -> Analysis:
     dense = soxr.resample(at_level[0].cpu().numpy(), sample_rate, OVERSAMPLING * sample_rate)
     return Analysis(
         samples=torch.from_numpy(dense).to(samples),
-        picture=spectrum,
+        log_spectrogram=spectrum,
         envelope=smooth,
         salience=notes,
         pitch_hz=pitch,

@@ -41,13 +41,13 @@ def squared_norm(x: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x.flatten(2), dim=2).square().sum(1)
 
 
-def salience(encoder: Encoder, picture: Tensor, layer: int, exponent: float) -> Tensor:
-    """Return how much each position of a layer's encoding counts as content, `[F', T']`, from a picture `[F, T]`.
+def salience(encoder: Encoder, log_spectrogram: Tensor, layer: int, exponent: float) -> Tensor:
+    """Return how much each position of a layer's encoding counts as content, `[F', T']`, for a sound `[F, T]`.
 
     The magnitude to a power, relative to its frame's mean: a melody is in the partials that stand out, and what lies
     between them is free to become the style's. With an exponent of 0 (paper) all positions count alike.
     """
-    weights = magnitude(picture[: encoded_bins(len(picture))]) ** exponent
+    weights = magnitude(log_spectrogram[: encoded_bins(len(log_spectrogram))]) ** exponent
     weights = weights / weights.mean(0, keepdim=True).clamp_min(EPSILON)
     for _ in range(encoder.halvings(layer)):
         weights = functional.avg_pool2d(weights[None], 2)[0]
@@ -153,13 +153,13 @@ class StyleLayer:
 
 
 def encoded_distances(
-    picture: Tensor, encoder: Encoder, frames: Tensor | None, terms: Sequence[Mapping[int, EncodedLayer]]
+    log_spectrogram: Tensor, encoder: Encoder, frames: Tensor | None, terms: Sequence[Mapping[int, EncodedLayer]]
 ) -> tuple[Tensor, ...]:
     """Return terms that compare encodings, `[B]` each: means over their layers of the distances of pictures.
 
     Parameters
     ----------
-    picture : Tensor
+    log_spectrogram : Tensor
         `[B, F, T]`; a gradient flows to it, and to nothing else.
     encoder : Encoder
         Frozen filters.
@@ -168,14 +168,14 @@ def encoded_distances(
     terms : sequence of mappings
         Of each term its distances by layer.
     """
-    return _EncodedDistances.apply(picture, encoder, frames, terms)
+    return _EncodedDistances.apply(log_spectrogram, encoder, frames, terms)
 
 
 class _EncodedDistances(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        picture: Tensor,
+        log_spectrogram: Tensor,
         encoder: Encoder,
         frames: Tensor | None,
         terms: Sequence[Mapping[int, EncodedLayer]],
@@ -183,18 +183,18 @@ class _EncodedDistances(torch.autograd.Function):
         encodings: list[Tensor] = []
         found: list[dict[int, tuple[Tensor, Tensor]]] = [{} for _ in terms]
         depth = max(max(layers) for layers in terms)
-        for n, encoding in enumerate(encoder.layer_by_layer(picture, frames, depth), start=1):
+        for n, encoding in enumerate(encoder.layer_by_layer(log_spectrogram, frames, depth), start=1):
             encodings.append(encoding)
             for layers, distances in zip(terms, found, strict=True):
                 if n in layers:
                     distances[n] = layers[n].distance(by_position(encoding))
-        ctx.fixed = picture, encoder, frames, terms
+        ctx.fixed = log_spectrogram, encoder, frames, terms
         ctx.made = encodings, [{n: residue for n, (_, residue) in distances.items()} for distances in found]
         return tuple(_mean_distance(distances.values()) for distances in found)
 
     @staticmethod
     def backward(ctx: Any, *of_terms: Tensor) -> tuple[Tensor, None, None, None]:
-        picture, encoder, frames, terms = ctx.fixed
+        log_spectrogram, encoder, frames, terms = ctx.fixed
         encodings, residues = ctx.made
         positions = [by_position(encoding) for encoding in encodings]
         pulls: dict[int, Tensor] = {}
@@ -203,7 +203,7 @@ class _EncodedDistances(torch.autograd.Function):
             for n, layer in layers.items():
                 pulls[n] = layer.gradient(positions[n - 1], apart[n], weight, pulls.get(n))
         by_channel = {n: pull.permute(0, 3, 1, 2) for n, pull in pulls.items()}
-        return encoder.back_propagated(picture, encodings, by_channel, frames), None, None, None
+        return encoder.back_propagated(log_spectrogram, encodings, by_channel, frames), None, None, None
 
 
 def _mean_distance(found: Iterable[tuple[Tensor, Tensor]]) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 def encoded_bins(n_bins: int) -> int:
-    """Return how many of a picture's bins are encoded: an even number, without the last, at half the sampling rate.
+    """Return how many bins are encoded: an even number, without the last, at half the sampling rate.
 
     Pooling would leave that one out at the next layer, and rows that halve make bands of equal height at each.
     """
@@ -46,19 +46,19 @@ class Encoder(nn.Module, ABC):
     input_scale: Tensor
 
     @abstractmethod
-    def layer_by_layer(self, picture: Tensor, frames: Tensor | None, depth: int) -> Iterator[Tensor]:
+    def layer_by_layer(self, log_spectrogram: Tensor, frames: Tensor | None, depth: int) -> Iterator[Tensor]:
         """Yield what `forward` returns, each encoding before the next is computed: it is in the cache still."""
 
     @abstractmethod
     def halvings(self, layer: int) -> int:
         """Return how often both axes have been halved, rounded down, in the encoding of a layer, from 1."""
 
-    def forward(self, picture: Tensor, frames: Tensor | None = None, depth: int | None = None) -> list[Tensor]:
+    def forward(self, log_spectrogram: Tensor, frames: Tensor | None = None, depth: int | None = None) -> list[Tensor]:
         """Return the encodings of layers 1 to `depth`, by default all, of `encoded_bins`.
 
         Parameters
         ----------
-        picture : Tensor
+        log_spectrogram : Tensor
             Log-magnitude spectrograms, `[B, F, T]`.
         frames : Tensor, optional
             Each item's own number of frames, `[B]`; None when all fill the picture. An item's encodings are the same
@@ -71,14 +71,14 @@ class Encoder(nn.Module, ABC):
         list of Tensor
             `[B, C, F', T']` per layer.
         """
-        return list(self.layer_by_layer(picture, frames, depth or self.layers))
+        return list(self.layer_by_layer(log_spectrogram, frames, depth or self.layers))
 
     def own_columns(self, frames: Tensor, layer: int) -> Tensor:
         """Return how many columns of a layer's encoding are an item's own, from its number of frames."""
         return frames // 2 ** self.halvings(layer)
 
     def back_propagated(
-        self, picture: Tensor, encodings: Sequence[Tensor], pulls: Mapping[int, Tensor], frames: Tensor | None
+        self, log_spectrogram: Tensor, encodings: Sequence[Tensor], pulls: Mapping[int, Tensor], frames: Tensor | None
     ) -> Tensor:
         """Return the gradient `[B, F, T]` of `sum over layers <pull, encoding>` with respect to the picture.
 
@@ -86,7 +86,7 @@ class Encoder(nn.Module, ABC):
 
         Parameters
         ----------
-        picture : Tensor
+        log_spectrogram : Tensor
             `[B, F, T]`.
         encodings : sequence of Tensor
             What `forward` returned for it.
@@ -96,7 +96,7 @@ class Encoder(nn.Module, ABC):
             As for `forward`.
         """
         with torch.enable_grad():
-            leaf = picture.detach().requires_grad_()
+            leaf = log_spectrogram.detach().requires_grad_()
             again = self(leaf, frames, max(pulls))
             (gradient,) = torch.autograd.grad([again[n - 1] for n in pulls], leaf, list(pulls.values()))
         return gradient

@@ -281,7 +281,7 @@ def blips_per_s(sounds: Comparison) -> float | None:
     description="distance of the audio as written from the spectrogram that was optimised last, dB; low is good",
 )
 def spectral_convergence_db(estimate: NDArray[np.inexact], reference: NDArray[np.floating]) -> float | None:
-    """Return `20 log10(||abs(estimate) - M|| / ||M||)`: how far a sound's STFT is from the picture `M` asked for.
+    """Return `20 log10(||abs(estimate) - M|| / ||M||)`: how far a sound's STFT is from the `M` asked for.
 
     Parameters
     ----------

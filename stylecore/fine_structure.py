@@ -28,7 +28,7 @@ LOWEST_NOTE, HIGHEST_NOTE, STEPS_PER_SEMITONE = 28, 98, 2
 """Pitches that are looked for, as MIDI numbers: 41 Hz to 2.3 kHz, in quarter tones."""
 
 LOWEST_APART = 38
-"""The lowest note, 73 Hz, whose partials the picture tells apart; of lower ones any noise has some."""
+"""The lowest note, 73 Hz, whose partials the log-spectrogram tells apart; of lower ones any noise has some."""
 
 HARMONICS, DECAY, BETWEEN = 8, 0.8, 0.5
 """A pitch is as salient as its harmonics stand out, each less than the one below; what stands out half-way between
@@ -41,22 +41,22 @@ CHORD_TO_NOTE = 0.6, 0.75
 """The salience of the best pitch in chords is below the first, in single notes above the second."""
 
 
-def envelope(picture: Tensor, pitch_hz: Tensor | None = None) -> Tensor:
+def envelope(log_spectrogram: Tensor, pitch_hz: Tensor | None = None) -> Tensor:
     """Return the smooth spectral envelope of log-magnitudes `[F, T]`, as they are, along frequency.
 
     Parameters
     ----------
-    picture : Tensor
+    log_spectrogram : Tensor
         `[F, T]`.
     pitch_hz : Tensor, optional
         Of each frame, `[T]`: where partials are far apart the envelope is smoother, or it would follow them. None for
         the smoother one everywhere, under which any note stands out.
     """
-    smoother = _smoother(len(picture), CEPSTRA_OF_HIGH_NOTES).to(picture) @ picture
+    smoother = _smoother(len(log_spectrogram), CEPSTRA_OF_HIGH_NOTES).to(log_spectrogram) @ log_spectrogram
     if pitch_hz is None:
         return smoother
     high = ((pitch_hz - HIGH_HZ[0]) / (HIGH_HZ[1] - HIGH_HZ[0])).clamp(0, 1)
-    return torch.lerp(_smoother(len(picture), CEPSTRA).to(picture) @ picture, smoother, high)
+    return torch.lerp(_smoother(len(log_spectrogram), CEPSTRA).to(log_spectrogram) @ log_spectrogram, smoother, high)
 
 
 @lru_cache(maxsize=8)
@@ -71,28 +71,28 @@ def _smoother(n_bins: int, cepstra_kept: int) -> Tensor:
     return torch.fft.irfft(cepstra * window[:, None], n=2 * (n_bins - 1), dim=0)[:n_bins].float()
 
 
-def standing_out(picture: Tensor, fine: Tensor) -> Tensor:
+def standing_out(log_spectrogram: Tensor, fine: Tensor) -> Tensor:
     """Return what stands out of the envelope, `[F, T]`, each bin by its log-magnitude: a loud partial counts more."""
-    weights = picture.clamp_min(0) / picture.max().clamp_min(1e-6)
+    weights = log_spectrogram.clamp_min(0) / log_spectrogram.max().clamp_min(1e-6)
     weighted = fine.clamp_min(0) * weights
     weighted[:2] = 0  # a constant, and what leaks from it, is no note
     return weighted
 
 
-def salience(picture: Tensor, fine: Tensor, bin_hz: float = BIN_HZ) -> Tensor:
+def salience(log_spectrogram: Tensor, fine: Tensor, bin_hz: float = BIN_HZ) -> Tensor:
     """Return how much each pitch is there, `[pitches, T]`, frames of unit norm or zero (harmonic summation).
 
     Parameters
     ----------
-    picture, fine : Tensor
+    log_spectrogram, fine : Tensor
         Log-magnitudes and their fine structure, `[F, T]`.
     bin_hz : float
         Width of a bin.
     """
-    out = standing_out(picture, fine)
+    out = standing_out(log_spectrogram, fine)
     if bin_hz < BIN_HZ:  # a partial in tune to a quarter tone is in tune
         out = torch.nn.functional.max_pool1d(out.T[:, None], 3, 1, 1)[:, 0].T
-    sums = (_harmonic_sums(len(picture), bin_hz).to(picture) @ out).clamp_min(0)
+    sums = (_harmonic_sums(len(log_spectrogram), bin_hz).to(log_spectrogram) @ out).clamp_min(0)
     sharpened = sums.square() / sums.amax(0, keepdim=True).clamp_min(1e-6)
     return torch.nn.functional.normalize(sharpened, dim=0, eps=1e-6)
 
@@ -133,21 +133,21 @@ class Pitchedness(NamedTuple):
     single: float
 
 
-def tonality(picture: Tensor, fine: Tensor, loud: Tensor) -> Pitchedness:
+def tonality(log_spectrogram: Tensor, fine: Tensor, loud: Tensor) -> Pitchedness:
     """Return what kind of sound it is: how well one pitch explains a frame, and whether partials last.
 
     Parameters
     ----------
-    picture, fine : Tensor
+    log_spectrogram, fine : Tensor
         Log-magnitudes and their fine structure, `[F, T]`.
     loud : Tensor
         How much each frame counts, `[T]`.
     """
-    if picture.shape[1] <= STEADY_FRAMES or not bool(loud.sum() > 0):
+    if log_spectrogram.shape[1] <= STEADY_FRAMES or not bool(loud.sum() > 0):
         return Pitchedness(0.0, 0.0)
-    out = standing_out(picture, fine)
-    told_apart = _harmonic_sums(len(picture))[(LOWEST_APART - LOWEST_NOTE) * STEPS_PER_SEMITONE :]
-    sums = (told_apart.to(picture) @ out).amax(0)
+    out = standing_out(log_spectrogram, fine)
+    told_apart = _harmonic_sums(len(log_spectrogram))[(LOWEST_APART - LOWEST_NOTE) * STEPS_PER_SEMITONE :]
+    sums = (told_apart.to(log_spectrogram) @ out).amax(0)
     salient = _weighted(sums / torch.linalg.vector_norm(out, dim=0).clamp_min(1e-3), loud)
     unit = torch.nn.functional.normalize(fine, dim=0, eps=1e-6)
     lasting = _weighted((unit[:, :-STEADY_FRAMES] * unit[:, STEADY_FRAMES:]).sum(0), loud[:-STEADY_FRAMES])

@@ -47,14 +47,17 @@ class FoldedAlexNet(Encoder):
         """Return how many poolings lie before a layer; see `Encoder`."""
         return sum(pooled < layer for pooled in POOL_AFTER)
 
-    def layer_by_layer(self, picture: Tensor, frames: Tensor | None, depth: int) -> Iterator[Tensor]:
+    def layer_by_layer(self, log_spectrogram: Tensor, frames: Tensor | None, depth: int) -> Iterator[Tensor]:
         """Yield activations after ReLU, before pooling; see `Encoder`.
 
         Shifts turn padding into non-zero and the next convolution would leak it back, so padding is zeroed after every
         ReLU and pooling.
         """
         x = _masked(
-            ((picture[:, : encoded_bins(picture.shape[1])] - self.input_mean) * self.input_scale)[:, None], frames
+            ((log_spectrogram[:, : encoded_bins(log_spectrogram.shape[1])] - self.input_mean) * self.input_scale)[
+                :, None
+            ],
+            frames,
         )
         for layer in range(1, depth + 1):
             x = _masked(torch.relu_(self.convolved(x, layer)), frames)
@@ -64,9 +67,9 @@ class FoldedAlexNet(Encoder):
                 x = _masked(nn.functional.avg_pool2d(x, 2), frames)
 
     def back_propagated(
-        self, picture: Tensor, encodings: Sequence[Tensor], pulls: Mapping[int, Tensor], frames: Tensor | None
+        self, log_spectrogram: Tensor, encodings: Sequence[Tensor], pulls: Mapping[int, Tensor], frames: Tensor | None
     ) -> Tensor:
-        """Return the gradient with respect to the picture; see `Encoder`.
+        """Return the gradient with respect to the log-spectrogram; see `Encoder`.
 
         The chain rule through ReLU, pooling and the transposed convolutions, from the deepest layer up. By hand, since
         it takes half of what autograd does: the filters are frozen, and gradients are added where they lie.
@@ -85,7 +88,7 @@ class FoldedAlexNet(Encoder):
             torch.ops.aten.threshold_backward.grad_input(gradient, encoding, 0.0, grad_input=gradient)
             from_below = self.transposed(gradient, layer)
         seen = _masked(from_below, frames)[:, 0] * self.input_scale
-        return nn.functional.pad(seen, (0, 0, 0, picture.shape[1] - seen.shape[1]))
+        return nn.functional.pad(seen, (0, 0, 0, log_spectrogram.shape[1] - seen.shape[1]))
 
     def convolved(self, x: Tensor, layer: int) -> Tensor:
         """Return the convolution of a layer, `[B, O, F, T]`, before ReLU."""
@@ -143,7 +146,7 @@ def encoder_of(weights: Weights) -> FoldedAlexNet:
 
 
 def random_encoder(seed: int, calibration: Tensor) -> FoldedAlexNet:
-    """Return untrained filters whose batch norm knows the statistics of `calibration` pictures `[B, F, T]`.
+    """Return untrained filters whose batch norm knows the statistics of `calibration` log-spectrograms `[B, F, T]`.
 
     The control of every comparison: what is left of a result when nothing was learned.
     """
@@ -155,7 +158,7 @@ def random_encoder(seed: int, calibration: Tensor) -> FoldedAlexNet:
     for norm in network.norms:
         cast(
             nn.BatchNorm2d, norm
-        ).momentum = None  # cumulative average: one pass over the calibration pictures sets the statistics
+        ).momentum = None  # cumulative average: one pass over the calibration log-spectrograms sets the statistics
     with torch.no_grad():
         network.train().features(calibration)
     return FoldedAlexNet(network)

@@ -25,7 +25,7 @@ from torch import Tensor
 HISTORY = 10
 ARMIJO = 1e-4
 FIRST_STEP_RMS = 0.1
-"""The first step moves a picture by this much (root mean square): no curvature is known yet."""
+"""The first step moves a log-spectrogram by this much (root mean square): no curvature is known yet."""
 SMALLEST_STEP = 1e-6
 GRADIENT_MEMORY = 0.9
 GRADIENT_FLOOR = 1e-3

@@ -75,26 +75,28 @@ def _tensors_in(value: object) -> Iterator[Tensor]:
             yield from _tensors_in(part)
 
 
-def encode_content(encoder: Encoder, picture: Tensor, settings: Settings) -> Target:
-    """Encode one content picture `[F, T]`."""
-    return _target(encoder, picture, settings, lambda term, sound: term.of_content(sound))
+def encode_content(encoder: Encoder, log_spectrogram: Tensor, settings: Settings) -> Target:
+    """Encode one content log-spectrogram `[F, T]`."""
+    return _target(encoder, log_spectrogram, settings, lambda term, sound: term.of_content(sound))
 
 
-def encode_style(encoder: Encoder, picture: Tensor, settings: Settings) -> Target:
-    """Encode one style picture `[F, T]`."""
-    return _target(encoder, picture, settings, lambda term, sound: term.of_style(sound))
+def encode_style(encoder: Encoder, log_spectrogram: Tensor, settings: Settings) -> Target:
+    """Encode one style log-spectrogram `[F, T]`."""
+    return _target(encoder, log_spectrogram, settings, lambda term, sound: term.of_style(sound))
 
 
 @torch.no_grad()
-def _target(encoder: Encoder, picture: Tensor, settings: Settings, of: Callable[[Term, TargetSound], Kept]) -> Target:
-    def at(picture: Tensor, reach: int) -> Target:
-        sound = TargetSound(picture, encoder, settings, reach)
-        return Target({term.name: of(term, sound) for term in TERMS}, picture.shape[-1], reach)
+def _target(
+    encoder: Encoder, log_spectrogram: Tensor, settings: Settings, of: Callable[[Term, TargetSound], Kept]
+) -> Target:
+    def at(log_spectrogram: Tensor, reach: int) -> Target:
+        sound = TargetSound(log_spectrogram, encoder, settings, reach)
+        return Target({term.name: of(term, sound) for term in TERMS}, log_spectrogram.shape[-1], reach)
 
-    found = at(picture, settings.temporal_reach)
+    found = at(log_spectrogram, settings.temporal_reach)
     if not settings.coarse_iterations:
         return found
-    return replace(found, halved=at(halved(picture), -(-settings.temporal_reach // 2)))
+    return replace(found, halved=at(halved(log_spectrogram), -(-settings.temporal_reach // 2)))
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,12 @@ class Objective:
             elif isinstance(term, SpectrogramTerm):
                 self.distances[term.name] = term.distance(*kept, self.batch)
 
-    def __call__(self, picture: Tensor) -> LossTerms:
-        """Return the terms of pictures `[B, F, T]`; frames beyond an item's own do not count and get no gradient."""
+    def __call__(self, log_spectrogram: Tensor) -> LossTerms:
+        """Return the terms of log-spectrograms `[B, F, T]`; padding does not count and gets no gradient."""
         batch = self.batch
         if batch.mask is not None:
-            picture = picture * batch.mask
-        values = encoded_distances(picture, batch.encoder, batch.padded_frames, list(self.encoded.values()))
+            log_spectrogram = log_spectrogram * batch.mask
+        values = encoded_distances(log_spectrogram, batch.encoder, batch.padded_frames, list(self.encoded.values()))
         found = dict(zip(self.encoded, values, strict=True))
-        found |= {name: distance(picture) for name, distance in self.distances.items()}
+        found |= {name: distance(log_spectrogram) for name, distance in self.distances.items()}
         return LossTerms({term.name: found[term.name] for term in TERMS})

@@ -40,7 +40,7 @@ def in_own_voice(spliced: Tensor, style: Analysis, moments: Tensor, ratios: Tens
     moments, ratios : Tensor
         The way: frame of the style and ratio of its speed for each frame of the content, `[T]`.
     """
-    loud = magnitude(style.picture).square().sum(0).sqrt()
+    loud = magnitude(style.log_spectrogram).square().sum(0).sqrt()
     usual = (style.envelope * (loud / loud.sum())).sum(1, keepdim=True)
     own = style.envelope[:, moments]
     own = stretched(own + USUAL * (usual - usual.mean() + own.mean(0) - own), ratios**LEANING)
@@ -82,15 +82,15 @@ def coloured(laid: Tensor, style: Tensor) -> Tensor:
 
     Which moments fit best is decided by notes; they need not be as bright, together, as the style is.
     """
-    wanted, found = (_average_shares(picture) for picture in (style, laid))
+    wanted, found = (_average_shares(log_spectrogram) for log_spectrogram in (style, laid))
     gain = (COLOURED / 2 * torch.log(wanted / found)).clamp(-LARGEST_COLOURING, LARGEST_COLOURING)
     by_bin = torch.nn.functional.interpolate(gain[None, None], len(laid) - 1, mode="linear")[0, 0]
     return log_magnitude(magnitude(laid) * torch.cat([by_bin[:1], by_bin]).exp()[:, None])
 
 
-def _average_shares(picture: Tensor) -> Tensor:
+def _average_shares(log_spectrogram: Tensor) -> Tensor:
     """Return each broad band's share of the energy `[8]`, loud frames counting less than they would by themselves."""
-    energy = magnitude(picture[1:]).square().unflatten(0, (BROAD_BANDS, -1)).sum(1)
+    energy = magnitude(log_spectrogram[1:]).square().unflatten(0, (BROAD_BANDS, -1)).sum(1)
     weights = energy.sum(0) ** 0.25
     average = energy @ (weights / weights.sum().clamp_min(1e-9))
     return average / average.sum().clamp_min(1e-9) + 1e-7
@@ -102,7 +102,7 @@ def at_levels(laid: Tensor, content: Analysis, share: float) -> Tensor:
     Within a note the style may swell and fade a little as it does: by 3 dB, and by no more than a share of what the
     content's levels differ among themselves.
     """
-    wanted, found = (magnitude(p).square().sum(0).clamp_min(1e-9) for p in (content.picture, laid))
+    wanted, found = (magnitude(p).square().sum(0).clamp_min(1e-9) for p in (content.log_spectrogram, laid))
     wanted = wanted**share * (found * (wanted.sum() / found.sum())) ** (1 - share)
     gain_db = 10 * torch.log10(wanted / found)
     gain = ((gain_db + _swelling_db(gain_db, content)) * DB).clamp_max(LARGEST_GAIN).exp()

@@ -50,13 +50,13 @@ class AlexNet3x3(nn.Module):
         self.register_buffer("input_mean", torch.zeros(()))
         self.register_buffer("input_scale", torch.ones(()))
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Return class scores `[B, 80]` of pictures `[B, F, T]` (cross-entropy training, paper section 3)."""
-        return self.classifier(self.features(picture))
+    def forward(self, log_spectrogram: Tensor) -> Tensor:
+        """Return class scores `[B, 80]` of log-spectrograms `[B, F, T]` (cross-entropy training, paper section 3)."""
+        return self.classifier(self.features(log_spectrogram))
 
-    def features(self, picture: Tensor) -> Tensor:
-        """Return the activations of the last layer, `[B, C, F / 4, T / 4]`, from pictures `[B, F, T]`."""
-        x = ((picture - self.input_mean) * self.input_scale)[:, None]
+    def features(self, log_spectrogram: Tensor) -> Tensor:
+        """Return the activations of the last layer, `[B, C, F / 4, T / 4]`, from log-spectrograms `[B, F, T]`."""
+        x = ((log_spectrogram - self.input_mean) * self.input_scale)[:, None]
         for layer, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True), start=1):
             x = torch.relu(norm(convolution(x)))
             if layer in POOL_AFTER:

@@ -25,14 +25,14 @@ def paired(content: Analysis, style: Analysis, n_samples: int, encoder: Encoder,
     settings : Settings
         The pair's own.
     """
-    target = Polar(content.picture, content.phase(settings.sample_rate))
+    target = Polar(content.log_spectrogram, content.phase(settings.sample_rate))
     if settings.notes == "style":
-        heard = style.picture
+        heard = style.log_spectrogram
     else:
         target = towards(target, lay_along(content, style, settings.sample_rate), settings.strength)
-        heard = target.picture
+        heard = target.log_spectrogram
     return Pair(
-        content=encode_content(encoder, target.picture, settings),
+        content=encode_content(encoder, target.log_spectrogram, settings),
         style=encode_style(encoder, heard, settings),
         n_samples=n_samples,
         settings=settings,

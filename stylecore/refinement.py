@@ -1,13 +1,13 @@
-"""Optimise a picture together with its phase: the losses are those of the sound that the two make.
+"""Optimise a log-spectrogram together with its phase: the losses are those of the sound that the two make.
 
-A picture optimised alone is the STFT of no sound: overlapping frames contradict each other, and Griffin-Lim can only
-settle on something else than what was asked for. Opposed to the paper, which ends there, the picture is therefore
-optimised further through the projection on possible STFTs,
+A log-spectrogram optimised alone is the STFT of no sound: overlapping frames contradict each other, and Griffin-Lim can
+only settle on something else than what was asked for. Opposed to the paper, which ends there, the log-spectrogram is
+therefore optimised further through the projection on possible STFTs,
 
     argmin_(x, phi)  L(log(1 + |STFT(y)| / floor)) + kappa |  |STFT(y)| - M |^2 / |M|^2,    y = ISTFT(M exp(i phi)),
 
-with `L` equation 1 of the paper and `M` the magnitude of the picture `x`. What is lowered is the loss of what is heard;
-the last term keeps picture and sound the same thing (docs/method.md).
+with `L` equation 1 of the paper and `M` the magnitude of the log-spectrogram `x`. What is lowered is the loss of what
+is heard; the last term keeps log-spectrogram and sound the same thing (docs/method.md).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from stylecore.losses import Problem
 from stylecore.spectrogram import frame_count, istft, log_magnitude, magnitude, stft
 
 SMOOTHING = 1e-5
-"""A magnitude is `sqrt(|S|^2 + SMOOTHING^2)`, far below the floor of the picture: smooth at silence."""
+"""A magnitude is `sqrt(|S|^2 + SMOOTHING^2)`, far below the floor of the log-spectrogram: smooth at silence."""
 
 
 def sounds_of(points: Tensor, sample_rate: int, n_samples: int) -> Tensor:
-    """Return the samples `[B, N]` that pictures and phases in radians make, stacked as `[B, 2, F, T]`."""
+    """Return the samples `[B, N]` that log-spectrograms and phases in radians make, stacked as `[B, 2, F, T]`."""
     return istft(torch.polar(magnitude(points[:, 0]), points[:, 1]), sample_rate, n_samples)
 
 
@@ -48,7 +48,7 @@ def by_length(lengths: Sequence[int], transform: Callable[[list[int], int], Tens
 def refine(
     problem: Problem, waveforms: Sequence[Tensor], on_step: Callable[[], None]
 ) -> tuple[list[Tensor], list[Tensor], Minimum]:
-    """Optimise the pictures of a batch of sounds together with their phases.
+    """Optimise the log-spectrograms of a batch of sounds together with their phases.
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def refine(
     Returns
     -------
     tuple
-        Samples `[N]` and pictures `[F, T]` of each pair, and the minimum, whose points are `[B, 2, F, T]`: picture and
-        phase.
+        Samples `[N]` and log-spectrograms `[F, T]` of each pair, and the minimum, whose points are `[B, 2, F, T]`:
+        log-spectrogram and phase.
     """
     settings = problem.settings
     sample_rate = settings.sample_rate
@@ -93,5 +93,5 @@ def refine(
     limits = torch.full((len(waveforms),), settings.sound_iterations, device=start.device)
     unknowns = 2 * start.shape[2] * torch.tensor(frames, device=start.device)
     minimum = minimise_lbfgs(evaluate, start, limits, settings.tolerance, unknowns)
-    pictures = [point[0, :, :own] for point, own in zip(minimum.point, frames, strict=True)]
-    return by_length(lengths, partial(sounds, minimum.point)), pictures, minimum
+    log_spectrograms = [point[0, :, :own] for point, own in zip(minimum.point, frames, strict=True)]
+    return by_length(lengths, partial(sounds, minimum.point)), log_spectrograms, minimum

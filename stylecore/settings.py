@@ -121,7 +121,7 @@ class Settings(_Weighted):
         description="Expert: evaluations at half the resolution, at most, before those; 0 is the paper's",
     )
     iterations: int = Field(
-        8, ge=1, le=10_000, description="Expert: evaluations of the objective on the picture, at most"
+        8, ge=1, le=10_000, description="Expert: evaluations of the objective on the log-spectrogram, at most"
     )
     sound_iterations: int = Field(
         15, ge=0, le=10_000, description="Expert: evaluations on the sound after Griffin-Lim, at most; 0 is the paper's"
@@ -142,7 +142,7 @@ class Settings(_Weighted):
         0.0, ge=0, lt=1, description="Expert: momentum of Griffin-Lim; 0 is the 1984 method"
     )
     sample_rate: Annotated[Literal[16_000], BeforeValidator(_number)] = Field(
-        16_000, description="Expert: sampling rate of the picture in Hz"
+        16_000, description="Expert: sampling rate of the log-spectrogram in Hz"
     )
 
     @model_validator(mode="after")

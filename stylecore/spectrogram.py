@@ -1,6 +1,6 @@
 """Sound to log-magnitude spectrogram and back (Verma & Smith 2018, section 2).
 
-The paper's picture: 30 ms frames every 10 ms, a transform of 32 ms, so a bin is 31.25 Hz wide whatever the
+The paper's log-spectrogram: 30 ms frames every 10 ms, a transform of 32 ms, so a bin is 31.25 Hz wide whatever the
 sampling rate, and linear frequency, "a high-resolution representation from which near-perfect reconstruction is
 possible".
 """
@@ -21,7 +21,7 @@ HOP_S = 0.010
 LONG_WINDOW_S, LONGER = 0.090, 4
 
 REFERENCE_RMS = 0.1
-"""Every sound is brought to this RMS before its picture is taken: one level, one set of weights."""
+"""Every sound is brought to this RMS before its log-spectrogram is taken: one level, one set of weights."""
 
 MAGNITUDE_FLOOR = 0.01
 """Magnitude at which the logarithm bends into a line. A full sine at `REFERENCE_RMS` reaches about 17, 65 dB above."""
@@ -30,7 +30,7 @@ MAGNITUDE_FLOOR = 0.01
 class Polar(NamedTuple):
     """A spectrogram as log-magnitudes `[F, T]` and phases, unit complex numbers `[F, T]`."""
 
-    picture: Tensor
+    log_spectrogram: Tensor
     phase: Tensor
 
 
@@ -103,8 +103,8 @@ def spectrum_of_frames(frames: Tensor, sample_rate: int) -> Tensor:
     return torch.fft.rfft(frames * window, dim=1).T
 
 
-def long_picture(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Return log-magnitudes `[B, 4 F - 3, T]` of frames of 90 ms, a bin every 7.8 Hz, at the picture's instants.
+def long_log_spectrogram(waveform: Tensor, sample_rate: int) -> Tensor:
+    """Return log-magnitudes `[B, 4 F - 3, T]` of frames of 90 ms, a bin every 7.8 Hz, at the usual instants.
 
     For pitch alone: the paper's frames do not tell two partials 70 Hz apart.
     """
@@ -161,7 +161,7 @@ def log_magnitude(magnitude: Tensor) -> Tensor:
 
 
 def magnitude(log_magnitude: Tensor) -> Tensor:
-    """Invert `log_magnitude`; pictures below silence, which an optimiser may visit, count as silence.
+    """Invert `log_magnitude`; log-spectrograms below silence, which an optimiser may visit, count as silence.
 
     >>> import torch
     >>> bool(torch.isclose(magnitude(log_magnitude(torch.tensor(0.5))), torch.tensor(0.5)))
@@ -170,7 +170,7 @@ def magnitude(log_magnitude: Tensor) -> Tensor:
     return MAGNITUDE_FLOOR * torch.expm1(log_magnitude.clamp_min(0.0))
 
 
-def picture(waveform: Tensor, sample_rate: int) -> Tensor:
+def log_spectrogram(waveform: Tensor, sample_rate: int) -> Tensor:
     """Return the log-magnitude spectrogram `[B, F, T]` of real samples `[B, N]`, at the sound's own level."""
     return log_magnitude(stft(waveform, sample_rate).abs())
 

@@ -1,8 +1,8 @@
 """The frames of a mosaic: the style's samples, each frame read where its wave goes on from the one before.
 
-A picture has no phase, and one that Griffin-Lim finds from nothing blurs attacks and roughens tones. A mosaic has
-samples: those of the style, along its way. Each frame is read up to 10 ms earlier or later than the way says, where it
-fits best to what the frame before would have gone on with (WSOLA: Verhelst & Roelands 1993). Their magnitudes and
+A log-spectrogram has no phase, and one that Griffin-Lim finds from nothing blurs attacks and roughens tones. A mosaic
+has samples: those of the style, along its way. Each frame is read up to 10 ms earlier or later than the way says, where
+it fits best to what the frame before would have gone on with (WSOLA: Verhelst & Roelands 1993). Their magnitudes and
 phases are then nearly those of a sound.
 """
 

@@ -1,4 +1,4 @@
-"""Cross-synthesis of a batch of pairs: optimise a picture from noise, find a phase for it, optimise both together.
+"""Cross-synthesis of a batch of pairs: optimise a log-spectrogram, find a phase, optimise both together.
 
 The whole method in the order of the paper, one step before it (stylecore/coarse.py) and one beyond it
 (stylecore/refinement.py); every step is a function of tensors and settings.
@@ -21,7 +21,7 @@ from stylecore.losses import Objective, Problem, Target
 from stylecore.phase import griffin_lim, random_phase
 from stylecore.refinement import by_length, refine
 from stylecore.settings import Settings
-from stylecore.spectrogram import Polar, at_reference_level, frame_count, magnitude, n_fft, picture
+from stylecore.spectrogram import Polar, at_reference_level, frame_count, log_spectrogram, magnitude, n_fft
 from stylecore.terms import TERMS
 
 OWN_SETTINGS = frozenset({"notes", "strength", "iterations", "seed"} | {term.weight.name for term in TERMS})
@@ -32,7 +32,7 @@ OWN_SETTINGS = frozenset({"notes", "strength", "iterations", "seed"} | {term.wei
 class Pair:
     """One pair ready for the device: encoded targets, the content's length in samples, its own settings and seed.
 
-    `start` is where the optimisation may begin: the picture that the content term asks for, with phases.
+    `start` is where the optimisation may begin: the log-spectrogram that the content term asks for, with phases.
     """
 
     content: Target
@@ -46,13 +46,14 @@ class Pair:
 class Synthesis:
     """The result of one pair, at `REFERENCE_RMS` of the content.
 
-    `waveform` `[N]`; `picture` `[F, T]`, the log-magnitude that was optimised last, which no phase step has touched
-    since; `first_terms`, the four losses without weights of the noise (`losses_of` tells those of `waveform`);
-    `loss_curve`, what was minimised, after each evaluation, at half the resolution, on the picture, on the sound.
+    `waveform` `[N]`; `log_spectrogram` `[F, T]`, the log-magnitude that was optimised last, which no phase step has
+    touched since; `first_terms`, the four losses without weights of the noise (`losses_of` tells those of `waveform`);
+    `loss_curve`, what was minimised, after each evaluation, at half the resolution, on the log-spectrogram, on the
+    sound.
     """
 
     waveform: Tensor
-    picture: Tensor
+    log_spectrogram: Tensor
     first_terms: dict[str, float]
     loss_curve: list[float]
     evaluations: int
@@ -66,18 +67,18 @@ class Synthesis:
         return self.stop_reason == STOP_REASONS[DIVERGED]
 
 
-def sound_picture(samples: Tensor, sample_rate: int) -> Tensor:
-    """Return the picture `[F, T]` of one sound `[N]` at the reference level.
+def sound_log_spectrogram(samples: Tensor, sample_rate: int) -> Tensor:
+    """Return the log-spectrogram `[F, T]` of one sound `[N]` at the reference level.
 
     Raises
     ------
     SignalError
         If the sound is silent or shorter than half a transform.
     """
-    return picture(at_reference_level(samples[None]), sample_rate)[0]
+    return log_spectrogram(at_reference_level(samples[None]), sample_rate)[0]
 
 
-def starting_picture(encoder: Encoder, n_bins: int, n_frames: int, settings: Settings) -> Tensor:
+def starting_log_spectrogram(encoder: Encoder, n_bins: int, n_frames: int, settings: Settings) -> Tensor:
     """Return seeded Gaussian noise `[n_bins, n_frames]` with the mean and deviation of the network's training pictures.
 
     Drawn frame by frame on the CPU: it depends on shape and seed alone, not on the content, the batch or the device.
@@ -97,12 +98,12 @@ START_NOISE = 0.1
 
 
 def noisy_target(encoder: Encoder, target: Tensor, settings: Settings) -> Tensor:
-    """Return a picture `[F, T]` with some of the noise of `starting_picture` on it.
+    """Return a log-spectrogram `[F, T]` with some of the noise of `starting_log_spectrogram` on it.
 
     Opposed to the paper, which begins with noise alone: from there twice as many evaluations come as near
     (docs/experiments.md).
     """
-    noise = starting_picture(encoder, target.shape[0], target.shape[1], settings) - encoder.input_mean.cpu()
+    noise = starting_log_spectrogram(encoder, target.shape[0], target.shape[1], settings) - encoder.input_mean.cpu()
     return target.cpu() + START_NOISE * noise
 
 
@@ -131,12 +132,12 @@ def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], No
     device = encoder.input_mean.device
     began = _time_s(device)
     problem = equation_1(pairs, encoder)
-    stages = optimise_picture(pairs, problem, encoder, on_step)
+    stages = optimise_log_spectrogram(pairs, problem, encoder, on_step)
     optimised = _time_s(device)
-    pictures = [point[:, : pair.content.frames] for point, pair in zip(stages[-1].point, pairs, strict=True)]
+    log_spectrograms = [point[:, : pair.content.frames] for point, pair in zip(stages[-1].point, pairs, strict=True)]
 
     def phase(items: list[int], n_samples: int) -> Tensor:
-        own = torch.stack([pictures[item] for item in items])
+        own = torch.stack([log_spectrograms[item] for item in items])
         settings = [pairs[item].settings for item in items]
         starts = [pairs[item].start for item in items]
         phases = [None if start is None else start.phase for start in starts]
@@ -145,13 +146,13 @@ def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], No
     waveforms = by_length([pair.n_samples for pair in pairs], phase)
     phased = _time_s(device)
     if problem.settings.sound_iterations:
-        waveforms, pictures, refined = refine(problem, waveforms, on_step)
+        waveforms, log_spectrograms, refined = refine(problem, waveforms, on_step)
         stages.append(refined)
     seconds_optimise = _time_s(device) - began - (phased - optimised)
     return [
         Synthesis(
             waveform=waveforms[item].cpu(),
-            picture=pictures[item].cpu(),
+            log_spectrogram=log_spectrograms[item].cpu(),
             first_terms=_named(stages[0].first_terms[item]),
             loss_curve=[total for stage in stages for total in stage.own_curve(item)],
             evaluations=sum(int(stage.evaluations[item]) for stage in stages),
@@ -166,7 +167,7 @@ def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], No
 def losses_of(pair: Pair, encoder: Encoder, waveform: Tensor) -> dict[str, float]:
     """Return the four losses, without weights, of samples `[N]` as they are heard, at the level of `Synthesis`."""
     problem = equation_1([pair], encoder)
-    heard = picture(waveform[None].to(encoder.input_mean.device), pair.settings.sample_rate)
+    heard = log_spectrogram(waveform[None].to(encoder.input_mean.device), pair.settings.sample_rate)
     return _named(problem.objective(heard).stacked[0])
 
 
@@ -189,18 +190,18 @@ def equation_1(pairs: Sequence[Pair], encoder: Encoder) -> Problem:
     )
 
 
-def starting_pictures(pairs: Sequence[Pair], encoder: Encoder, n_bins: int) -> Tensor:
+def starting_log_spectrograms(pairs: Sequence[Pair], encoder: Encoder, n_bins: int) -> Tensor:
     """Return where each pair begins, padded to the longest, `[B, n_bins, T]`, on the encoder's device."""
     starts = [
-        starting_picture(encoder, n_bins, pair.content.frames, pair.settings)
+        starting_log_spectrogram(encoder, n_bins, pair.content.frames, pair.settings)
         if pair.start is None
-        else noisy_target(encoder, pair.start.picture, pair.settings)
+        else noisy_target(encoder, pair.start.log_spectrogram, pair.settings)
         for pair in pairs
     ]
     return padded(starts).to(encoder.input_mean.device)
 
 
-def optimise_picture(
+def optimise_log_spectrogram(
     pairs: Sequence[Pair], problem: Problem, encoder: Encoder, on_step: Callable[[], None]
 ) -> list[Minimum]:
     """Solve equation 1 of the paper for a batch of pairs, from seeded noise, at half the resolution first.
@@ -208,13 +209,15 @@ def optimise_picture(
     Returns
     -------
     list of Minimum
-        One per resolution; the points of the last are pictures `[B, F, T]` at the full one.
+        One per resolution; the points of the last are log-spectrograms `[B, F, T]` at the full one.
     """
     n_bins = n_fft(problem.settings.sample_rate) // 2 + 1
     if not problem.settings.coarse_iterations:
-        return [optimise(pairs, problem, starting_pictures(pairs, encoder, n_bins), on_step)]
+        return [optimise(pairs, problem, starting_log_spectrograms(pairs, encoder, n_bins), on_step)]
     halves = [_halved(pair) for pair in pairs]
-    coarse = optimise(halves, equation_1(halves, encoder), starting_pictures(halves, encoder, n_bins // 2), on_step)
+    coarse = optimise(
+        halves, equation_1(halves, encoder), starting_log_spectrograms(halves, encoder, n_bins // 2), on_step
+    )
     start = [
         enlarged(point[:, : half.content.frames], n_bins, whole.content.frames)  # its own frames: no padding comes in
         for point, half, whole in zip(coarse.point, halves, pairs, strict=True)
@@ -231,7 +234,7 @@ def _halved(pair: Pair) -> Pair:
 
 
 def optimise(pairs: Sequence[Pair], problem: Problem, start: Tensor, on_step: Callable[[], None]) -> Minimum:
-    """Solve equation 1 for a batch of pairs at one resolution, from pictures `[B, F, T]`."""
+    """Solve equation 1 for a batch of pairs at one resolution, from log-spectrograms `[B, F, T]`."""
 
     def evaluate(point: Tensor) -> Evaluation:
         on_step()
@@ -249,7 +252,7 @@ def optimise(pairs: Sequence[Pair], problem: Problem, start: Tensor, on_step: Ca
 
 
 def reconstruct(log_magnitude: Tensor, n_samples: int, settings: Settings, phase: Tensor | None = None) -> Tensor:
-    """Return samples `[N]` for one optimised picture `[F, T]`; as `reconstruct_together`."""
+    """Return samples `[N]` for one optimised log-spectrogram `[F, T]`; as `reconstruct_together`."""
     return reconstruct_together(log_magnitude[None], n_samples, [settings], [phase])[0]
 
 
@@ -260,7 +263,7 @@ def reconstruct_together(
     phases: Sequence[Tensor | None],
     on_step: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Return samples `[B, N]` for optimised pictures `[B, F, T]` of one length, by Griffin-Lim.
+    """Return samples `[B, N]` for optimised log-spectrograms `[B, F, T]` of one length, by Griffin-Lim.
 
     From each pair's phases, unit complex numbers `[F, T]`; where it has none, as in the paper, from random ones.
     """

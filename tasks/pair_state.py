@@ -39,7 +39,7 @@ class Rendered:
     stop_reason : str
         Why there were no more.
     convergence_db : float or None
-        How far the STFT of `samples` is from the picture that was asked for.
+        How far the STFT of `samples` is from the log-spectrogram that was asked for.
     """
 
     samples: NDArray[np.float32]

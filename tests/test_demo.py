@@ -22,7 +22,7 @@ from stylecore.encoder import Encoder
 from stylecore.folded_alexnet import load_encoder, random_encoder
 from stylecore.pairing import paired
 from stylecore.settings import Settings
-from stylecore.synthesis import sound_picture, synthesise
+from stylecore.synthesis import sound_log_spectrogram, synthesise
 from tasks.audio.sound_files import read_sound
 from tasks.ledger.close import Run, close_run
 from tasks.ledger.lease import holding
@@ -89,7 +89,7 @@ def test_the_gram_matrices_of_trained_filters_make_texture(results: pd.DataFrame
     """Where nothing is laid out, on strokes: beside no Gram matrix, and beside random filters."""
     rows = results[results["content"].str.contains("drum_loop")]
     sounds = {uri: read_sound(uri, Storage()) for uri in {*results["content"], *results["style"]}}
-    calibration = torch.stack([sound_picture(torch.from_numpy(s[:24_000]), 16_000) for s in sounds.values()])
+    calibration = torch.stack([sound_log_spectrogram(torch.from_numpy(s[:24_000]), 16_000) for s in sounds.values()])
     trained, random = load_encoder(), random_encoder(0, calibration)
     own = Settings(notes="style")
     assert len(rows) == 2

@@ -27,5 +27,7 @@ def _rendered(settings: Settings, content: Samples, style: Samples) -> Rendered:
         analyse(torch.from_numpy(np.ascontiguousarray(sound, np.float32)), settings.sample_rate)
         for sound in (content, style)
     )
-    picture, phase = lay_along(own, other, settings.sample_rate)
-    return Rendered(reconstruct(picture, len(content), settings, phase).numpy(), magnitude(picture).numpy())
+    log_spectrogram, phase = lay_along(own, other, settings.sample_rate)
+    return Rendered(
+        reconstruct(log_spectrogram, len(content), settings, phase).numpy(), magnitude(log_spectrogram).numpy()
+    )

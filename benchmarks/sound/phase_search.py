@@ -1,8 +1,8 @@
 """What the search for a phase does, step by step: `python -m benchmarks.sound.phase_search`.
 
-One picture per pair is optimised without the last stage. Griffin-Lim finds it a phase from several starts; the stage on
-the sound goes on from the default's Griffin-Lim; and, instead of that stage, the picture is projected on possible
-spectrograms while it is optimised. The result of each is measured.
+One log-spectrogram per pair is optimised without the last stage. Griffin-Lim finds it a phase from several starts; the
+stage on the sound goes on from the default's Griffin-Lim; and, instead of that stage, the log-spectrogram is projected
+on possible spectrograms while it is optimised. The result of each is measured.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from stylecore.folded_alexnet import load_encoder
 from stylecore.phase import griffin_lim, random_phase
 from stylecore.refinement import refine
 from stylecore.settings import Settings, SettingsError
-from stylecore.spectrogram import at_reference_level, magnitude, picture, stft, unit
+from stylecore.spectrogram import at_reference_level, log_spectrogram, magnitude, stft, unit
 from stylecore.synthesis import (
     Pair,
     equation_1,
     losses_of,
     optimise,
-    optimise_picture,
+    optimise_log_spectrogram,
     reconstruct,
 )
 from stylecore.terms import TERMS
@@ -60,7 +60,7 @@ HEADER = ("step", "convergence dB", "loss", *(COLUMNS[name] for name in FIGURES)
 
 @dataclass(frozen=True)
 class Step:
-    """One way to a sound: its name, samples `[N]`, and the picture `[F, T]` that the sound was meant to have."""
+    """One way to a sound: its name, samples `[N]`, and the log-spectrogram `[F, T]` that was asked for."""
 
     name: str
     samples: Tensor
@@ -103,14 +103,14 @@ def _steps(pair: JudgedPair, own: Pair, asked: Tensor, encoder: Encoder) -> Iter
     for consistency in CONSISTENCIES:
         for evaluations in SOUND_ITERATIONS:
             changed = own.settings.resolve({"sound_iterations": evaluations, "consistency": consistency})
-            name = f"picture and phase, consistency {consistency:g}, {evaluations} evaluations"
+            name = f"log-spectrogram and phase, consistency {consistency:g}, {evaluations} evaluations"
             yield partial(_by_refinement, name, replace(own, settings=changed), sound, encoder)
     yield partial(_by_projections, own, encoder)
 
 
 def _optimised(own: Pair, encoder: Encoder) -> Tensor:
-    """Return the picture `[F, T]` as it is before a phase is looked for."""
-    return optimise_picture([own], equation_1([own], encoder), encoder, _go_on)[-1].point[0]
+    """Return the log-spectrogram `[F, T]` as it is before a phase is looked for."""
+    return optimise_log_spectrogram([own], equation_1([own], encoder), encoder, _go_on)[-1].point[0]
 
 
 def _by_griffin_lim(name: str, asked: Tensor, phase: Tensor, n_samples: int, iterations: int, momentum: float) -> Step:
@@ -124,14 +124,14 @@ def _by_refinement(name: str, own: Pair, sound: Tensor, encoder: Encoder) -> Ste
 
 
 def _by_projections(own: Pair, encoder: Encoder) -> Step:
-    """Optimise the picture, replacing it by that of a sound between rounds; each round begins its L-BFGS anew."""
+    """Optimise the log-spectrogram, replaced by that of a sound between rounds; each round begins L-BFGS anew."""
     between = replace(own, settings=own.settings.resolve({"iterations": EVALUATIONS_BETWEEN}))
     projecting = own.settings.resolve({"griffin_lim_iterations": PROJECTING_ITERATIONS})
     problem = equation_1([between], encoder)
-    point = optimise_picture([between], problem, encoder, _go_on)[-1].point
+    point = optimise_log_spectrogram([between], problem, encoder, _go_on)[-1].point
     for _ in range(PROJECTIONS - 1):
         sound = reconstruct(point[0], own.n_samples, projecting, _phase(own))
-        point = optimise([between], problem, picture(sound[None], SAMPLE_RATE), _go_on).point
+        point = optimise([between], problem, log_spectrogram(sound[None], SAMPLE_RATE), _go_on).point
     name = (
         f"projection after every {EVALUATIONS_BETWEEN} of {PROJECTIONS * EVALUATIONS_BETWEEN} evaluations, Griffin-Lim"
     )
@@ -155,10 +155,10 @@ def _figures(step: Step, pair: JudgedPair, own: Pair, encoder: Encoder) -> dict[
 
 
 def _unheard(asked: Tensor, own: Pair, encoder: Encoder) -> dict[str, object]:
-    """Return the row of the picture itself, which no sound has: the loss that a phase would ideally keep."""
+    """Return the row of the log-spectrogram itself, which no sound has: the loss that a phase would ideally keep."""
     terms = equation_1([own], encoder).objective(asked[None]).stacked[0]
     unknown = dict.fromkeys(("spectral_convergence_db", *FIGURES, "cpu_seconds_per_second"))
-    return {"step": "none: the picture as optimised", **unknown, "loss": _total(terms.tolist(), own.settings)}
+    return {"step": "none: the log-spectrogram as optimised", **unknown, "loss": _total(terms.tolist(), own.settings)}
 
 
 def _total(terms: Iterable[float], settings: Settings) -> float:

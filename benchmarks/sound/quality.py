@@ -42,7 +42,7 @@ def draw_pictures(pairs: Sequence[JudgedPair], rows: Sequence[Row], out: Path) -
     for pair in pairs:
         if (row := results.get(pair.pair_id)) is not None:
             shown = [f"{each.heading} {row[each.name]:.2f}" for each in FIGURES if row[each.name] is not None]
-            draw_pair(pair, out / str(row["audio"]), ", ".join(shown), out / "pictures" / f"{pair.pair_id}.png")
+            draw_pair(pair, out / str(row["audio"]), ", ".join(shown), out / "log_spectrograms" / f"{pair.pair_id}.png")
 
 
 def changes(texts: Sequence[str]) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """A peer: style transfer by a random one-layer network, as D. Ulyanov and V. Lebedev published it in 2016.
 
 "Audio texture synthesis and style transfer", written here from its published description. The log-magnitude spectrogram
-has its frequency bins as channels of a one-dimensional picture; 4,096 random filters of 11 frames and a ReLU turn it
-into activations `A`. From small noise, L-BFGS lowers
+has its frequency bins as channels of a one-dimensional image; 4,096 random filters of 11 frames and a ReLU
+turn it into activations `A`. From small noise, L-BFGS lowers
 
     0.01 |A(x) - A(content)|^2 + |G(x) - G(style)|^2,    G = A A' / T,
 
@@ -59,7 +59,7 @@ class Targets(NamedTuple):
 class Optimised(NamedTuple):
     """Log-magnitude `[F, T]` where the optimisation ended, and the loss of every evaluation."""
 
-    picture: Tensor
+    log_spectrogram: Tensor
     losses: list[float]
 
 
@@ -78,9 +78,9 @@ def transfer(
     generator = torch.Generator().manual_seed(settings.seed)
     filters = random_filters(settings, generator)
     own, other = (at_peer_rate(sound) for sound in (content, np.resize(style, len(content))))
-    targets = encoded(picture(own), picture(other), filters)
-    optimised = optimise(targets, filters, picture(own).shape[1], settings, generator)
-    waveform = phase_found(torch.expm1(optimised.picture.clamp_min(0.0)), len(own), settings, generator)
+    targets = encoded(log_spectrogram(own), log_spectrogram(other), filters)
+    optimised = optimise(targets, filters, log_spectrogram(own).shape[1], settings, generator)
+    waveform = phase_found(torch.expm1(optimised.log_spectrogram.clamp_min(0.0)), len(own), settings, generator)
     resampled = soxr.resample(waveform.numpy(), PEER_RATE, SAMPLE_RATE)
     return np.resize(resampled, len(content)).astype(np.float32), len(optimised.losses)
 
@@ -96,7 +96,7 @@ def random_filters(settings: PeerSettings, generator: torch.Generator) -> Tensor
     return deviation * torch.randn(settings.filters, BINS, settings.width, generator=generator)
 
 
-def picture(samples: Tensor) -> Tensor:
+def log_spectrogram(samples: Tensor) -> Tensor:
     """Return the log-magnitude `log(1 + |STFT|)`, `[F, T]`, of samples `[N]`."""
     return torch.log1p(_stft(samples).abs())
 
@@ -111,7 +111,7 @@ def activations(log_magnitude: Tensor, filters: Tensor) -> Tensor:
 
 
 def gram(found: Tensor, n_frames: int) -> Tensor:
-    """Return the Gram matrix `[K, K]` of activations `[K, T']` of a picture of so many frames."""
+    """Return the Gram matrix `[K, K]` of activations `[K, T']` of a log-spectrogram of so many frames."""
     scaled = found / math.sqrt(n_frames)
     return scaled @ scaled.T
 
@@ -139,7 +139,7 @@ class GramDistance(torch.autograd.Function):
 
 @torch.no_grad()
 def encoded(content: Tensor, style: Tensor, filters: Tensor) -> Targets:
-    """Return the targets of a content and a style, pictures `[F, T]` of equally many frames."""
+    """Return the targets of a content and a style, log-spectrograms `[F, T]` of equally many frames."""
     return Targets(activations(content, filters), gram(activations(style, filters), style.shape[1]))
 
 

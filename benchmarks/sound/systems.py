@@ -23,7 +23,7 @@ from stylecore.folded_alexnet import load_encoder, random_encoder
 from stylecore.pairing import paired
 from stylecore.settings import CORE_VERSION, Settings, preset
 from stylecore.spectrogram import magnitude
-from stylecore.synthesis import Pair, sound_picture, synthesise
+from stylecore.synthesis import Pair, sound_log_spectrogram, synthesise
 from stylecore.terms import TERMS
 from tasks.audio.sound_files import SAMPLE_RATE
 
@@ -122,40 +122,40 @@ def all_systems(changes: Mapping[str, object], sounds: Sequence[Samples]) -> dic
 def choices(default: Settings) -> dict[str, tuple[str, dict[str, object]]]:
     """Return by name what each choice is in words, and the settings that undo it.
 
-    Evaluations follow the default's: moved from the sound to the picture, doubled and halved.
+    Evaluations follow the default's: moved from the sound to the log-spectrogram, doubled and halved.
     """
-    picture, sound, coarse = default.iterations, default.sound_iterations, default.coarse_iterations
+    log_spectrogram, sound, coarse = default.iterations, default.sound_iterations, default.coarse_iterations
     return {
         "no-salience": ("content counts alike everywhere, as in the paper", {"salience": 0.0}),
         "griffin-lim": (
-            "all evaluations on the picture; Griffin-Lim is the end, as in the paper",
-            {"iterations": picture + sound, "sound_iterations": 0, "griffin_lim_iterations": LONG_GRIFFIN_LIM},
+            "all evaluations on the log-spectrogram; Griffin-Lim is the end, as in the paper",
+            {"iterations": log_spectrogram + sound, "sound_iterations": 0, "griffin_lim_iterations": LONG_GRIFFIN_LIM},
         ),
-        "no-consistency": ("nothing keeps picture and sound the same in the last stage", {"consistency": 0.0}),
+        "no-consistency": ("nothing keeps log-spectrogram and sound the same in the last stage", {"consistency": 0.0}),
         "no-temporal-bands": ("L_e follows the whole frame alone, as in the paper", {"temporal_bands": 0}),
         "no-spectral-bands": ("L_t has no levels of narrow bands", {"spectral_bands": 0}),
         "one-gram": ("one Gram matrix per layer, as in the paper", {"style_bands": 1}),
         "content-4-5": ("content from the deepest layers", {"content_layers": (4, 5)}),
         "content-2-3": ("content from the paper's layers", {"content_layers": (2, 3)}),
         "style-3-4-5": ("style from the deep layers", {"style_layers": (3, 4, 5)}),
-        "adam": ("Adam optimises the picture", {"optimiser": "adam"}),
+        "adam": ("Adam optimises the log-spectrogram", {"optimiser": "adam"}),
         "coarse-to-fine": (
             f"from noise, {COARSE_EVALUATIONS} evaluations at half the resolution first",
             {"coarse_iterations": COARSE_EVALUATIONS, "start": "noise"},
         ),
-        "twice": ("twice the evaluations", _evaluations(2 * coarse, 2 * picture, 2 * sound)),
-        "half": ("half the evaluations", _evaluations(coarse // 2, max(1, picture // 2), sound // 2)),
+        "twice": ("twice the evaluations", _evaluations(2 * coarse, 2 * log_spectrogram, 2 * sound)),
+        "half": ("half the evaluations", _evaluations(coarse // 2, max(1, log_spectrogram // 2), sound // 2)),
     }
 
 
-def _evaluations(coarse: int, picture: int, sound: int) -> dict[str, object]:
-    return {"coarse_iterations": coarse, "iterations": picture, "sound_iterations": sound}
+def _evaluations(coarse: int, log_spectrogram: int, sound: int) -> dict[str, object]:
+    return {"coarse_iterations": coarse, "iterations": log_spectrogram, "sound_iterations": sound}
 
 
 def calibration(sounds: Sequence[Samples]) -> torch.Tensor:
-    """Return pictures `[B, F, T]` of the first 1.5 s of each sound; shorter ones are repeated."""
+    """Return log-spectrograms `[B, F, T]` of the first 1.5 s of each sound; shorter ones are repeated."""
     n_samples = round(CALIBRATION_S * SAMPLE_RATE)
-    return torch.stack([sound_picture(_tensor(np.resize(sound, n_samples)), SAMPLE_RATE) for sound in sounds])
+    return torch.stack([sound_log_spectrogram(_tensor(np.resize(sound, n_samples)), SAMPLE_RATE) for sound in sounds])
 
 
 def synthesised(settings: Settings, encoder: Encoder, content: Samples, style: Samples) -> Rendered:
@@ -170,7 +170,7 @@ def synthesised(settings: Settings, encoder: Encoder, content: Samples, style: S
     if result.diverged:
         raise Diverged(f"the optimisation {result.stop_reason}")
     facts = {"evaluations": result.evaluations, "stop_reason": result.stop_reason}
-    return Rendered(result.waveform.numpy(), magnitude(result.picture).numpy(), facts)
+    return Rendered(result.waveform.numpy(), magnitude(result.log_spectrogram).numpy(), facts)
 
 
 def encoded(settings: Settings, encoder: Encoder, content: Samples, style: Samples) -> Pair:

@@ -54,7 +54,7 @@ class OverTime:
     Attributes
     ----------
     spectra : dict of str to list of ndarray
-        By figure, one or several pictures `[D, T]` whose distances are averaged.
+        By figure, one or several log-spectrograms `[D, T]` whose distances are averaged.
     chroma : ndarray of float
         Pitch classes, `[12, T]`.
     energy : ndarray of float
@@ -157,7 +157,7 @@ def _magnitude(sound: Array, window: int) -> Array:
 
 
 def _share(own: list[Array], given: list[Array], wanted: list[Array]) -> float | None:
-    """Return the share of the way from content to truth, the mean of all pictures; None where there is no way."""
+    """Return the share of the way from content to truth, the mean of all kinds; None where there is none."""
     ways = [_distance(c, t) for c, t in zip(given, wanted, strict=True)]
     if min(ways) <= NEGLIGIBLE:
         return None
@@ -165,7 +165,7 @@ def _share(own: list[Array], given: list[Array], wanted: list[Array]) -> float |
 
 
 def _distance(one: Array, other: Array) -> float:
-    """Return the mean over frames of the Euclidean distance of two pictures `[D, T]`."""
+    """Return the mean over frames of the Euclidean distance of two log-spectrograms `[D, T]`."""
     return float(np.linalg.norm(one - other, axis=0).mean())
 
 

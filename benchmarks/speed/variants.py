@@ -32,7 +32,7 @@ from stylecore.losses import LossTerms, Objective, Target, encode_content, encod
 from stylecore.network import CHANNELS, AlexNet3x3, load_network
 from stylecore.settings import Settings
 from stylecore.spectrogram import n_fft
-from stylecore.synthesis import Pair, sound_picture, starting_pictures
+from stylecore.synthesis import Pair, sound_log_spectrogram, starting_log_spectrograms
 from tasks.devices.freed_memory import keep_freed_memory
 
 OUT = Path("output/performance/variants.json")
@@ -42,11 +42,11 @@ NARROWER = ((12, 36, 72), (16, 32, 64), (8, 24, 48))
 """Filters of the first three layers, which is as deep as the default settings look; untrained, which costs the same."""
 
 Evaluate = Callable[[Tensor], Tensor]
-"""From pictures `[B, F, T]` to the totals `[B]`."""
+"""From log-spectrograms `[B, F, T]` to the totals `[B]`."""
 
 
 class Variant(NamedTuple):
-    """One way to evaluate: its name, the totals as a function of pictures, and whether they are meant to be the core's.
+    """One way to evaluate: name, totals as a function of log-spectrograms, whether these are meant to be the core's.
 
     Another network has other totals: there is nothing to compare.
     """
@@ -91,10 +91,10 @@ class AutogradObjective(Objective):
     contents: Sequence[Target] = ()
     grams: Mapping[int, Tensor] = MappingProxyType({})
 
-    def __call__(self, picture: Tensor) -> LossTerms:
-        """Return the terms of pictures `[B, F, T]` that are all of one length."""
+    def __call__(self, log_spectrogram: Tensor) -> LossTerms:
+        """Return the terms of log-spectrograms `[B, F, T]` that are all of one length."""
         encoder, settings = self.batch.encoder, self.batch.settings
-        encodings = encoder(picture, None, max(*settings.content_layers, *settings.style_layers))
+        encodings = encoder(log_spectrogram, None, max(*settings.content_layers, *settings.style_layers))
         kept = [target.kept["content"] for target in self.contents]
         content = []
         for layer in settings.content_layers:
@@ -106,11 +106,11 @@ class AutogradObjective(Objective):
             for n in settings.style_layers
         ]
         found = {"content": torch.stack(content).mean(0), "style": torch.stack(style).mean(0)}
-        return LossTerms(found | {name: distance(picture) for name, distance in self.distances.items()})
+        return LossTerms(found | {name: distance(log_spectrogram) for name, distance in self.distances.items()})
 
 
 def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
-    """Return the variants, the core first, and the pictures `[B, F, T]` to evaluate them at."""
+    """Return the variants, the core first, and the log-spectrograms `[B, F, T]` to evaluate them at."""
     network = load_network()
     encoder, halves = FoldedAlexNet(network), HalfConvolutions(network)
     rows = FoldedAlexNet(network)
@@ -121,7 +121,7 @@ def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
     weights = torch.tensor([pair.settings.weights for pair in own])
 
     def of(objective: Callable[[Tensor], LossTerms]) -> Evaluate:
-        return lambda picture: objective(picture).total(weights)
+        return lambda log_spectrogram: objective(log_spectrogram).total(weights)
 
     autograd = AutogradObjective(encoder, contents, styles, settings)
     autograd.contents = contents
@@ -142,7 +142,7 @@ def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
         listed.append(Variant(f"{', '.join(map(str, widths))} filters", of(objective), same_network=False))
     if shutil.which(COMPILER):
         listed.append(Variant("gradient by autograd, compiled", torch.compile(of(autograd))))
-    return listed, starting_pictures(own, encoder, n_fft(settings.sample_rate) // 2 + 1)
+    return listed, starting_log_spectrograms(own, encoder, n_fft(settings.sample_rate) // 2 + 1)
 
 
 def _encoded(clips: Sequence[JudgedPair], settings: Settings, encoder: Encoder) -> list[Pair]:
@@ -150,7 +150,7 @@ def _encoded(clips: Sequence[JudgedPair], settings: Settings, encoder: Encoder) 
     made = []
     for seed, clip in enumerate(clips):
         content, style = (
-            sound_picture(torch.from_numpy(samples), settings.sample_rate)
+            sound_log_spectrogram(torch.from_numpy(samples), settings.sample_rate)
             for samples in (clip.content.samples[:shortest], clip.style.samples)
         )
         targets = encode_content(encoder, content, settings), encode_style(encoder, style, settings)

@@ -34,7 +34,9 @@ GAP_FRAMES = 16
 GAP_BINS = 20
 
 
-def augmented_pictures(notes: Tensor, companions: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
+def augmented_log_spectrograms(
+    notes: Tensor, companions: Tensor, sample_rate: int, generator: torch.Generator
+) -> Tensor:
     """Return a random crop of each note through a random chain.
 
     Parameters
@@ -49,7 +51,7 @@ def augmented_pictures(notes: Tensor, companions: Tensor, sample_rate: int, gene
     Returns
     -------
     Tensor
-        Pictures `[B, 257, 128]`.
+        Log-spectrograms `[B, 257, 128]`.
     """
     n_samples = round((CROP_FRAMES - 1) * HOP_S * sample_rate)
     crops = at_reference_level(_retuned_crops(notes, n_samples, generator) + 1e-7)
@@ -61,7 +63,7 @@ def augmented_pictures(notes: Tensor, companions: Tensor, sample_rate: int, gene
     return _with_gaps(log_magnitude(spectrum), generator)
 
 
-def plain_pictures(notes: Tensor, sample_rate: int) -> Tensor:
+def plain_log_spectrograms(notes: Tensor, sample_rate: int) -> Tensor:
     """Return the first 1.28 s of each note as it was rendered, `[B, 257, 128]`: what evaluation hears."""
     n_samples = round((CROP_FRAMES - 1) * HOP_S * sample_rate)
     return log_magnitude(stft(at_reference_level(notes[:, :n_samples] + 1e-7), sample_rate).abs())
@@ -149,11 +151,11 @@ def _equaliser(count: int, n_bins: int, sample_rate: int, generator: torch.Gener
     return _gain(curve_db - slope * octaves.clamp_min(0.0) + level_db)[:, :, None]
 
 
-def _with_gaps(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Silence a band of frames in some pictures, and a band of bins in some (SpecAugment, Park et al. 2019)."""
-    count, n_bins, n_frames = pictures.shape
+def _with_gaps(log_spectrograms: Tensor, generator: torch.Generator) -> Tensor:
+    """Silence a band of frames in some log-spectrograms, and a band of bins in some (SpecAugment, Park et al. 2019)."""
+    count, n_bins, n_frames = log_spectrograms.shape
     bins = _gap(count, n_bins, GAP_BINS, generator)[:, :, None]
-    return pictures * bins * _gap(count, n_frames, GAP_FRAMES, generator)[:, None]
+    return log_spectrograms * bins * _gap(count, n_frames, GAP_FRAMES, generator)[:, None]
 
 
 def _gap(count: int, length: int, longest: int, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from stylecore.network import CLASSES, AlexNet3x3
-from stylecore.pretraining.augment import plain_pictures
+from stylecore.pretraining.augment import plain_log_spectrograms
 from stylecore.pretraining.notes import FAMILIES, SAMPLE_RATE, Notes
 
 BATCH = 64
@@ -34,7 +34,7 @@ def evaluate(network: AlexNet3x3, notes: Notes) -> Accuracy:
     named = []
     with torch.inference_mode():
         for start in range(0, len(samples), BATCH):
-            named.append(network(plain_pictures(samples[start : start + BATCH].float(), SAMPLE_RATE)).argmax(1))
+            named.append(network(plain_log_spectrograms(samples[start : start + BATCH].float(), SAMPLE_RATE)).argmax(1))
     predicted = torch.cat(named).numpy()
     per_family = CLASSES // len(FAMILIES)
     confusion = np.zeros((len(FAMILIES), len(FAMILIES)), dtype=np.int64)

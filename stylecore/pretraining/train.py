@@ -20,7 +20,7 @@ from torch import Tensor
 
 from stylecore.errors import StylecoreError
 from stylecore.network import CLASSES, AlexNet3x3, weights_digest
-from stylecore.pretraining.augment import augmented_pictures, plain_pictures
+from stylecore.pretraining.augment import augmented_log_spectrograms, plain_log_spectrograms
 from stylecore.pretraining.notes import SAMPLE_RATE, Notes
 
 BATCH = 32
@@ -167,18 +167,18 @@ def _begun(pool: Pool, seed: int, start: AlexNet3x3 | None) -> Training:
 
 def _standardise_input(network: AlexNet3x3, pool: Pool) -> None:
     every = max(1, len(pool) // 512)
-    pictures = plain_pictures(pool.notes(torch.arange(0, len(pool), every)), SAMPLE_RATE)
-    network.input_mean.copy_(pictures.mean())
-    network.input_scale.copy_(1.0 / pictures.std())
+    log_spectrograms = plain_log_spectrograms(pool.notes(torch.arange(0, len(pool), every)), SAMPLE_RATE)
+    network.input_mean.copy_(log_spectrograms.mean())
+    network.input_scale.copy_(1.0 / log_spectrograms.std())
 
 
 def _advance(training: Training, pool: Pool, steps: int, seed: int) -> tuple[float, float]:
     generator = torch.Generator().manual_seed(seed * 1_000_003 + training.step)  # a resumed run draws the same
     batch = pool.draw(generator)
-    pictures = augmented_pictures(batch.notes, batch.companions, SAMPLE_RATE, generator)
+    log_spectrograms = augmented_log_spectrograms(batch.notes, batch.companions, SAMPLE_RATE, generator)
     for group in training.optimiser.param_groups:
         group["lr"] = LEARNING_RATE * _rate(training.step, steps)
-    told = _step(training.network, training.optimiser, pictures, batch.programs)
+    told = _step(training.network, training.optimiser, log_spectrograms, batch.programs)
     training.step += 1
     _average(training)
     return told
@@ -190,12 +190,12 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _step(
-    network: AlexNet3x3, optimiser: torch.optim.Optimizer, pictures: Tensor, programs: Tensor
+    network: AlexNet3x3, optimiser: torch.optim.Optimizer, log_spectrograms: Tensor, programs: Tensor
 ) -> tuple[float, float]:
     optimiser.zero_grad(set_to_none=True)
     # bfloat16 where the processor has it natively: half the time, the same accuracy.
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=torch.backends.mkldnn.is_available()):
-        scores = network(pictures).float()
+        scores = network(log_spectrograms).float()
     loss = torch.nn.functional.cross_entropy(scores, programs, label_smoothing=LABEL_SMOOTHING)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)

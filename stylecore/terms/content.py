@@ -27,7 +27,7 @@ class Content(EncodedTerm):
         encodings = sound.encodings(max(layers))
         return {
             "encodings": {layer: encodings[layer - 1] for layer in layers},
-            "saliences": {n: salience(sound.encoder, sound.picture, n, settings.salience) for n in layers},
+            "saliences": {n: salience(sound.encoder, sound.log_spectrogram, n, settings.salience) for n in layers},
         }
 
     def layers(self, contents: Sequence[Kept], styles: Sequence[Kept], batch: Batch) -> dict[int, EncodedLayer]:

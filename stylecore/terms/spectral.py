@@ -24,13 +24,13 @@ class Spectral(SpectrogramTerm):
         """Return how much each frame counts, `[1, T]`."""
         from stylecore.envelopes import frame_weights
 
-        return {"frame_weights": frame_weights(sound.picture[None], sound.settings.envelopes)[0]}
+        return {"frame_weights": frame_weights(sound.log_spectrogram[None], sound.settings.envelopes)[0]}
 
     def of_style(self, sound: TargetSound) -> Kept:
         """Return the envelope, one vector per resolution."""
         from stylecore.envelopes import frame_weights, spectral_envelope
 
-        whole, settings = sound.picture[None], sound.settings
+        whole, settings = sound.log_spectrogram[None], sound.settings
         weights = frame_weights(whole, settings.envelopes)
         found = spectral_envelope(whole, weights, settings.envelopes, settings.spectral_bands)
         return {"spectral": tuple(envelope[0] for envelope in found)}
@@ -46,8 +46,8 @@ class Spectral(SpectrogramTerm):
         wanted = [torch.stack(envelopes) for envelopes in zip(*(s["spectral"] for s in styles), strict=True)]
         weights = padded([content["frame_weights"] for content in contents])
 
-        def distance(picture: Tensor) -> Tensor:
-            found = spectral_envelope(picture, weights, settings.envelopes, settings.spectral_bands)
+        def distance(log_spectrogram: Tensor) -> Tensor:
+            found = spectral_envelope(log_spectrogram, weights, settings.envelopes, settings.spectral_bands)
             if settings.envelopes == "energy":
                 return relative_distance(found[0], wanted[0])
             distances = [(a - b).square().mean(1) for a, b in zip(found, wanted, strict=True) if b.shape[1]]

@@ -32,7 +32,7 @@ class Temporal(SpectrogramTerm):
         """Return the envelope of the whole, `[1, T]`, and of its bands, `[K, T]`."""
         from stylecore.envelopes import rhythm_envelopes, temporal_envelope
 
-        whole, settings = sound.picture[None], sound.settings
+        whole, settings = sound.log_spectrogram[None], sound.settings
         return {
             "temporal": temporal_envelope(whole, settings.envelopes)[0],
             "rhythm": rhythm_envelopes(whole, None, settings.temporal_bands, sound.reach)[0],
@@ -50,14 +50,14 @@ class Temporal(SpectrogramTerm):
         wanted = padded([_fitted(r["temporal"], n) for r, n in zip(references, lengths, strict=True)])
         by_band = padded([_fitted(r["rhythm"], n) for r, n in zip(references, lengths, strict=True)])
 
-        def distance(picture: Tensor) -> Tensor:
-            envelope = temporal_envelope(picture, settings.envelopes)
+        def distance(log_spectrogram: Tensor) -> Tensor:
+            envelope = temporal_envelope(log_spectrogram, settings.envelopes)
             if batch.mask is not None:
                 envelope = envelope * batch.mask
             whole = _distance(envelope, wanted, batch.frames, settings.envelopes)
             if settings.temporal_bands == 0:
                 return whole
-            rhythm = rhythm_envelopes(picture, batch.mask, settings.temporal_bands, batch.reach)
+            rhythm = rhythm_envelopes(log_spectrogram, batch.mask, settings.temporal_bands, batch.reach)
             return whole + _distance(rhythm, by_band, batch.frames, "log")
 
         return distance

@@ -34,7 +34,7 @@ class TargetSound:
 
     Attributes
     ----------
-    picture : Tensor
+    log_spectrogram : Tensor
         Its log-spectrogram, `[F, T]`.
     encoder : Encoder
         The network.
@@ -44,14 +44,14 @@ class TargetSound:
         Of the rhythm's local mean, in frames of this resolution.
     """
 
-    picture: Tensor
+    log_spectrogram: Tensor
     encoder: Encoder
     settings: Settings
     reach: int
 
     def encodings(self, depth: int) -> list[Tensor]:
         """Return the encodings `[C, F', T']` of layers 1 to `depth`."""
-        return [encoding[0] for encoding in self.encoder(self.picture[None], depth=depth)]
+        return [encoding[0] for encoding in self.encoder(self.log_spectrogram[None], depth=depth)]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stylecore.encoded import padded
 from stylecore.encoder import Encoder
 from stylecore.figures import spectral_convergence_db
-from stylecore.spectrogram import magnitude, picture, stft
+from stylecore.spectrogram import log_spectrogram, magnitude, stft
 from stylecore.synthesis import Pair, Synthesis, equation_1
 from stylecore.terms import TERMS
 from tasks.audio.sound_files import quantised
@@ -92,11 +92,13 @@ def _heard_terms(heard: Sequence[tuple[Pair, Samples]], encoder: Encoder, device
     """Return the four losses, without weights, of samples `[N]` as they are heard, at the level of `Synthesis`."""
     pairs = [pair for pair, _ in heard]
     problem = equation_1(pairs, encoder)
-    pictures = [picture(on_device(samples, device)[None], pair.settings.sample_rate)[0] for pair, samples in heard]
-    terms = problem.objective(padded(pictures)).stacked.tolist()  # read back once for all
+    log_spectrograms = [
+        log_spectrogram(on_device(samples, device)[None], pair.settings.sample_rate)[0] for pair, samples in heard
+    ]
+    terms = problem.objective(padded(log_spectrograms)).stacked.tolist()  # read back once for all
     return [dict(zip((term.name for term in TERMS), own, strict=True)) for own in terms]
 
 
 def _convergence_db(synthesis: Synthesis, samples: Samples, gain: float, sample_rate: int) -> float | None:
     estimate = stft(torch.from_numpy(samples)[None], sample_rate)[0].abs().numpy()
-    return spectral_convergence_db(estimate, gain * magnitude(synthesis.picture).numpy())
+    return spectral_convergence_db(estimate, gain * magnitude(synthesis.log_spectrogram).numpy())

@@ -32,12 +32,12 @@ COMMAND = [
 
 def test_counted_are_products_forward_and_backward() -> None:
     filters = torch.rand(6, 4, 3, 3)
-    picture = torch.rand(2, 4, 10, 12, requires_grad=True)
+    log_spectrogram = torch.rand(2, 4, 10, 12, requires_grad=True)
     matrix = torch.rand(5, 7)
 
     def work() -> None:
-        found = torch.nn.functional.conv2d(picture, filters, padding=1)
-        torch.autograd.grad(found.sum(), picture)
+        found = torch.nn.functional.conv2d(log_spectrogram, filters, padding=1)
+        torch.autograd.grad(found.sum(), log_spectrogram)
         matrix @ matrix.T
 
     with Counter() as counter:

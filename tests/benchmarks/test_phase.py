@@ -45,10 +45,10 @@ def test_every_step_is_measured_and_does_what_its_name_says(pairs_csv: Path, tmp
         for start in ("random phase", "content's phase")
     ]
     assert all(after < before for before, after in by_start)
-    together = "picture and phase, consistency"
+    together = "log-spectrogram and phase, consistency"
     first, last = of("loss", f"{together} 50, 1 evaluations", f"{together} 50, 6 evaluations")
     assert last < first
-    # Nothing has moved after the first evaluation: it is the picture of Griffin-Lim's own sound.
+    # Nothing has moved after the first evaluation: it is the log-spectrogram of Griffin-Lim's own sound.
     assert first == pytest.approx(means["Griffin-Lim, spliced phase, momentum 0, 2 iterations"]["loss"], rel=1e-3)
     free, held = of("spectral_convergence_db", *(f"{together} {kappa}, 6 evaluations" for kappa in (0, 500)))
     assert held < free
@@ -63,9 +63,9 @@ def test_the_stage_on_the_sound_is_the_synthesis_own(pairs_csv: Path) -> None:
     whole = settings.resolve({"sound_iterations": 6, "consistency": 500.0})
     own = encoded(whole, encoder, pair.content.samples, pair.style.samples)
     (result,) = synthesise([own], encoder)
-    weights = {"content": whole.alpha, "style": whole.beta, "temporal": whole.gamma, "spectral": whole.delta}
-    loss = sum(weights[term] * value for term, value in losses_of(own, encoder, result.waveform).items())
-    assert rows["picture and phase, consistency 500, 6 evaluations"]["loss"] == pytest.approx(loss, rel=1e-4)
+    terms = losses_of(own, encoder, result.waveform)
+    loss = sum(weight * value for weight, value in zip(whole.weights, terms.values(), strict=True))
+    assert rows["log-spectrogram and phase, consistency 500, 6 evaluations"]["loss"] == pytest.approx(loss, rel=1e-4)
 
 
 def test_the_document_has_a_place_for_the_table(

@@ -93,7 +93,7 @@ def test_every_system_judges_every_pair(pairs_csv: Path, capsys: pytest.CaptureF
     )
     for pair in ("one", "violin-x-fork"):
         assert soundfile.info(out / "audio" / "default" / f"{pair}.flac").frames == 6_400
-        assert (out / "pictures" / f"{pair}.png").read_bytes().startswith(b"\x89PNG")
+        assert (out / "log_spectrograms" / f"{pair}.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert f"[{2 * len(NAMES)}/{2 * len(NAMES)}] violin-x-fork: half" in printed
     assert "systems, means of 2 pairs" in printed

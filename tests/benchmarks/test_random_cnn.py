@@ -32,23 +32,25 @@ def sounds() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_activations_are_a_convolution_along_time_with_bins_as_channels(generator: torch.Generator) -> None:
-    picture = torch.rand(BINS, 20, generator=generator)
+    log_spectrogram = torch.rand(BINS, 20, generator=generator)
     filters = random_cnn.random_filters(TINY, generator)
-    found = random_cnn.activations(picture, filters)
+    found = random_cnn.activations(log_spectrogram, filters)
     assert found.shape == (8, 10)
-    expected = np.einsum("kfw,ftw->kt", filters, np.lib.stride_tricks.sliding_window_view(picture, 11, axis=1))
+    expected = np.einsum("kfw,ftw->kt", filters, np.lib.stride_tricks.sliding_window_view(log_spectrogram, 11, axis=1))
     np.testing.assert_allclose(found, np.maximum(expected, 0), atol=1e-5)
 
 
 def test_gram_matrix_and_loss_are_those_of_the_equations(generator: torch.Generator) -> None:
-    picture, content, style = (torch.rand(BINS, 20, generator=generator) for _ in range(3))
+    log_spectrogram, content, style = (torch.rand(BINS, 20, generator=generator) for _ in range(3))
     filters = random_cnn.random_filters(TINY, generator)
     targets = random_cnn.encoded(content, style, filters)
-    own, kept, other = (random_cnn.activations(sound, filters).double().numpy() for sound in (picture, content, style))
+    own, kept, other = (
+        random_cnn.activations(sound, filters).double().numpy() for sound in (log_spectrogram, content, style)
+    )
     grams = [np.einsum("it,jt->ij", found, found) / 20 for found in (own, other)]
     np.testing.assert_allclose(targets.gram, grams[1], rtol=1e-4)
     expected = 0.01 * ((own - kept) ** 2).sum() + ((grams[0] - grams[1]) ** 2).sum()
-    assert float(random_cnn.loss(picture, targets, filters, 0.01)) == pytest.approx(expected, rel=1e-4)
+    assert float(random_cnn.loss(log_spectrogram, targets, filters, 0.01)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_gradient_of_the_style_is_the_numeric_one(generator: torch.Generator) -> None:
@@ -59,24 +61,28 @@ def test_the_gradient_of_the_style_is_the_numeric_one(generator: torch.Generator
 
 
 def test_the_loss_falls_from_noise(sounds: tuple[np.ndarray, np.ndarray], generator: torch.Generator) -> None:
-    pictures = [random_cnn.picture(random_cnn.at_peer_rate(np.resize(sound, 12_000))) for sound in sounds]
+    log_spectrograms = [
+        random_cnn.log_spectrogram(random_cnn.at_peer_rate(np.resize(sound, 12_000))) for sound in sounds
+    ]
     filters = random_cnn.random_filters(TINY, generator)
-    targets = random_cnn.encoded(*pictures, filters)
+    targets = random_cnn.encoded(*log_spectrograms, filters)
     settings = PeerSettings(filters=8, iterations=20)
-    found = random_cnn.optimise(targets, filters, pictures[0].shape[1], settings, generator)
+    found = random_cnn.optimise(targets, filters, log_spectrograms[0].shape[1], settings, generator)
     assert len(found.losses) >= 20
     assert found.losses[-1] < 0.1 * found.losses[0]
-    assert found.losses[-1] == pytest.approx(float(random_cnn.loss(found.picture, targets, filters, 0.01)), rel=1e-3)
+    assert found.losses[-1] == pytest.approx(
+        float(random_cnn.loss(found.log_spectrogram, targets, filters, 0.01)), rel=1e-3
+    )
 
 
 def test_griffin_lim_finds_the_sound_of_a_sound_s_own_magnitudes(generator: torch.Generator) -> None:
     tone = torch.sin(2 * torch.pi * 440 * torch.arange(11_025) / random_cnn.PEER_RATE)
-    wanted = torch.expm1(random_cnn.picture(tone))
+    wanted = torch.expm1(random_cnn.log_spectrogram(tone))
     distances = []
     for iterations in (0, 30):
         found = random_cnn.phase_found(wanted, len(tone), PeerSettings(phase_iterations=iterations), generator)
         assert found.shape == tone.shape
-        distances.append(float((torch.expm1(random_cnn.picture(found)) - wanted).norm() / wanted.norm()))
+        distances.append(float((torch.expm1(random_cnn.log_spectrogram(found)) - wanted).norm() / wanted.norm()))
     assert distances[1] < 0.3 * distances[0]
 
 
@@ -143,7 +149,9 @@ def test_too_many_pairs_are_refused() -> None:
 def test_a_loud_style_does_not_end_the_optimisation_where_it_begins(
     sounds: tuple[np.ndarray, np.ndarray], generator: torch.Generator
 ) -> None:
-    content, style = (random_cnn.picture(random_cnn.at_peer_rate(sound)) for sound in (sounds[0], 100 * sounds[1]))
+    content, style = (
+        random_cnn.log_spectrogram(random_cnn.at_peer_rate(sound)) for sound in (sounds[0], 100 * sounds[1])
+    )
     settings = PeerSettings(filters=64, iterations=10)
     filters = random_cnn.random_filters(settings, generator)
     targets = random_cnn.encoded(content, style, filters)

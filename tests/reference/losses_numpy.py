@@ -51,14 +51,14 @@ def pooled(x: Array) -> Array:
     return out
 
 
-def encoded_part(picture: Array) -> Array:
+def encoded_part(log_spectrogram: Array) -> Array:
     """Return an even number of bins: without the last one, at half the sampling rate."""
-    return picture[: 2 * (len(picture) // 2)]
+    return log_spectrogram[: 2 * (len(log_spectrogram) // 2)]
 
 
-def encodings(picture: Array, arrays: dict[str, Array], depth: int) -> list[Array]:
-    """Return the activations after ReLU of layers 1 to `depth`, `[C, F', T']` each, of a picture `[F, T]`."""
-    x = (encoded_part(picture)[None] - arrays["input_mean"]) * arrays["input_scale"]
+def encodings(log_spectrogram: Array, arrays: dict[str, Array], depth: int) -> list[Array]:
+    """Return the activations after ReLU of layers 1 to `depth`, `[C, F', T']` each, of a log-spectrogram `[F, T]`."""
+    x = (encoded_part(log_spectrogram)[None] - arrays["input_mean"]) * arrays["input_scale"]
     found = []
     for layer in range(1, depth + 1):
         x = np.maximum(normalised(convolved(x, arrays[f"convolutions.{layer - 1}.weight"]), arrays, layer - 1), 0.0)
@@ -86,31 +86,33 @@ def gram(encoding: Array, bands: int) -> Array:
     return np.stack(matrices)
 
 
-def power(picture: Array) -> Array:
-    """Return `|S|^2` of a log-magnitude picture `log(1 + |S| / floor)`; below silence is silence."""
-    return (FLOOR * (np.exp(np.maximum(picture, 0.0)) - 1.0)) ** 2
+def power(log_spectrogram: Array) -> Array:
+    """Return `|S|^2` of a log-magnitude log-spectrogram `log(1 + |S| / floor)`; below silence is silence."""
+    return (FLOOR * (np.exp(np.maximum(log_spectrogram, 0.0)) - 1.0)) ** 2
 
 
-def temporal_envelope(picture: Array, scale: str) -> Array:
+def temporal_envelope(log_spectrogram: Array, scale: str) -> Array:
     """Return `[1, T]`: the energy per frame or, `log`, its logarithm; `level`: that of the encoded bins."""
     if scale == "level":
-        picture = encoded_part(picture)
-    energy = power(picture).sum(axis=0)[None]
+        log_spectrogram = encoded_part(log_spectrogram)
+    energy = power(log_spectrogram).sum(axis=0)[None]
     return energy if scale == "energy" else np.log(1 + energy / FLOOR**2)
 
 
-def band_energies(picture: Array, bands: int) -> Array:
+def band_energies(log_spectrogram: Array, bands: int) -> Array:
     """Return `[bands, T]`: the energy in bands of equal height; the bin at 0 Hz left out."""
-    height = int(np.ceil((len(picture) - 1) / bands))
-    return np.stack([power(picture[low : low + height]).sum(axis=0) for low in range(1, len(picture), height)])
+    height = int(np.ceil((len(log_spectrogram) - 1) / bands))
+    return np.stack(
+        [power(log_spectrogram[low : low + height]).sum(axis=0) for low in range(1, len(log_spectrogram), height)]
+    )
 
 
-def rhythm_envelopes(picture: Array, bands: int, reach: int) -> Array:
+def rhythm_envelopes(log_spectrogram: Array, bands: int, reach: int) -> Array:
     """Return `[bands, T]`: the logarithm of a band's energy less its mean over `reach` frames on both sides.
 
     A frame near an end has fewer neighbours; with a reach of 0 all frames are neighbours.
     """
-    levels = np.log(1 + band_energies(picture, bands) / FLOOR**2)
+    levels = np.log(1 + band_energies(log_spectrogram, bands) / FLOOR**2)
     found = np.empty_like(levels)
     for t in range(levels.shape[1]):
         near = levels[:, max(0, t - reach) : t + reach + 1] if reach else levels
@@ -118,32 +120,35 @@ def rhythm_envelopes(picture: Array, bands: int, reach: int) -> Array:
     return found
 
 
-def loudness(picture: Array) -> Array:
+def loudness(log_spectrogram: Array) -> Array:
     """Return the weight of each frame, the square root of its amplitude, of sum 1, `[T]`."""
-    weights = power(picture).sum(axis=0) ** 0.25
+    weights = power(log_spectrogram).sum(axis=0) ** 0.25
     return weights / weights.sum() if weights.sum() > 0 else np.full(len(weights), 1 / len(weights))
 
 
-def spectral_envelope(picture: Array, weights: Array, scale: str, bands: int) -> list[Array]:
-    """Return the mean energy per bin or, `log`, the picture's, narrow bands' and 16 broad bands' mean levels.
+def spectral_envelope(log_spectrogram: Array, weights: Array, scale: str, bands: int) -> list[Array]:
+    """Return the mean energy per bin or, `log`, the log-spectrogram's, narrow bands' and 16 broad bands' mean levels.
 
-    `level`: the picture's, and those of bands of its encoded bins.
+    `level`: the log-spectrogram's, and those of bands of its encoded bins.
     """
     if scale == "energy":
-        return [power(picture).mean(axis=1)]
-    banded = encoded_part(picture) if scale == "level" else picture
+        return [power(log_spectrogram).mean(axis=1)]
+    banded = encoded_part(log_spectrogram) if scale == "level" else log_spectrogram
     levels = [
-        np.array([(row * weights).sum() for row in picture]),
+        np.array([(row * weights).sum() for row in log_spectrogram]),
         np.array([(np.log(1 + row / FLOOR**2) * weights).sum() for row in band_energies(banded, bands)]),
     ]
     if scale == "level":
         return levels
-    return [*levels, np.array([np.log(1 + (row * weights).sum() / FLOOR**2) for row in band_energies(picture, 16)])]
+    return [
+        *levels,
+        np.array([np.log(1 + (row * weights).sum() / FLOOR**2) for row in band_energies(log_spectrogram, 16)]),
+    ]
 
 
-def salience(picture: Array, layer: int, exponent: float) -> Array:
+def salience(log_spectrogram: Array, layer: int, exponent: float) -> Array:
     """Return the weight of each position of a layer: magnitude to a power over its frame's mean, pooled as it is."""
-    amplitude = np.sqrt(power(encoded_part(picture))) ** exponent
+    amplitude = np.sqrt(power(encoded_part(log_spectrogram))) ** exponent
     weights = np.stack([column / max(column.mean(), EPSILON) for column in amplitude.T], axis=1)
     for pooling in POOLED_LAYERS:
         if pooling < layer:
@@ -184,7 +189,7 @@ def envelope_distance(estimate: Array, reference: Array, scale: str) -> float:
 
 
 def terms(x: Array, content: Array, style: Array, arrays: dict[str, Array], settings) -> dict[str, float]:
-    """Return `L_c`, `L_s`, `L_e` and `L_t` of a picture `[F, T]` for one content and one style picture."""
+    """Return `L_c`, `L_s`, `L_e` and `L_t` of a log-spectrogram `[F, T]` for one content and one style picture."""
     depth = max(*settings.content_layers, *settings.style_layers)
     of_x, of_content, of_style = (encodings(p, arrays, depth) for p in (x, content, style))
     bands, scale = settings.style_bands, settings.envelopes

@@ -14,7 +14,7 @@ from torch import Tensor
 from stylecore.encoder import Encoder
 from stylecore.folded_alexnet import random_encoder
 from stylecore.network import AlexNet3x3
-from stylecore.synthesis import sound_picture
+from stylecore.synthesis import sound_log_spectrogram
 
 SAMPLE_RATE = 16_000
 DEMO = Path(__file__).parents[2] / "assets" / "demo"
@@ -44,15 +44,15 @@ def sound() -> Callable[[str, int], Tensor]:
 
 
 @pytest.fixture(scope="session")
-def picture_of(sound: Callable[[str, int], Tensor]) -> Callable[[str, int], Tensor]:
-    """Return a maker of pictures `[F, T]` of demo sounds."""
-    return lambda name, n_samples: sound_picture(sound(name, n_samples), SAMPLE_RATE)
+def log_spectrogram_of(sound: Callable[[str, int], Tensor]) -> Callable[[str, int], Tensor]:
+    """Return a maker of log-spectrograms `[F, T]` of demo sounds."""
+    return lambda name, n_samples: sound_log_spectrogram(sound(name, n_samples), SAMPLE_RATE)
 
 
 @pytest.fixture(scope="session")
-def calibration(picture_of: Callable[[str, int], Tensor]) -> Tensor:
-    """Return pictures `[3, F, T]` that tell a random network what spectrograms look like."""
-    return torch.stack([picture_of(name, 4_800) for name in ("harp_phrase", "violin_sustained", "drum_loop")])
+def calibration(log_spectrogram_of: Callable[[str, int], Tensor]) -> Tensor:
+    """Return log-spectrograms `[3, F, T]` that tell a random network what spectrograms look like."""
+    return torch.stack([log_spectrogram_of(name, 4_800) for name in ("harp_phrase", "violin_sustained", "drum_loop")])
 
 
 @pytest.fixture(scope="session")

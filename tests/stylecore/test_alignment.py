@@ -25,14 +25,14 @@ def _analysed(sound: Tensor) -> Analysis:
     return analyse(sound, SAMPLE_RATE)
 
 
-def _notes(picture: Tensor) -> Tensor:
+def _notes(log_spectrogram: Tensor) -> Tensor:
     """Return the most salient pitch of each frame as a MIDI number, `[T]`."""
-    found = salience(picture, picture - envelope(picture))
+    found = salience(log_spectrogram, log_spectrogram - envelope(log_spectrogram))
     return LOWEST_NOTE + found.argmax(0) / STEPS_PER_SEMITONE
 
 
-def _levels_db(picture: Tensor) -> Tensor:
-    return 10 * torch.log10(magnitude(picture).square().sum(0) + 1e-12)
+def _levels_db(log_spectrogram: Tensor) -> Tensor:
+    return 10 * torch.log10(magnitude(log_spectrogram).square().sum(0) + 1e-12)
 
 
 def _apart(found: Tensor, wanted: Tensor) -> float:
@@ -41,7 +41,7 @@ def _apart(found: Tensor, wanted: Tensor) -> float:
 
 
 def _laid(content: Analysis, style: Analysis) -> Tensor:
-    return lay_along(content, style, SAMPLE_RATE).picture
+    return lay_along(content, style, SAMPLE_RATE).log_spectrogram
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def test_a_sound_laid_along_itself_is_nearly_itself(
     own = _analysed(sound(name, 24_000))
     other = _analysed(sound("flute_phrase", 24_000))
     inside = slice(3, -3)
-    assert _apart(_laid(own, own)[:, inside], own.picture[:, inside]) < limit
-    assert _apart(_laid(own, other)[:, inside], own.picture[:, inside]) > 0.5
+    assert _apart(_laid(own, own)[:, inside], own.log_spectrogram[:, inside]) < limit
+    assert _apart(_laid(own, other)[:, inside], own.log_spectrogram[:, inside]) > 0.5
 
 
 @pytest.mark.parametrize("f0_hz", [185.0, 220.0, 330.0, 523.3])
@@ -141,11 +141,11 @@ def test_the_voice_is_the_styles(melody: Analysis) -> None:
 def test_colouring_moves_towards_the_styles_bands_and_not_beyond() -> None:
     dull, bright = (3 + slope * torch.linspace(-1, 1, 257)[:, None].repeat(1, 30) for slope in (-1.0, 1.0))
 
-    def brightness(picture: Tensor) -> float:
-        energy = magnitude(picture).square().sum(1)
+    def brightness(log_spectrogram: Tensor) -> float:
+        energy = magnitude(log_spectrogram).square().sum(1)
         return float(10 * torch.log10(energy[129:].sum() / energy[1:129].sum()))
 
-    before, after, aim = (brightness(picture) for picture in (dull, coloured(dull, bright), bright))
+    before, after, aim = (brightness(log_spectrogram) for log_spectrogram in (dull, coloured(dull, bright), bright))
     assert before + 0.2 * (aim - before) < after < aim
     torch.testing.assert_close(coloured(bright, bright), bright)
 
@@ -156,7 +156,7 @@ def test_frames_have_the_contents_level_and_notes_swell_a_little_as_the_styles_d
     heard = melody.level_db > -40
     for style in ("violin_sustained", "harp_phrase"):
         found = _levels_db(_laid(melody, _analysed(sound(style, 16_000))))[heard]
-        apart = found - _levels_db(melody.picture)[heard]
+        apart = found - _levels_db(melody.log_spectrogram)[heard]
         assert apart.abs().max() < LARGEST_SWELL_DB
         assert apart.abs().max() > 0.01
 
@@ -166,14 +166,14 @@ def test_where_the_content_is_as_loud_as_ever_no_note_swells(sound: Callable[[st
     inside = slice(5, -5)
     steady = replace(steady, level_db=torch.zeros_like(steady.level_db))
     found = _levels_db(_laid(steady, _analysed(sound("harp_phrase", 16_000))))
-    torch.testing.assert_close(found[inside], _levels_db(steady.picture)[inside], rtol=0, atol=0.01)
+    torch.testing.assert_close(found[inside], _levels_db(steady.log_spectrogram)[inside], rtol=0, atol=0.01)
 
 
 def test_strokes_keep_some_of_their_own_levels(sound: Callable[[str, int], Tensor]) -> None:
     drums = _analysed(sound("drum_loop", 24_000))
     laid = _laid(drums, _analysed(sound("harp_phrase", 24_000)))
     heard = drums.level_db > -40
-    found, wanted = _levels_db(laid)[heard], _levels_db(drums.picture)[heard]
+    found, wanted = _levels_db(laid)[heard], _levels_db(drums.log_spectrogram)[heard]
     assert (found - wanted).abs().max() > 1
     assert torch.corrcoef(torch.stack([found, wanted]))[0, 1] > STROKES.levels
 
@@ -184,7 +184,7 @@ def test_the_same_sounds_are_laid_out_the_same(melody: Analysis, sound: Callable
 
 
 def _usable(laid: Tensor, content: Analysis) -> bool:
-    return laid.shape == content.picture.shape and bool(torch.isfinite(laid).all()) and bool((laid >= 0).all())
+    return laid.shape == content.log_spectrogram.shape and bool(torch.isfinite(laid).all()) and bool((laid >= 0).all())
 
 
 def test_a_style_far_longer_than_is_looked_through_works(melody: Analysis, sound: Callable[[str, int], Tensor]) -> None:
@@ -192,7 +192,7 @@ def test_a_style_far_longer_than_is_looked_through_works(melody: Analysis, sound
     voice = sound("violin_sustained", 32_000).repeat(6)
     quiet = 1e-3 * voice.abs().max() * noise(160_000, 0)
     style = _analysed(torch.cat([quiet, voice]))
-    assert style.picture.shape[1] > 2 * LONGEST_STYLE_FRAMES
+    assert style.log_spectrogram.shape[1] > 2 * LONGEST_STYLE_FRAMES
     laid = _laid(melody, style)
     assert _usable(laid, melody)
     assert _notes(laid)[NOTE_FRAMES + 5 : 2 * NOTE_FRAMES - 5].eq(MELODY[1]).all()
@@ -216,18 +216,18 @@ def test_a_melody_on_noise_keeps_most_of_its_notes(melody: Analysis) -> None:
     """A style without notes has none to transpose: the content's own stay on it."""
     laid = _laid(melody, _analysed(noise(16_000, 1)))
     heard = melody.level_db > -20
-    assert (_notes(laid) == _notes(melody.picture))[heard].float().mean() > 0.9
+    assert (_notes(laid) == _notes(melody.log_spectrogram))[heard].float().mean() > 0.9
 
 
 def test_strength_leads_from_the_content_to_the_style(melody: Analysis) -> None:
-    own = Polar(melody.picture, melody.phase(SAMPLE_RATE))
+    own = Polar(melody.log_spectrogram, melody.phase(SAMPLE_RATE))
     laid = lay_along(melody, _analysed(noise(16_000, 1)), SAMPLE_RATE)
     for strength, end in ((0.0, own), (1.0, laid)):
         found = towards(own, laid, strength)
-        torch.testing.assert_close(found.picture, end.picture)
-        heard = end.picture > 0.1
+        torch.testing.assert_close(found.log_spectrogram, end.log_spectrogram)
+        heard = end.log_spectrogram > 0.1
         torch.testing.assert_close(found.phase[heard], end.phase[heard], rtol=0, atol=1e-3)
     half = towards(own, laid, 0.5)
-    torch.testing.assert_close(half.picture, (own.picture + laid.picture) / 2)
-    torch.testing.assert_close(half.phase.abs(), torch.ones_like(half.picture))
+    torch.testing.assert_close(half.log_spectrogram, (own.log_spectrogram + laid.log_spectrogram) / 2)
+    torch.testing.assert_close(half.phase.abs(), torch.ones_like(half.log_spectrogram))
     assert torch.equal(towards(own, laid, 1.5).phase, laid.phase)

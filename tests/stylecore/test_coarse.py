@@ -14,7 +14,7 @@ from stylecore.encoder import Encoder
 from stylecore.losses import encode_content, encode_style
 from stylecore.settings import Settings
 from stylecore.spectrogram import log_magnitude, magnitude
-from stylecore.synthesis import Pair, equation_1, optimise_picture, starting_pictures, synthesise
+from stylecore.synthesis import Pair, equation_1, optimise_log_spectrogram, starting_log_spectrograms, synthesise
 
 N_SAMPLES = 8_000
 COARSE = Settings(coarse_iterations=12, iterations=4, sound_iterations=0, griffin_lim_iterations=4)
@@ -22,9 +22,9 @@ PLAIN = COARSE.resolve({"coarse_iterations": 0})
 
 
 @pytest.fixture(scope="module")
-def pair(encoder: Encoder, picture_of: Callable[[str, int], Tensor]) -> Pair:
+def pair(encoder: Encoder, log_spectrogram_of: Callable[[str, int], Tensor]) -> Pair:
     """Return a pair of demo sounds, encoded at both resolutions."""
-    content, style = picture_of("harp_phrase", N_SAMPLES), picture_of("violin_sustained", N_SAMPLES)
+    content, style = log_spectrogram_of("harp_phrase", N_SAMPLES), log_spectrogram_of("violin_sustained", N_SAMPLES)
     targets = encode_content(encoder, content, COARSE), encode_style(encoder, style, COARSE)
     return Pair(*targets, N_SAMPLES, COARSE)
 
@@ -52,8 +52,8 @@ def test_enlarging_puts_each_cell_back_where_it_was(n_bins: int, n_frames: int) 
 
 def test_where_full_resolution_begins_is_far_below_noise(pair: Pair, encoder: Encoder) -> None:
     problem = equation_1([pair], encoder)
-    coarse, fine = optimise_picture([pair], problem, encoder, lambda: None)
-    noise = starting_pictures([pair], encoder, 257)
+    coarse, fine = optimise_log_spectrogram([pair], problem, encoder, lambda: None)
+    noise = starting_log_spectrograms([pair], encoder, 257)
     at_noise = problem.objective(noise).total(problem.weights)
     assert fine.curve[0] < 0.25 * at_noise
     assert coarse.point.shape == (1, 128, pair.content.frames // 2)
@@ -75,8 +75,8 @@ def test_sounds_that_were_encoded_without_are_refused(pair: Pair, encoder: Encod
 
 
 def test_without_coarse_evaluations_nothing_is_encoded_for_them(
-    encoder: Encoder, picture_of: Callable[[str, int], Tensor], pair: Pair
+    encoder: Encoder, log_spectrogram_of: Callable[[str, int], Tensor], pair: Pair
 ) -> None:
-    found = encode_content(encoder, picture_of("harp_phrase", N_SAMPLES), PLAIN)
+    found = encode_content(encoder, log_spectrogram_of("harp_phrase", N_SAMPLES), PLAIN)
     assert found.halved is None
     assert found.n_bytes < pair.content.n_bytes < 1.5 * found.n_bytes

@@ -35,8 +35,8 @@ class TwoSmoothLayers(Encoder):
     def halvings(self, layer: int) -> int:
         return layer - 1
 
-    def layer_by_layer(self, picture: Tensor, frames: Tensor | None, depth: int) -> Iterator[Tensor]:
-        x = (picture[:, : encoded_bins(picture.shape[1])] - self.input_mean)[:, None] * self.input_scale
+    def layer_by_layer(self, log_spectrogram: Tensor, frames: Tensor | None, depth: int) -> Iterator[Tensor]:
+        x = (log_spectrogram[:, : encoded_bins(log_spectrogram.shape[1])] - self.input_mean)[:, None] * self.input_scale
         for layer, filters in enumerate((self.first, self.second)[:depth], start=1):
             if layer > 1:
                 x = nn.functional.avg_pool2d(x, 2)
@@ -61,12 +61,14 @@ def test_a_network_of_two_methods_takes_a_pair_the_whole_way() -> None:
 @pytest.mark.parametrize("frames", [None, (12, 9)])
 def test_the_gradient_written_out_is_that_of_autograd(encoder: FoldedAlexNet, frames: tuple[int, ...] | None) -> None:
     drawn = torch.Generator().manual_seed(1)
-    picture = torch.rand(2, 257, 12, generator=drawn) * 3
+    log_spectrogram = torch.rand(2, 257, 12, generator=drawn) * 3
     own = None if frames is None else torch.tensor(frames)
-    encodings = encoder(picture, own)
+    encodings = encoder(log_spectrogram, own)
     pulls = {n: torch.randn(encodings[n - 1].shape, generator=drawn) for n in (1, 3, 5)}
     if own is not None:
         pulls = {n: pull * frame_mask(encoder.own_columns(own, n), pull.shape[-1]) for n, pull in pulls.items()}
-    expected = Encoder.back_propagated(encoder, picture, encodings, {n: pull.clone() for n, pull in pulls.items()}, own)
-    found = encoder.back_propagated(picture, encodings, pulls, own)
+    expected = Encoder.back_propagated(
+        encoder, log_spectrogram, encodings, {n: pull.clone() for n, pull in pulls.items()}, own
+    )
+    found = encoder.back_propagated(log_spectrogram, encodings, pulls, own)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

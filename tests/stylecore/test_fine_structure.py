@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stylecore.analysis import analyse
 from stylecore.fine_structure import LOWEST_NOTE, STEPS_PER_SEMITONE, envelope, salience
-from stylecore.spectrogram import picture
+from stylecore.spectrogram import log_spectrogram
 from tests.stylecore.tones import SAMPLE_RATE, hertz, noise, sawtooth
 
 QUARTER_TONE = 1 / STEPS_PER_SEMITONE
@@ -78,9 +78,9 @@ def test_an_envelope_does_not_follow_the_partials_of_a_high_note() -> None:
     assert high < 0.5 * low
 
 
-def test_envelope_and_fine_structure_are_the_picture(sound: Callable[[str, int], Tensor]) -> None:
+def test_envelope_and_fine_structure_are_the_log_spectrogram(sound: Callable[[str, int], Tensor]) -> None:
     analysis = analyse(sound("harp_phrase", 16_000), SAMPLE_RATE)
-    torch.testing.assert_close(analysis.envelope + analysis.fine, analysis.picture)
+    torch.testing.assert_close(analysis.envelope + analysis.fine, analysis.log_spectrogram)
 
 
 def test_an_envelope_keeps_what_is_smooth_and_loses_partials() -> None:
@@ -92,12 +92,12 @@ def test_an_envelope_keeps_what_is_smooth_and_loses_partials() -> None:
 
 
 def test_a_transposition_moves_the_pitches_and_no_more() -> None:
-    """Two pictures of one sawtooth, five semitones apart: the saliences are each other's, ten quarter tones away."""
+    """One sawtooth, five semitones apart: the saliences are each other's, ten quarter tones away."""
     low, high = (analyse(sawtooth(hertz(note), 8_000), SAMPLE_RATE).salience[:, 25] for note in (55, 60))
     assert torch.nn.functional.cosine_similarity(low[:-10], high[10:], dim=0) > 0.9
     assert torch.nn.functional.cosine_similarity(low, high, dim=0) < 0.5
 
 
 def test_silence_has_no_salience() -> None:
-    silent = picture(torch.zeros(1, 4_000), SAMPLE_RATE)[0]
+    silent = log_spectrogram(torch.zeros(1, 4_000), SAMPLE_RATE)[0]
     assert not salience(silent, silent - envelope(silent)).any()

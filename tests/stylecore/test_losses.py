@@ -46,7 +46,7 @@ def exact(small_network: AlexNet3x3) -> Encoder:
     return FoldedAlexNet(small_network).double()
 
 
-def _pictures(*frames: int, seed: int = 0) -> list[Tensor]:
+def _log_spectrograms(*frames: int, seed: int = 0) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [3.0 * torch.rand(BINS, n, generator=generator, dtype=torch.float64) for n in frames]
 
@@ -60,9 +60,9 @@ def _objective(encoder: Encoder, contents: list[Tensor], styles: list[Tensor], s
     )
 
 
-def _padded(pictures: list[Tensor], value: float = 0.0) -> Tensor:
-    longest = max(p.shape[1] for p in pictures)
-    return torch.stack([torch.nn.functional.pad(p, (0, longest - p.shape[1]), value=value) for p in pictures])
+def _padded(log_spectrograms: list[Tensor], value: float = 0.0) -> Tensor:
+    longest = max(p.shape[1] for p in log_spectrograms)
+    return torch.stack([torch.nn.functional.pad(p, (0, longest - p.shape[1]), value=value) for p in log_spectrograms])
 
 
 @pytest.mark.parametrize("settings", [LOG, WHOLE, ENERGY, LEVEL], ids=["log", "log-whole", "energy", "level"])
@@ -71,9 +71,9 @@ def test_every_term_is_the_equations(
     exact: Encoder, small_network: AlexNet3x3, settings: Settings, frames: tuple[int, int]
 ) -> None:
     contents, styles, starts = (
-        _pictures(*frames),
-        _pictures(9, 14, seed=1),
-        [p - 0.4 for p in _pictures(*frames, seed=2)],  # some of it below silence, where an optimiser may go
+        _log_spectrograms(*frames),
+        _log_spectrograms(9, 14, seed=1),
+        [p - 0.4 for p in _log_spectrograms(*frames, seed=2)],  # some of it below silence, where an optimiser may go
     )
     found = _objective(exact, contents, styles, settings)(_padded(starts, value=7.7))
     arrays = reference.network_arrays(small_network)
@@ -87,14 +87,14 @@ def test_every_term_is_the_equations(
 
 @VARIANTS
 def test_content_and_style_are_at_zero_distance_from_themselves(exact: Encoder, settings: Settings) -> None:
-    (picture,) = _pictures(12)
-    terms = _objective(exact, [picture], [picture], settings)(picture[None])
+    (log_spectrogram,) = _log_spectrograms(12)
+    terms = _objective(exact, [log_spectrogram], [log_spectrogram], settings)(log_spectrogram[None])
     assert all(value.item() < 1e-20 for value in terms.values())
 
 
 @VARIANTS
 def test_each_term_looks_at_its_own_target(exact: Encoder, settings: Settings) -> None:
-    content, style = _pictures(12, 12)
+    content, style = _log_spectrograms(12, 12)
     objective = _objective(exact, [content], [style], settings)
     at_content, at_style = objective(content[None]), objective(style[None])
     temporal_at = at_content if settings.temporal_reference == "content" else at_style
@@ -118,13 +118,13 @@ def test_the_total_weighs_each_term() -> None:
 @pytest.mark.parametrize("case", ["sound", "silence", "padded"])
 def test_gradients_are_the_numerical_ones(exact: Encoder, settings: Settings, name: str, case: str) -> None:
     frames = (6, 6) if case == "sound" else (6, 4)
-    contents, styles = _pictures(*frames), _pictures(7, 5, seed=1)
+    contents, styles = _log_spectrograms(*frames), _log_spectrograms(7, 5, seed=1)
     if case == "silence":
         frames = (6, 6)
-        contents = _pictures(*frames)
+        contents = _log_spectrograms(*frames)
         point = torch.zeros(2, BINS, 6, dtype=torch.float64)
     else:
-        point = _padded(_pictures(*frames, seed=3))
+        point = _padded(_log_spectrograms(*frames, seed=3))
     objective = _objective(exact, contents, styles, settings)
     # At silence the magnitude's square bends: a difference over 1e-6 is not yet the derivative.
     atol = 1e-5 if case == "silence" else 1e-6
@@ -135,7 +135,7 @@ def test_gradients_are_the_numerical_ones(exact: Encoder, settings: Settings, na
 def test_a_silent_target_leaves_losses_and_gradients_finite(exact: Encoder, settings: Settings) -> None:
     silence = torch.zeros(BINS, 8, dtype=torch.float64)
     objective = _objective(exact, [silence], [silence], settings)
-    point = _padded(_pictures(8)).requires_grad_()
+    point = _padded(_log_spectrograms(8)).requires_grad_()
     terms = objective(point)
     (gradient,) = torch.autograd.grad(terms.total(torch.ones(1, 4, dtype=torch.float64)).sum(), point)
     assert bool(torch.isfinite(terms.stacked).all())
@@ -155,12 +155,13 @@ def _loss_and_gradient(objective: Objective, point: Tensor, name: str) -> tuple[
     ids=["default", "energy"],
 )
 def test_a_pair_in_a_batch_is_the_pair_alone(
-    encoder: Encoder, picture_of: Callable[[str, int], Tensor], settings: Settings, frames: tuple[int, ...]
+    encoder: Encoder, log_spectrogram_of: Callable[[str, int], Tensor], settings: Settings, frames: tuple[int, ...]
 ) -> None:
     names = ("harp_phrase", "singing_phrase", "drum_loop")
-    contents = [picture_of(name, 4_800)[:, :n].contiguous() for name, n in zip(names, frames, strict=True)]
+    contents = [log_spectrogram_of(name, 4_800)[:, :n].contiguous() for name, n in zip(names, frames, strict=True)]
     styles = [
-        picture_of(name, n) for name, n in (("violin_sustained", 4_000), ("glass_rub", 2_000), ("harp_phrase", 3_000))
+        log_spectrogram_of(name, n)
+        for name, n in (("violin_sustained", 4_000), ("glass_rub", 2_000), ("harp_phrase", 3_000))
     ]
     generator = torch.Generator().manual_seed(0)
     starts = [1.5 + torch.randn(257, n, generator=generator) for n in frames]
@@ -215,22 +216,22 @@ def test_gram_matrices_forget_the_order_in_time() -> None:
 
 
 def test_energy_envelopes_add_up_the_energy() -> None:
-    (picture,) = _pictures(9)
-    power = (0.01 * torch.expm1(picture)) ** 2
-    temporal = temporal_envelope(picture[None], "energy")
-    (spectral,) = spectral_envelope(picture[None], frame_weights(picture[None], "energy"), "energy", 0)
+    (log_spectrogram,) = _log_spectrograms(9)
+    power = (0.01 * torch.expm1(log_spectrogram)) ** 2
+    temporal = temporal_envelope(log_spectrogram[None], "energy")
+    (spectral,) = spectral_envelope(log_spectrogram[None], frame_weights(log_spectrogram[None], "energy"), "energy", 0)
     torch.testing.assert_close(temporal, power.sum(0)[None, None])
     torch.testing.assert_close(spectral, power.mean(1)[None])
     torch.testing.assert_close(temporal.sum(), 9 * spectral.sum())
 
 
 def test_levels_do_not_hear_a_whistle_where_the_network_is_deaf() -> None:
-    """At half the sampling rate no content holds the picture: a temporal envelope would be matched by a whistle."""
-    (picture,) = _pictures(9)
-    whistle = picture.clone()
+    """At half the sampling rate no content holds it: a temporal envelope would be matched by a whistle."""
+    (log_spectrogram,) = _log_spectrograms(9)
+    whistle = log_spectrogram.clone()
     whistle[-1] += 5.0
     for scale, hears in (("log", True), ("level", False)):
-        plain, added = (temporal_envelope(p[None], scale) for p in (picture, whistle))
+        plain, added = (temporal_envelope(p[None], scale) for p in (log_spectrogram, whistle))
         assert bool((added - plain).abs().max() > 1e-6) == hears
 
 
@@ -256,8 +257,8 @@ def test_a_resampled_envelope_keeps_its_ends_and_its_line() -> None:
 
 def test_targets_hold_no_graph_and_know_their_size(exact: Encoder) -> None:
     encoder = copy.deepcopy(exact).requires_grad_(True)
-    (picture,) = _pictures(10)
-    content, style = encode_content(encoder, picture, LOG), encode_style(encoder, picture, LOG)
+    (log_spectrogram,) = _log_spectrograms(10)
+    content, style = encode_content(encoder, log_spectrogram, LOG), encode_style(encoder, log_spectrogram, LOG)
     tensors = [*content.tensors(), *style.tensors()]
     assert len(tensors) == 2 * 2 + 2 + 1 + 3 + 3 + 2
     assert not any(t.requires_grad for t in tensors)

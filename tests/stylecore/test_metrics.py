@@ -218,18 +218,18 @@ class TestSpectralConvergence:
     def test_formula(self) -> None:
         generator = np.random.default_rng(0)
         spectrum = generator.standard_normal((257, 20)) + 1j * generator.standard_normal((257, 20))
-        picture = generator.uniform(0, 2, (257, 20))
-        error = math.sqrt(((np.abs(spectrum) - picture) ** 2).sum()) / math.sqrt((picture**2).sum())
-        assert spectral_convergence_db(spectrum, picture) == pytest.approx(20 * math.log10(error))
+        log_spectrogram = generator.uniform(0, 2, (257, 20))
+        error = math.sqrt(((np.abs(spectrum) - log_spectrogram) ** 2).sum()) / math.sqrt((log_spectrogram**2).sum())
+        assert spectral_convergence_db(spectrum, log_spectrogram) == pytest.approx(20 * math.log10(error))
 
     def test_ten_percent_off_is_minus_twenty_db(self) -> None:
-        picture = np.random.default_rng(0).uniform(0, 2, (257, 20))
-        assert spectral_convergence_db(0.9 * picture, picture) == pytest.approx(-20)
+        log_spectrogram = np.random.default_rng(0).uniform(0, 2, (257, 20))
+        assert spectral_convergence_db(0.9 * log_spectrogram, log_spectrogram) == pytest.approx(-20)
 
     def test_without_a_ratio_it_does_not_exist(self) -> None:
-        picture = np.ones((257, 20))
-        assert spectral_convergence_db(picture, np.zeros((257, 20))) is None
-        assert spectral_convergence_db(picture, picture) is None
+        log_spectrogram = np.ones((257, 20))
+        assert spectral_convergence_db(log_spectrogram, np.zeros((257, 20))) is None
+        assert spectral_convergence_db(log_spectrogram, log_spectrogram) is None
 
     def test_what_cannot_be_compared_is_refused(self) -> None:
         with pytest.raises(ValueError, match="shapes differ"):

@@ -68,15 +68,15 @@ def test_deeper_layers_are_left_out(encoder: Encoder, calibration: Tensor) -> No
 
 @pytest.mark.parametrize("frames", [(31, 21, 6), (30, 29, 28), (27, 27, 27)])
 def test_a_masked_batch_is_the_same_as_each_alone(
-    encoder: Encoder, picture_of: Callable[[str, int], Tensor], frames: tuple[int, ...]
+    encoder: Encoder, log_spectrogram_of: Callable[[str, int], Tensor], frames: tuple[int, ...]
 ) -> None:
     names = ("harp_phrase", "singing_phrase", "drum_loop")
-    pictures = [picture_of(name, 4_800)[:, :n] for name, n in zip(names, frames, strict=True)]
+    log_spectrograms = [log_spectrogram_of(name, 4_800)[:, :n] for name, n in zip(names, frames, strict=True)]
     batch = torch.full((3, 257, max(frames)), 9.9)  # whatever stands in the padding must not be heard
-    for item, own in enumerate(pictures):
+    for item, own in enumerate(log_spectrograms):
         batch[item, :, : own.shape[1]] = own
     together = encoder(batch, torch.tensor(frames))
-    for item, own in enumerate(pictures):
+    for item, own in enumerate(log_spectrograms):
         for layer, alone in enumerate(encoder(own[None]), start=1):
             width = int(encoder.own_columns(torch.tensor(frames[item]), layer))
             assert alone.shape[-1] == width

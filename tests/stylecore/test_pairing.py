@@ -34,8 +34,8 @@ def _same(first: Target, second: Target) -> bool:
 def test_with_the_styles_notes_both_sounds_are_encoded_as_they_are(encoder: Encoder, sounds: Sounds) -> None:
     settings = Settings(notes="style", start="noise")
     pair = paired(*sounds, N_SAMPLES, encoder, settings)
-    assert _same(pair.content, encode_content(encoder, sounds[0].picture, settings))
-    assert _same(pair.style, encode_style(encoder, sounds[1].picture, settings))
+    assert _same(pair.content, encode_content(encoder, sounds[0].log_spectrogram, settings))
+    assert _same(pair.style, encode_style(encoder, sounds[1].log_spectrogram, settings))
     assert pair.settings == settings
     assert pair.start is None
 
@@ -53,18 +53,18 @@ def test_with_the_contents_notes_both_targets_are_the_style_laid_out(encoder: En
     pair = paired(*sounds, N_SAMPLES, encoder, settings)
     laid = lay_along(*sounds, SAMPLE_RATE)
     assert pair.start is not None
-    assert torch.equal(pair.start.picture, laid.picture)
+    assert torch.equal(pair.start.log_spectrogram, laid.log_spectrogram)
     assert torch.equal(pair.start.phase, laid.phase)
-    assert _same(pair.style, encode_style(encoder, laid.picture, settings))
-    assert _same(pair.content, encode_content(encoder, laid.picture, settings))
+    assert _same(pair.style, encode_style(encoder, laid.log_spectrogram, settings))
+    assert _same(pair.content, encode_content(encoder, laid.log_spectrogram, settings))
 
 
 def test_no_strength_asks_for_the_content(encoder: Encoder, sounds: Sounds) -> None:
     settings = Settings(strength=0.0)
     pair = paired(*sounds, N_SAMPLES, encoder, settings)
     assert pair.start is not None
-    torch.testing.assert_close(pair.start.picture, sounds[0].picture)
-    assert _same(pair.style, encode_style(encoder, pair.start.picture, settings))
+    torch.testing.assert_close(pair.start.log_spectrogram, sounds[0].log_spectrogram)
+    assert _same(pair.style, encode_style(encoder, pair.start.log_spectrogram, settings))
 
 
 def test_noise_to_begin_with_has_no_target(encoder: Encoder, sounds: Sounds) -> None:

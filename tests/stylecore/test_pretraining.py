@@ -163,13 +163,13 @@ def test_held_out_pitches_are_held_out_as_a_whole(synthetic: Notes) -> None:
 
 def test_training_never_sees_a_held_out_note(synthetic: Notes, frugal: None, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Tensor] = []
-    original = augment.augmented_pictures
+    original = augment.augmented_log_spectrograms
 
     def listening(samples: Tensor, companions: Tensor, *others: object) -> Tensor:
         heard.extend([samples, companions])
         return original(samples, companions, *others)
 
-    monkeypatch.setattr(train, "augmented_pictures", listening)
+    monkeypatch.setattr(train, "augmented_log_spectrograms", listening)
     train.train([synthetic], steps=3, seed=0)
     known = synthetic.where(~synthetic.held_out).samples
     allowed = {samples.tobytes() for samples in known}
@@ -231,8 +231,10 @@ def test_a_small_run_learns_and_tells_held_out_notes_apart(synthetic: Notes, fru
 
 def test_the_input_is_standardised_by_the_notes(synthetic: Notes, frugal: None) -> None:
     network = train.train([synthetic], steps=1, seed=0)
-    pictures = augment.plain_pictures(torch.from_numpy(synthetic.where(~synthetic.held_out).samples).float(), 16_000)
-    heard = (pictures - network.input_mean) * network.input_scale
+    log_spectrograms = augment.plain_log_spectrograms(
+        torch.from_numpy(synthetic.where(~synthetic.held_out).samples).float(), 16_000
+    )
+    heard = (log_spectrograms - network.input_mean) * network.input_scale
     assert heard.mean().abs() < 1e-3
     assert heard.std().item() == pytest.approx(1.0, abs=1e-3)
 
@@ -275,10 +277,10 @@ def test_another_seed_trains_another_network(synthetic: Notes, frugal: None) -> 
 
 
 class _Named(nn.Module):
-    """Names the program whose number stands in the first picture's place: the loudest bin."""
+    """Names the program whose number stands in the first log-spectrogram's place: the loudest bin."""
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return nn.functional.one_hot(pictures.mean(2).argmax(1), 257)[:, :80].float()
+    def forward(self, log_spectrograms: Tensor) -> Tensor:
+        return nn.functional.one_hot(log_spectrograms.mean(2).argmax(1), 257)[:, :80].float()
 
 
 def test_accuracy_and_confusion_on_a_known_case() -> None:
@@ -305,11 +307,11 @@ def test_accuracy_does_not_depend_on_the_size_of_a_batch(
     np.testing.assert_array_equal(parts.confusion, whole.confusion)
 
 
-def test_augmented_pictures_are_drawn_from_their_generator_alone(synthetic: Notes) -> None:
+def test_augmented_log_spectrograms_are_drawn_from_their_generator_alone(synthetic: Notes) -> None:
     samples = torch.from_numpy(synthetic.samples[:3]).float()
     before = torch.get_rng_state()
     first, again, other = (
-        augment.augmented_pictures(samples, samples.flip(0), 16_000, torch.Generator().manual_seed(seed))
+        augment.augmented_log_spectrograms(samples, samples.flip(0), 16_000, torch.Generator().manual_seed(seed))
         for seed in (1, 1, 2)
     )
     assert torch.equal(torch.get_rng_state(), before)
@@ -375,11 +377,11 @@ def test_a_chord_sounds_in_the_share_of_crops_it_should(monkeypatch: pytest.Monk
     assert sounding.max() <= 1.0
 
 
-def test_a_note_that_is_silent_has_a_picture(synthetic: Notes) -> None:
+def test_a_note_that_is_silent_has_a_log_spectrogram(synthetic: Notes) -> None:
     silent = torch.zeros(2, N_SAMPLES)
-    assert bool(torch.isfinite(augment.plain_pictures(silent, 16_000)).all())
+    assert bool(torch.isfinite(augment.plain_log_spectrograms(silent, 16_000)).all())
     for seed in range(5):
-        heard = augment.augmented_pictures(silent, silent, 16_000, torch.Generator().manual_seed(seed))
+        heard = augment.augmented_log_spectrograms(silent, silent, 16_000, torch.Generator().manual_seed(seed))
         assert bool(torch.isfinite(heard).all())
 
 

@@ -212,7 +212,7 @@ def test_canonical_json_gives_the_settings_back(name: str) -> None:
 
 
 def test_what_is_laid_out_holds_its_rhythm_with_a_quarter_of_gamma() -> None:
-    """And strength is a matter of the picture there; with the style's notes it scales beta and delta instead."""
+    """And strength mixes spectrograms there; with the style's notes it scales beta and delta instead."""
     laid_out, imprint = (Settings(notes=notes, strength=0.5, gamma=200.0) for notes in ("content", "style"))
     assert laid_out.weights == (laid_out.alpha, laid_out.beta, 50.0, laid_out.delta)
     assert imprint.weights == (imprint.alpha, imprint.beta / 2, 200.0, imprint.delta / 2)

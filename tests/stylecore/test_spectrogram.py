@@ -1,4 +1,4 @@
-"""The picture: against librosa, and there and back."""
+"""The log-spectrogram: against librosa, and there and back."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from stylecore.spectrogram import (
     hop_length,
     istft,
     log_magnitude,
+    log_spectrogram,
     magnitude,
     n_fft,
-    picture,
     stft,
     win_length,
 )
@@ -58,7 +58,7 @@ def test_a_spectrum_of_no_sound_is_inverted_as_librosa_does() -> None:
 
 def test_a_tone_is_where_its_frequency_is() -> None:
     tone = torch.sin(2 * torch.pi * 1_000.0 * torch.arange(RATE) / RATE)
-    peaks = picture(tone[None], RATE)[0].argmax(0)
+    peaks = log_spectrogram(tone[None], RATE)[0].argmax(0)
     assert set(peaks[2:-2].tolist()) == {32}  # 1000 Hz / 31.25 Hz
 
 
@@ -87,14 +87,14 @@ def test_the_logarithm_is_inverted(values: list[float]) -> None:
 
 
 def test_silence_is_zero_and_below_silence_is_silence() -> None:
-    assert not picture(torch.zeros(1, 800), RATE).any()
+    assert not log_spectrogram(torch.zeros(1, 800), RATE).any()
     assert magnitude(torch.tensor([-3.0, -1e-9, 0.0])).tolist() == [0.0, 0.0, 0.0]
     assert log_magnitude(torch.tensor(MAGNITUDE_FLOOR)).item() == pytest.approx(np.log(2.0))
 
 
-def test_pictures_have_gradients_at_silence() -> None:
+def test_log_spectrograms_have_gradients_at_silence() -> None:
     samples = torch.zeros(1, 800, requires_grad=True)
-    (gradient,) = torch.autograd.grad(picture(samples, RATE).sum(), samples)
+    (gradient,) = torch.autograd.grad(log_spectrogram(samples, RATE).sum(), samples)
     assert bool(torch.isfinite(gradient).all())
 
 

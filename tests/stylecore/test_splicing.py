@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stylecore.analysis import analyse
 from stylecore.phase import griffin_lim
-from stylecore.spectrogram import istft, log_magnitude, magnitude, picture, stft, unit
+from stylecore.spectrogram import istft, log_magnitude, log_spectrogram, magnitude, stft, unit
 from stylecore.splicing import spliced_spectrum
 from tests.stylecore.tones import SAMPLE_RATE, hertz, sawtooth
 
@@ -34,7 +34,7 @@ def _error_db(sound: Tensor, wanted: Tensor) -> float:
 def test_along_itself_a_sound_is_itself(sound: Callable[[str, int], Tensor], name: str) -> None:
     own = sound(name, N)
     frames = N // 160 + 1
-    wanted = magnitude(picture(own[None], SAMPLE_RATE)[0])
+    wanted = magnitude(log_spectrogram(own[None], SAMPLE_RATE)[0])
     found = _spliced(own, torch.arange(frames), torch.zeros(frames), wanted)
     assert torch.nn.functional.cosine_similarity(found[400:-400], own[400:-400], dim=0) > 0.99
 
@@ -43,7 +43,7 @@ def test_along_itself_a_sound_is_itself(sound: Callable[[str, int], Tensor], nam
 def test_a_transposed_note_has_one_wave_through_all_frames(semitones: int) -> None:
     """Its magnitudes with these phases are nearly a sound; with random ones, far from it, even after Griffin-Lim."""
     style, wanted_note = sawtooth(hertz(60), N), sawtooth(hertz(60 + semitones), N)
-    wanted = magnitude(picture(wanted_note[None], SAMPLE_RATE)[0])
+    wanted = magnitude(log_spectrogram(wanted_note[None], SAMPLE_RATE)[0])
     frames = wanted.shape[1]
     found = _spliced(style, torch.arange(frames), torch.full((frames,), float(semitones)), wanted)
     random = torch.polar(torch.ones_like(wanted), torch.rand(wanted.shape, generator=torch.Generator().manual_seed(0)))
@@ -56,7 +56,7 @@ def test_a_jump_goes_on_with_the_same_wave() -> None:
     style = sawtooth(hertz(57), N)
     frames = N // 160 + 1
     moments = (torch.arange(frames) % 23) + 17
-    wanted = magnitude(picture(style[None], SAMPLE_RATE)[0])
+    wanted = magnitude(log_spectrogram(style[None], SAMPLE_RATE)[0])
     found = _spliced(style, moments, torch.zeros(frames), wanted)
     plain = istft((wanted * stft(style[None], SAMPLE_RATE)[0][:, moments].sgn())[None], SAMPLE_RATE, N)[0]
     assert _error_db(found, wanted) < _error_db(plain, wanted) - 6
@@ -66,9 +66,11 @@ def test_a_jump_goes_on_with_the_same_wave() -> None:
 def test_along_itself_the_magnitudes_are_its_own(sound: Callable[[str, int], Tensor]) -> None:
     own = sound("harp_phrase", N)
     analysis = analyse(own, SAMPLE_RATE)
-    frames = analysis.picture.shape[1]
+    frames = analysis.log_spectrogram.shape[1]
     found = log_magnitude(spliced_spectrum(analysis, torch.arange(frames), torch.zeros(frames), SAMPLE_RATE).abs())
-    found, wanted = (magnitude(one[:, 3:-3]) for one in (found, analysis.picture))  # the STFT has mirrored edges
+    found, wanted = (
+        magnitude(one[:, 3:-3]) for one in (found, analysis.log_spectrogram)
+    )  # the STFT has mirrored edges
     assert (found - wanted).norm() < 0.01 * wanted.norm()
 
 

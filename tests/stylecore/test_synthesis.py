@@ -13,16 +13,24 @@ from stylecore.encoder import Encoder
 from stylecore.losses import encode_content, encode_style
 from stylecore.refinement import refine
 from stylecore.settings import Settings
-from stylecore.spectrogram import REFERENCE_RMS, SignalError, frame_count, log_magnitude, magnitude, picture, stft
+from stylecore.spectrogram import (
+    REFERENCE_RMS,
+    SignalError,
+    frame_count,
+    log_magnitude,
+    log_spectrogram,
+    magnitude,
+    stft,
+)
 from stylecore.synthesis import (
     Pair,
     Synthesis,
     equation_1,
     losses_of,
     reconstruct,
-    sound_picture,
-    starting_picture,
-    starting_pictures,
+    sound_log_spectrogram,
+    starting_log_spectrogram,
+    starting_log_spectrograms,
     synthesise,
 )
 from stylecore.terms import TERMS
@@ -44,13 +52,13 @@ MakePair = Callable[..., Pair]
 
 
 @pytest.fixture(scope="module")
-def pair(encoder: Encoder, picture_of: Callable[[str, int], Tensor]) -> MakePair:
+def pair(encoder: Encoder, log_spectrogram_of: Callable[[str, int], Tensor]) -> MakePair:
     """Return a maker of pairs of demo sounds."""
 
     def made(content: str, style: str, n_samples: int, settings: Settings = QUICK) -> Pair:
         return Pair(
-            encode_content(encoder, picture_of(content, n_samples), settings),
-            encode_style(encoder, picture_of(style, 4_000), settings),
+            encode_content(encoder, log_spectrogram_of(content, n_samples), settings),
+            encode_style(encoder, log_spectrogram_of(style, 4_000), settings),
             n_samples,
             settings,
         )
@@ -83,7 +91,7 @@ def test_the_same_seed_gives_the_same_samples(mixed: list[Pair], together: list[
     again = synthesise(mixed, encoder)
     for first, second in zip(together, again, strict=True):
         assert torch.equal(first.waveform, second.waveform)
-        assert torch.equal(first.picture, second.picture)
+        assert torch.equal(first.log_spectrogram, second.log_spectrogram)
         assert first.loss_curve == second.loss_curve
 
 
@@ -105,7 +113,7 @@ def test_a_pair_in_a_mixed_batch_is_the_pair_alone(mixed: list[Pair], encoder: E
         assert found.first_terms == pytest.approx(alone.first_terms, rel=1e-5)
         terms, expected = (losses_of(own, encoder, one.waveform) for one in (found, alone))
         assert terms == pytest.approx(expected, rel=1e-2)
-        assert _relative(found.picture, alone.picture) < 5e-3
+        assert _relative(found.log_spectrogram, alone.log_spectrogram) < 5e-3
         assert _relative(found.waveform, alone.waveform) < 1e-2
 
 
@@ -116,12 +124,12 @@ def test_a_sound_refined_in_a_mixed_batch_is_the_sound_alone(mixed: list[Pair], 
             [replace(own, settings=own.settings.resolve({"sound_iterations": 0})) for own in mixed], encoder
         )
     ]
-    sounds, pictures, minimum = refine(equation_1(mixed, encoder), starts, lambda: None)
+    sounds, log_spectrograms, minimum = refine(equation_1(mixed, encoder), starts, lambda: None)
     for item, (own, start) in enumerate(zip(mixed, starts, strict=True)):
-        (sound,), (picture_alone,), alone = refine(equation_1([own], encoder), [start], lambda: None)
+        (sound,), (log_spectrogram_alone,), alone = refine(equation_1([own], encoder), [start], lambda: None)
         assert minimum.own_curve(item) == pytest.approx(alone.own_curve(0), rel=1e-4)
         assert _relative(sounds[item], sound) < 1e-3
-        assert _relative(pictures[item], picture_alone) < 1e-3
+        assert _relative(log_spectrograms[item], log_spectrogram_alone) < 1e-3
         assert minimum.own_curve(item)[-1] < minimum.own_curve(item)[0]
 
 
@@ -132,13 +140,13 @@ def test_a_pair_by_adam_in_a_batch_is_the_pair_alone(pair: MakePair, encoder: En
         (alone,) = synthesise([own], encoder)
         assert found.loss_curve == pytest.approx(alone.loss_curve, rel=2e-3)
         assert found.loss_curve[-1] < found.loss_curve[0]
-        assert _relative(found.picture, alone.picture) < 5e-3
+        assert _relative(found.log_spectrogram, alone.log_spectrogram) < 5e-3
 
 
 def test_results_have_the_contents_length_and_a_whole_curve(mixed: list[Pair], together: list[Synthesis]) -> None:
     for own, found in zip(mixed, together, strict=True):
         assert found.waveform.shape == (own.n_samples,)
-        assert found.picture.shape == (257, frame_count(own.n_samples, RATE))
+        assert found.log_spectrogram.shape == (257, frame_count(own.n_samples, RATE))
         assert bool(torch.isfinite(found.waveform).all())
         assert len(found.loss_curve) == found.evaluations
         coarse, curve = own.settings.coarse_iterations, found.loss_curve
@@ -159,9 +167,9 @@ def test_the_curve_ends_with_the_weighted_sum_of_the_terms_of_what_is_heard(
     mixed: list[Pair], together: list[Synthesis], encoder: Encoder
 ) -> None:
     for own, found in zip(mixed, together, strict=True):
-        # And with the distance between picture and sound, which is weighed as well.
-        distance = (sound_magnitudes(found.waveform) - magnitude(found.picture)).norm() / magnitude(
-            found.picture
+        # And with the distance between log-spectrogram and sound, which is weighed as well.
+        distance = (sound_magnitudes(found.waveform) - magnitude(found.log_spectrogram)).norm() / magnitude(
+            found.log_spectrogram
         ).norm()
         whole = (
             _weighted(losses_of(own, encoder, found.waveform), own.settings)
@@ -170,14 +178,14 @@ def test_the_curve_ends_with_the_weighted_sum_of_the_terms_of_what_is_heard(
         assert whole == pytest.approx(found.loss_curve[-1], rel=1e-2)
 
 
-def test_without_the_stage_on_the_sound_the_picture_is_left_as_it_is(pair: MakePair, encoder: Encoder) -> None:
+def test_without_the_stage_on_the_sound_the_log_spectrogram_is_left_as_it_is(pair: MakePair, encoder: Encoder) -> None:
     settings = QUICK.resolve({"sound_iterations": 0})
     (found,) = synthesise([pair("harp_phrase", "glass_rub", 3_200, settings)], encoder)
     assert found.evaluations == 3 + 12
-    assert torch.equal(found.waveform, reconstruct(found.picture, 3_200, settings))
+    assert torch.equal(found.waveform, reconstruct(found.log_spectrogram, 3_200, settings))
 
 
-def test_the_stage_on_the_sound_lowers_what_is_heard_and_makes_the_picture_possible(
+def test_the_stage_on_the_sound_lowers_what_is_heard_and_makes_the_log_spectrogram_possible(
     pair: MakePair, encoder: Encoder
 ) -> None:
     own = pair("harp_phrase", "violin_sustained", 4_810)
@@ -187,7 +195,9 @@ def test_the_stage_on_the_sound_lowers_what_is_heard_and_makes_the_picture_possi
     losses = [_weighted(losses_of(own, encoder, one.waveform), QUICK) for one in (before, after)]
     assert losses[1] < 0.8 * losses[0]
     distances = [
-        ((sound_magnitudes(r.waveform) - magnitude(r.picture)).norm() / magnitude(r.picture).norm()).item()
+        (
+            (sound_magnitudes(r.waveform) - magnitude(r.log_spectrogram)).norm() / magnitude(r.log_spectrogram).norm()
+        ).item()
         for r in (before, after)
     ]
     assert distances[1] < 0.3 * distances[0]
@@ -245,18 +255,22 @@ def test_settings_that_one_optimisation_cannot_serve_are_refused(pair: MakePair,
         synthesise(pairs, encoder)
 
 
-def test_the_starting_picture_depends_on_shape_and_seed_alone(encoder: Encoder) -> None:
-    first = starting_picture(encoder, 257, 40, QUICK)
+def test_the_starting_log_spectrogram_depends_on_shape_and_seed_alone(encoder: Encoder) -> None:
+    first = starting_log_spectrogram(encoder, 257, 40, QUICK)
     torch.manual_seed(99)
-    assert torch.equal(starting_picture(encoder, 257, 40, QUICK.resolve({"alpha": 2.0, "iterations": 3})), first)
-    assert not torch.equal(starting_picture(encoder, 257, 40, QUICK.resolve({"seed": 1})), first)
+    assert torch.equal(
+        starting_log_spectrogram(encoder, 257, 40, QUICK.resolve({"alpha": 2.0, "iterations": 3})), first
+    )
+    assert not torch.equal(starting_log_spectrogram(encoder, 257, 40, QUICK.resolve({"seed": 1})), first)
     assert first.shape == (257, 40)
     assert first.mean().item() == pytest.approx(encoder.input_mean.item(), abs=0.05)
     assert first.std().item() == pytest.approx(1.0 / encoder.input_scale.item(), rel=0.05)
 
 
 def test_levels_begin_silent_where_the_network_does_not_see(encoder: Encoder) -> None:
-    noise, level = (starting_picture(encoder, 257, 40, QUICK.resolve({"envelopes": e})) for e in ("log", "level"))
+    noise, level = (
+        starting_log_spectrogram(encoder, 257, 40, QUICK.resolve({"envelopes": e})) for e in ("log", "level")
+    )
     assert torch.equal(level[:256], noise[:256])
     assert bool((level[256] == 0).all())
     assert bool((noise[256] != 0).any())
@@ -269,11 +283,11 @@ def test_the_start_is_the_same_for_any_content_and_any_companion(pair: MakePair,
         pair("drum_loop", "violin_sustained", 3_200, once),
         pair("singing_phrase", "glass_rub", 4_800, once),
     ]
-    points = starting_pictures(contents, encoder, 257)
-    start = starting_picture(encoder, 257, frame_count(3_200, RATE), once)
+    points = starting_log_spectrograms(contents, encoder, 257)
+    start = starting_log_spectrogram(encoder, 257, frame_count(3_200, RATE), once)
     assert torch.equal(points[0, :, :21], start)
     assert torch.equal(points[1, :, :21], start)
-    assert torch.equal(points[2], starting_picture(encoder, 257, 31, once))
+    assert torch.equal(points[2], starting_log_spectrogram(encoder, 257, 31, once))
 
 
 class _Stop(Exception):
@@ -304,7 +318,7 @@ def test_a_pair_that_diverges_says_so_and_leaves_its_companion_alone(pair: MakeP
     assert beside[1].loss_curve[0] == pytest.approx(alone.loss_curve[0], rel=1e-5)
     # Products of another batch round differently, and each evaluation follows the rounding of those before it.
     assert beside[1].loss_curve == pytest.approx(alone.loss_curve, rel=1e-2)
-    assert _relative(beside[1].picture, alone.picture) < 1e-2
+    assert _relative(beside[1].log_spectrogram, alone.log_spectrogram) < 1e-2
 
 
 def test_the_result_follows_style_in_frequency_and_content_in_time(pair: MakePair, encoder: Encoder) -> None:
@@ -317,12 +331,12 @@ def test_the_result_follows_style_in_frequency_and_content_in_time(pair: MakePai
     assert last["spectral"] < 0.05 * found.first_terms["spectral"]
 
 
-def test_a_possible_picture_is_reconstructed(sound: Callable[[str, int], Tensor]) -> None:
+def test_a_possible_log_spectrogram_is_reconstructed(sound: Callable[[str, int], Tensor]) -> None:
     samples = sound("violin_sustained", 4_800)[None]
-    wanted = picture(samples, RATE)[0]
+    wanted = log_spectrogram(samples, RATE)[0]
     found = reconstruct(wanted, 4_800, Settings(griffin_lim_iterations=32, griffin_lim_momentum=0.99))
     assert found.shape == (4_800,)
-    magnitudes, rebuilt = (torch.expm1(p) for p in (wanted, picture(found[None], RATE)[0]))
+    magnitudes, rebuilt = (torch.expm1(p) for p in (wanted, log_spectrogram(found[None], RATE)[0]))
     assert 20 * torch.log10((rebuilt - magnitudes).norm() / magnitudes.norm()) < -15.0
 
 
@@ -331,12 +345,12 @@ def test_frames_that_do_not_belong_to_the_length_are_refused() -> None:
         reconstruct(torch.zeros(257, 21), 4_800, Settings())
 
 
-def test_a_sound_is_pictured_at_the_reference_level(sound: Callable[[str, int], Tensor]) -> None:
+def test_a_sound_is_log_spectrogramd_at_the_reference_level(sound: Callable[[str, int], Tensor]) -> None:
     samples = sound("harp_phrase", 3_200).double()
     expected = log_magnitude(
-        torch.expm1(picture(samples[None], RATE)[0]) * 0.01 * REFERENCE_RMS / samples.square().mean().sqrt()
+        torch.expm1(log_spectrogram(samples[None], RATE)[0]) * 0.01 * REFERENCE_RMS / samples.square().mean().sqrt()
     )
-    torch.testing.assert_close(sound_picture(samples, RATE), expected, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(sound_picture(0.01 * samples, RATE), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(sound_log_spectrogram(samples, RATE), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(sound_log_spectrogram(0.01 * samples, RATE), expected, rtol=1e-9, atol=1e-9)
     with pytest.raises(SignalError, match="silent"):
-        sound_picture(torch.zeros(3_200), RATE)
+        sound_log_spectrogram(torch.zeros(3_200), RATE)

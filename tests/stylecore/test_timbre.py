@@ -27,7 +27,7 @@ def instrument(f0_hz: float) -> Array:
 
 def test_a_transposed_note_is_nearer_to_the_same_instrument_at_that_pitch() -> None:
     high = features(instrument(500)).mfcc
-    low, shifted = (mean_mfcc(magnitude) for magnitude in (picture(), transposed(picture(), 2.0)))
+    low, shifted = (mean_mfcc(magnitude) for magnitude in (log_spectrogram(), transposed(log_spectrogram(), 2.0)))
     assert low is not None
     assert high is not None
     assert shifted is not None
@@ -53,7 +53,9 @@ def test_no_transposition_changes_nothing(f0_hz: float) -> None:
 @pytest.mark.parametrize("ratio", [0.3, 0.7, 1.6])
 def test_the_top_is_filled_and_the_envelope_kept(ratio: float) -> None:
     """In twelve broad bands the mean level in dB stays within what a few partials more or less can do."""
-    level_db, moved_db = (20 * np.log10(magnitude + 1e-9) for magnitude in (picture(), transposed(picture(), ratio)))
+    level_db, moved_db = (
+        20 * np.log10(magnitude + 1e-9) for magnitude in (log_spectrogram(), transposed(log_spectrogram(), ratio))
+    )
     bands = [(part[20 * band : 20 * band + 20]).mean() for part in (level_db, moved_db) for band in range(12)]
     assert np.abs(np.subtract(bands[:12], bands[12:])).max() < 8
 
@@ -72,7 +74,7 @@ def test_where_both_have_a_pitch_the_aim_is_the_style_at_the_contents() -> None:
     assert timbre_transfer(comparison(style, content, style, "style")) == pytest.approx(1)
 
 
-def picture() -> Array:
+def log_spectrogram() -> Array:
     return magnitude_of(instrument(250))
 
 

@@ -177,11 +177,13 @@ class TestRow:
                 assert found.row[f"{whose}_{key}"] == pytest.approx(value, rel=1e-5)
 
     @pytest.mark.parametrize("name", PAIRS)
-    def test_the_convergence_is_that_of_the_picture_before_any_phase(self, cases: dict[str, Case], name: str) -> None:
+    def test_the_convergence_is_that_of_the_log_spectrogram_before_any_phase(
+        self, cases: dict[str, Case], name: str
+    ) -> None:
         """Measured with librosa's STFT."""
         found = measured(cases[name].outcome)
-        picture = magnitude(cases[name].synthesis.picture).numpy()
-        n_fft = 2 * (len(picture) - 1)
+        log_spectrogram = magnitude(cases[name].synthesis.log_spectrogram).numpy()
+        n_fft = 2 * (len(log_spectrogram) - 1)
         estimate = np.abs(
             librosa.stft(
                 written(found).astype(np.float64),
@@ -192,7 +194,7 @@ class TestRow:
             )
         )
         assert isinstance(found.row["gain_db"], float)
-        wanted = 10 ** (found.row["gain_db"] / 20) * picture
+        wanted = 10 ** (found.row["gain_db"] / 20) * log_spectrogram
         expected = 20 * np.log10(np.linalg.norm(estimate - wanted) / np.linalg.norm(wanted))
         assert found.row["spectral_convergence_db"] == pytest.approx(expected, abs=0.05)
 

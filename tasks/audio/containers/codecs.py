@@ -113,8 +113,8 @@ _NO_SOUND: tuple[tuple[bytes, str], ...] = (
     (b"<?xml", "an XML file"),
     (b"version https://git-lfs", "a pointer of Git LFS, in place of the file"),
     (b"%PDF", "a PDF"),
-    (b"\x89PNG", "a picture"),
-    (b"\xff\xd8\xff", "a picture"),
+    (b"\x89PNG", "a log-spectrogram"),
+    (b"\xff\xd8\xff", "a log-spectrogram"),
 )
 
 HINT = ": convert it first, for instance with 'ffmpeg -i FILE FILE.flac'"

@@ -1,8 +1,8 @@
 """Ogg: its packets are counted, since the last page's word for the length may be wrong, missing or that of one link.
 
-Streams may be chained (one file joined to another) and multiplexed (the sound of a film beside its pictures): each
-link's sound is handed to libsndfile alone. Its last page may count a little less than the packets have, since encoders
-cut off padding so; where it counts much less, or more, it is written anew.
+Streams may be chained (one file joined to another) and multiplexed (the sound of a film beside its log-spectrograms):
+each link's sound is handed to libsndfile alone. Its last page may count a little less than the packets have, since
+encoders cut off padding so; where it counts much less, or more, it is written anew.
 """
 
 from __future__ import annotations
