@@ -176,8 +176,8 @@ def stage(world: World, files: MemoryFiles, variants: int) -> Iterator[None]:
         "secrets.randbelow": names.randrange,
         "random.uniform": names.uniform,
         **{f"{module}.ThreadPoolExecutor": Inline for module in _POOLS},
-        **{f"manifests.{module}.RESULT_SCHEMA": NARROW for module in _WIDE},
-        **{f"manifests.{module}.PART_SCHEMA": _PART for module in ("history", "results", "compaction")},
+        **{f"manifests.results.{module}.RESULT_SCHEMA": NARROW for module in _WIDE},
+        **{f"manifests.results.{module}.PART_SCHEMA": _PART for module in ("history", "layout", "compaction")},
     }
     with ExitStack() as entered:
         for name, value in replaced.items():
@@ -187,7 +187,7 @@ def stage(world: World, files: MemoryFiles, variants: int) -> Iterator[None]:
 
 
 _POOLS = ("manifests.results.history", "tasks.audio.catalog", "tasks.pipeline.shards", "tasks.ledger.gc")
-_WIDE = ("history", "results", "compaction", "snapshots", "remembered")
+_WIDE = ("history", "layout", "compaction", "snapshots", "history_index")
 
 
 def _probe(uri: str, files: Storage) -> tuple[SoundInfo, str]:
