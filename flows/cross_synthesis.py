@@ -17,13 +17,14 @@ from flows.bounded_submission import work_through
 from flows.progress_display import shown_progress
 from flows.ray_cluster import refuse_runner
 from flows.snapshot_refresher import refreshing_snapshot
-from manifests.files import absolute, parent
+from manifests.files import absolute
 from manifests.reading.reader import notes, read_whole
-from manifests.results.layout import part_uri
+from manifests.results.history import known_names
 from stylecore.settings import PRESETS, Settings
 from tasks.clock import clock
 from tasks.interruption import clear_stop, raise_if_stopping, request_stop, within
 from tasks.ledger.close import Run, RunSummary, close_run, summary_markdown, write_run_snapshot
+from tasks.ledger.folding import fold
 from tasks.ledger.lease import Lease, LeaseLost, holding
 from tasks.options import RunOptions
 from tasks.pipeline.shards import MAX_GROUPS
@@ -83,6 +84,7 @@ def cross_synthesis(
         get_run_logger().warning(note)
     refuse_links(run.output)
     with holding(files, run.output, run.run_id, options.slice) as lease:
+        fold(files, run.output, run.run_id, raise_if_stopping)
         planned = plan(pairs, run.output, settings, options, run.run_id)
         del pairs  # large, and written down in the plan
         lease.agree_on(planned.cut)
@@ -156,7 +158,7 @@ def _compute(run: Run, planned: Plan, lease: Lease) -> None:
 
 def committed_shards(run: Run) -> int:
     """Return how many shards the run has committed, wherever they were computed."""
-    return len(Storage().find(parent(part_uri(run.output, run.run_id, 0))))
+    return sum(name.startswith(f"run_id={run.run_id}/") for name in known_names(Storage(), run.output))
 
 
 def _publish(summary: RunSummary) -> None:

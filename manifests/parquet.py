@@ -44,13 +44,21 @@ _READ_BYTES = 1 << 20
 _MAGIC = b"PAR1"
 
 
+class FileGone(ManifestError):
+    """There is no such file; `uri` tells which."""
+
+    def __init__(self, uri: str, mend: str) -> None:
+        super().__init__(f"{uri}: no such file. {mend}")
+        self.uri = uri
+
+
 @contextmanager
 def parquet_errors(uri: str, mend: str) -> Iterator[None]:
     """Turn what is wrong with a Parquet file into a `ManifestError`; real trouble of the storage passes through."""
     try:
         yield
     except FileNotFoundError as error:
-        raise ManifestError(f"{uri}: no such file. {mend}") from error
+        raise FileGone(uri, mend) from error
     except IsADirectoryError as error:
         raise ManifestError(f"{uri}: is a folder, not a Parquet file. {mend}") from error
     except (pa.ArrowException, UnicodeDecodeError) as error:

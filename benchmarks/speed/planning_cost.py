@@ -31,7 +31,7 @@ LAYOUTS = (2_500, None, 23)
 STEPS = {
     "import": "importing",
     "read": "reading and checking the manifest",
-    "remember": "remembering new parts of the history",
+    "fold": "folding small parts of the history",
     "refuse": "comparing it with the newest results",
     "identify": "identifying its sounds",
     "cut": "cutting shards",
@@ -44,11 +44,11 @@ STEPS = {
 
 
 _NOTE = """\
-From the start of the process to the written plan, on a local disk; the history has a row for every pair. A run leaves
+From the start of the process to the written plan, on a local disk; the history has a row for every pair. A run commits
 a part per shard, 23 pairs of 2.57 s; `timbreflow gc` makes one file of them. *New*: sounds and parts are met for the
-first time, and read. *Met before*: sounds are remembered, and so are small parts where there were 256 of them or
-more; and the manifest is compared with the newest results. A run remembers its own parts whenever it renews
-`results.parquet`: tens of thousands of new ones are met only where `history.parquet` was deleted. Memory is that of
+first time. *Met before*: sounds are remembered, and small parts are folded into one where there were 256 of them or
+more; and the manifest is compared with the newest results. A run folds whenever it renews `results.parquet`: tens of
+thousands of small parts are met only in an output root of an earlier version. Memory is that of
 the planning process and its decoders together, at their highest each; CPU time is that of both. The snapshot is
 `results.parquet`, as it is written at a run's end."""
 

@@ -24,6 +24,8 @@ from manifests.results.history import part_uris
 from stylecore.settings import Settings
 from tasks.audio.sandbox import DECODERS
 from tasks.ledger.close import Run, write_run_snapshot
+from tasks.ledger.folding import fold
+from tasks.ledger.lease import holding
 from tasks.options import RunOptions
 from tasks.planning import plan as planning
 from tasks.planning.actions import PlanCounts
@@ -36,7 +38,6 @@ CONTENT_MIB, STYLE_MIB = 9, 5
 CACHES_MIB = (64, 128, 256)
 RUN_ID = "20261124T000000-000000"
 TIMED = {
-    "remember": "remember",
     "refuse": "refuse_another_manifest",
     "identify": "identify",
     "cut": "cut_shards",
@@ -67,7 +68,9 @@ def plan(manifest: str, root: str) -> dict[str, Any]:
     began, files, settings = time.perf_counter(), Storage(), Settings()
     pairs = read_whole(manifest, files, settings.resolve)
     steps["read"] = time.perf_counter() - began
-    planned = planning.plan_run(pairs, root, settings, RunOptions(device="cpu"), RUN_ID)
+    with holding(files, root, RUN_ID):
+        _timed(fold, "fold", steps)(files, root, RUN_ID)
+        planned = planning.plan_run(pairs, root, settings, RunOptions(device="cpu"), RUN_ID)
     seconds = seconds_since_start()
     steps["rest"] = time.perf_counter() - began - sum(steps.values())
     figures = {
@@ -87,7 +90,8 @@ def close(root: str) -> dict[str, Any]:
     """Write the snapshot of a planned run as the flow does at its end; the first run of the benchmark has no plan."""
     run = Run(RUN_ID, "", root, Settings(), RunOptions(device="cpu"), datetime.now(UTC))
     began = time.perf_counter()
-    write_run_snapshot(run, Plan(plan_uri(root, RUN_ID), (), PlanCounts(), 0.0, None))
+    with holding(Storage(), root, RUN_ID):
+        write_run_snapshot(run, Plan(plan_uri(root, RUN_ID), (), PlanCounts(), 0.0, None))
     return {"seconds": time.perf_counter() - began, "cpu_s": time.process_time(), "own_peak_mib": peak_mib("self")}
 
 

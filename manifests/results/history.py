@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.files import Files, absolute, join
-from manifests.parquet import BATCH_ROWS, open_parquet, parquet_errors
+from manifests.parquet import BATCH_ROWS, FileGone, open_parquet, parquet_errors
 from manifests.schema import REDEFINED, RESULT_SCHEMA, SCHEMA_VERSION, SUCCEEDED, VERSION_KEY, ManifestError
+
+Read = TypeVar("Read")
 
 PART_SCHEMA = RESULT_SCHEMA.set(
     RESULT_SCHEMA.get_field_index("run_id"), pa.field("run_id", pa.dictionary(pa.int32(), pa.string()))
 )
 """Of the files of the history. The run is a category, as readers that take it from the folder's name have it too."""
 
+_NUMBERED = re.compile(r"compacted-(\d{6,})\.parquet$")
 _REPLACES_KEY = b"timbreflow.replaces"
 _MEND = "Delete this file: what it held is computed again by the next run"
 _READERS = 16
@@ -38,31 +43,94 @@ def part_uris(files: Files, root: str) -> list[str]:
     Raises
     ------
     ManifestError
-        A compacted file is damaged: nobody knows what it replaces.
+        A compacted file is damaged: nobody knows what it stands for.
     """
-    return current_parts(files, root, listed_parts(files, root))
+    return with_parts(files, root, lambda parts: parts)
+
+
+def with_parts(files: Files, root: str, read: Callable[[list[str]], Read]) -> Read:
+    """Return what `read` makes of the files of the history; anew, where one of them was folded into another meanwhile.
+
+    Raises as `part_uris`, and what `read` raises.
+    """
+    gone: str | None = None
+    while True:
+        listed = listed_parts(files, root)
+        try:
+            return read(current_parts(files, root, listed))
+        except FileGone as error:
+            if error.uri == gone or error.uri not in listed:  # nobody has folded that
+                raise
+            gone = error.uri
 
 
 def listed_parts(files: Files, root: str) -> list[str]:
-    """Return the files of the history, sorted, those among them that a collection has replaced and not yet removed."""
+    """Return the files of the history, sorted, those among them that a compacted one stands for, not yet removed.
+
+    A listing takes a while. A file that was removed meanwhile is in a compacted one that may have come too late for it:
+    a second listing shows that.
+    """
+    listed = _listed(files, root)
+    while not set(filter(is_compacted, again := _listed(files, root))) <= set(listed):
+        listed = again
+    return listed
+
+
+def _listed(files: Files, root: str) -> list[str]:
     return [uri for uri in files.find(_folder(root)) if uri.endswith(".parquet")]
 
 
 def current_parts(files: Files, root: str, listed: Sequence[str]) -> list[str]:
-    """Return those of the listed files that no other one of them replaces; raises as `part_uris`."""
+    """Return those of the listed files that count: no other one that counts stands for them; raises as `part_uris`.
+
+    Only a later compaction stands for an earlier one. One that does not count hides nothing: a process that was paused
+    may create it anew, for other files, when its number was given and has been folded away.
+    """
+    told = _names_told(files, listed)
     replaced: set[str] = set()
-    for uri in filter(is_compacted, listed):
-        with open_parquet(uri, files, _MEND) as parquet:
-            replaced.update(replaced_names(parquet.schema_arrow))
+    for uri in sorted(told, key=compaction_number, reverse=True):
+        if part_name(root, uri) not in replaced:
+            replaced.update(told[uri])
     return [uri for uri in listed if part_name(root, uri) not in replaced]
 
 
-def replacing_metadata(root: str, parts: Iterable[str]) -> dict[bytes, bytes]:
+def names_replaced(files: Files, listed: Sequence[str]) -> set[str]:
+    """Return the names of all files that the compacted ones of those listed stand for."""
+    return set(chain.from_iterable(_names_told(files, listed).values()))
+
+
+def compaction_number(uri: str) -> tuple[int, str]:
+    """Return what orders compacted files by age: their number; those of earlier versions have a time instead."""
+    found = _NUMBERED.search(uri)
+    return (int(found[1]) if found else 0, uri)
+
+
+def _names_told(files: Files, listed: Sequence[str]) -> dict[str, list[str]]:
+    def names(uri: str) -> list[str]:
+        with open_parquet(uri, files, _MEND) as parquet:
+            return replaced_names(parquet.schema_arrow)
+
+    compacted = list(filter(is_compacted, listed))
+    with ThreadPoolExecutor(_READERS) as pool:
+        return dict(zip(compacted, pool.map(names, compacted), strict=True))
+
+
+def known_names(files: Files, root: str) -> set[str]:
+    """Return the names of all files that the history consists of, or ever did before they were folded."""
+
+    def names(parts: list[str]) -> set[str]:
+        return {part_name(root, uri) for uri in parts} | names_replaced(files, parts)
+
+    return with_parts(files, root, names)
+
+
+def replacing_metadata(files: Files, root: str, parts: Sequence[str]) -> dict[bytes, bytes]:
     """Return what a compacted file says of the files that it stands for: from when it is there, they do not count.
 
-    So their rows leave the history, or stay in it, at one moment, however long it takes to remove them.
+    So their rows leave the history, or stay in it, at one moment, however long it takes to remove them. It goes on to
+    say so of those that they have stood for: who was paused may still create a file of that name.
     """
-    names = json.dumps([part_name(root, uri) for uri in parts])
+    names = json.dumps(sorted({part_name(root, uri) for uri in parts} | names_replaced(files, parts)))
     return {_REPLACES_KEY: base64.b64encode(zlib.compress(names.encode()))}
 
 

@@ -4,7 +4,7 @@ Under an output root lie:
 
 - `audio/<2 digits>/<fingerprint>.flac`: content-addressed sounds, created and never replaced
 - `results/run_id=<id>/part-<shard>.parquet`: one row per attempted pair, never changed
-- `results/compacted-<id>.parquet`: such rows of many runs, gathered by a garbage collection
+- `results/compacted-<number>.parquet`: such rows of many files, gathered while runs are at work, or by a collection
 - `snapshots/<run_id>.parquet`: a run's pairs with their newest rows
 - `results.parquet`: the newest snapshot
 - `runs/<run_id>.json`: the record of a run
@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.files import Files, absolute, join
+from manifests.parquet import open_parquet
 from manifests.results.history import PART_SCHEMA
 from manifests.schema import (
     ERROR_TYPES,
@@ -118,8 +119,8 @@ def sealed_parts(files: Files, root: str, uris: Sequence[str]) -> set[str]:
 
 
 def _count(files: Files, uri: str) -> int:
-    with files.open(uri) as source:
-        return int(pq.ParquetFile(source).metadata.num_rows)
+    with open_parquet(uri, files, "Delete it, if it is none of ours") as part:
+        return int(part.metadata.num_rows)
 
 
 def _create_part(files: Files, uri: str, part: pa.Table) -> None:

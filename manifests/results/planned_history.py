@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from manifests.files import Files
 from manifests.results.audio_files import missing_audio
-from manifests.results.history import stream_rows, winners
-from manifests.results.history_index import stream_history
+from manifests.results.history import stream_rows, winners, with_parts
 from manifests.schema import PASSING_ERRORS, SUCCEEDED
 
 UNKNOWN, WITHOUT_AUDIO, FAILED_FOR_GOOD, FAILED_IN_PASSING, DONE = range(5)
@@ -24,6 +23,8 @@ _LOST = "without audio"
 
 _COUNTING = ("fingerprint", "status", "error_type", "finished_at")
 """Columns that say which row of a fingerprint counts, and what it says."""
+
+_PLANNING = (*_COUNTING, "pair_id", "seconds_total", "duration_s")
 
 HISTORY_ROWS = 1 << 16
 """Rows that are looked at in one go: each time costs a pass over the pairs that are looked for."""
@@ -112,10 +113,16 @@ def look_up(files: Files, root: str, fingerprints: pa.ChunkedArray, pair_ids: pa
     ManifestError
         A part is damaged, or was written by a newer version.
     """
+    return with_parts(files, root, lambda parts: _looked_up(files, parts, fingerprints, pair_ids))
+
+
+def _looked_up(
+    files: Files, parts: Sequence[str], fingerprints: pa.ChunkedArray, pair_ids: pa.ChunkedArray
+) -> Outcomes:
     best = _Best(fingerprints)
     named = np.zeros(len(pair_ids), dtype=bool)
     seconds = audio_s = 0.0
-    for rows in stream_history(files, root, HISTORY_ROWS):
+    for rows in stream_rows(files, parts, _PLANNING, HISTORY_ROWS):
         best.see(rows)
         named |= _mask(pc.is_in(pair_ids, value_set=rows.column("pair_id").combine_chunks()))
         done = rows.filter(pc.equal(rows.column("status"), SUCCEEDED))
@@ -153,11 +160,8 @@ def compared_with_audio(
         return outcomes, NOTHING_LOST
     names = fingerprints.take(pa.array(gone))
     lost = LostAudio(names.combine_chunks(), outcomes.finished[gone])
-    best = _Best(names, lost)
-    for rows in stream_history(files, root, HISTORY_ROWS):
-        best.see(rows)
     states = outcomes.states.copy()
-    states[gone] = best.states
+    states[gone] = with_parts(files, root, lambda parts: _best_rows(files, parts, names, lost)).states
     return outcomes._replace(states=states), lost
 
 
@@ -172,11 +176,22 @@ def find_rows(
 
     A succeeded row whose audio is gone is none. `go_on` is called now and then; what it raises ends the search.
     """
+    best = _best_rows(files, parts, fingerprints, lost, go_on)
+    return np.where(best.states == WITHOUT_AUDIO, -1, best.places)
+
+
+def _best_rows(
+    files: Files,
+    parts: Sequence[str],
+    fingerprints: pa.ChunkedArray,
+    lost: LostAudio,
+    go_on: Callable[[], None] = lambda: None,
+) -> _Best:
     best = _Best(fingerprints, lost)
     for rows in stream_rows(files, parts, _COUNTING, HISTORY_ROWS):
         best.see(rows)
         go_on()
-    return np.where(best.states == WITHOUT_AUDIO, -1, best.places)
+    return best
 
 
 def _one_each(rows: pa.Table) -> pa.Table:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from manifests.files import Files, absolute, join
 from manifests.results.external_sort import sorting
-from manifests.results.history import part_uris, stream_rows
+from manifests.results.history import stream_rows, with_parts
 from manifests.results.layout import latest_uri, snapshot_uri
 from manifests.results.planned_history import NOTHING_LOST, LostAudio, find_rows
 from manifests.results.publishing import publish_tables, versions
@@ -80,18 +80,21 @@ def write_snapshot(
     """
     uris = [latest_uri(root), snapshot_uri(root, run_id)]
     present = versions(files, uris)  # before the parts: no newer table is replaced by an older one
-    parts = part_uris(files, root)  # those of now: while they are read, shards may commit more
     plan = plan.sort_by("row")
-    places = find_rows(files, parts, plan.column("fingerprint"), lost, go_on)
-    plan, places = plan.filter(pa.array(places >= 0)), places[places >= 0]
-    _refuse_shorter(plan, user)
     schema = pa.schema([*RESULT_SCHEMA, *(user.schema if user is not None else [])], metadata=RESULT_SCHEMA.metadata)
-    with sorting(RESULT_SCHEMA, plan.num_rows) as sorter:
-        for rows, positions in _chosen(files, parts, places):
-            sorter.add(rows, positions)
-            go_on()
-        finished = _watched(_finished(sorter.tables(), plan, user, root, schema), go_on)
-        return publish_tables(uris, files, finished, schema, present, check)
+
+    def write(parts: list[str]) -> int:  # those of now: while they are read, shards may commit more
+        places = find_rows(files, parts, plan.column("fingerprint"), lost, go_on)
+        pairs, places = plan.filter(pa.array(places >= 0)), places[places >= 0]
+        _refuse_shorter(pairs, user)
+        with sorting(RESULT_SCHEMA, pairs.num_rows) as sorter:
+            for rows, positions in _chosen(files, parts, places):
+                sorter.add(rows, positions)
+                go_on()
+            finished = _watched(_finished(sorter.tables(), pairs, user, root, schema), go_on)
+            return publish_tables(uris, files, finished, schema, present, check)
+
+    return with_parts(files, root, write)
 
 
 def _chosen(files: Files, parts: list[str], places: NDArray[np.int64]) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:

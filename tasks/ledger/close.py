@@ -11,19 +11,19 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import version
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from manifests.files import parent
-from manifests.results.history import stream_rows
-from manifests.results.history_index import remember
-from manifests.results.layout import latest_uri, part_uri, record_uri
+from manifests.results.history import is_compacted, stream_rows, with_parts
+from manifests.results.layout import latest_uri, record_uri
 from manifests.results.planned_history import HISTORY_ROWS
 from manifests.results.snapshots import write_snapshot
 from stylecore.errors import Interrupted
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.clock import clock
+from tasks.ledger.folding import fold
 from tasks.logs import get_logger
 from tasks.options import RunOptions
 from tasks.planning.plan import Plan
@@ -74,10 +74,10 @@ def write_run_snapshot(
 
     `check` is called before it appears, which may be a while after it was begun, `go_on` every few thousand rows
     meanwhile; what they raise leaves all as it was.
-    What the next plan needs of the parts is remembered too, while they are a few at a time.
+    Before it, the parts of the history are folded, if they have become many.
     """
     files = Storage()
-    remember(files, run.output)
+    fold(files, run.output, run.run_id, go_on)
     with files.open(plan.uri) as source:
         planned = pq.read_table(source, columns=_PLAN_COLUMNS, read_dictionary=["content", "style"])
     own, user = user_columns_uri(run.output, run.run_id), None
@@ -150,11 +150,17 @@ def close_run(
 def _committed(run: Run, go_on: Callable[[], None]) -> tuple[int, dict[str, int]]:
     """Return how many pairs the run has committed as succeeded, and the others by why they failed."""
     files = Storage()
-    parts = files.find(parent(part_uri(run.output, run.run_id, 0)))
-    counts: Counter[str | None] = Counter()
-    for rows in stream_rows(files, parts, ["error_type"], HISTORY_ROWS):
-        counts.update({each["values"]: each["counts"] for each in rows.column("error_type").value_counts().to_pylist()})
-        go_on()
+
+    def count(parts: list[str]) -> Counter[str | None]:
+        counts: Counter[str | None] = Counter()
+        maybe_ours = [uri for uri in parts if is_compacted(uri) or f"/run_id={run.run_id}/" in uri]
+        for rows in stream_rows(files, maybe_ours, ["run_id", "error_type"], HISTORY_ROWS):
+            kinds = rows.filter(pc.equal(rows.column("run_id"), run.run_id)).column("error_type")
+            counts.update({each["values"]: each["counts"] for each in kinds.value_counts().to_pylist()})
+            go_on()
+        return counts
+
+    counts = with_parts(files, run.output, count)
     computed = counts.pop(None, 0)
     return computed, {str(kind): count for kind, count in counts.items()}
 

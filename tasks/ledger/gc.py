@@ -10,7 +10,6 @@ import re
 import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -20,12 +19,13 @@ import pyarrow.compute as pc
 from manifests.files import absolute, join
 from manifests.fingerprint import FINGERPRINT_DIGITS
 from manifests.parquet import BATCH_ROWS, open_parquet, parquet_errors
-from manifests.results.compaction import compact, compacted_uri, is_compact
-from manifests.results.history import current_parts, listed_parts, stream_rows
+from manifests.results.compaction import compact, compacted_uri, is_compact, next_number
+from manifests.results.history import current_parts, known_names, listed_parts, stream_rows, with_parts
 from manifests.results.layout import latest_uri, sealed_parts
 from manifests.results.publishing import publish_again, versions
 from manifests.schema import SUCCEEDED
 from tasks.clock import clock
+from tasks.ledger.folding import delete
 from tasks.ledger.lease import Lease, holding
 from tasks.storage.storage import Storage, StorageConflict
 
@@ -33,9 +33,6 @@ HALF_WRITTEN_S = 24 * 3600.0
 """Age after which an unfinished file is one that a dead process left."""
 
 _THREADS = 16
-_AT_A_TIME = 256
-"""Files deleted between two looks at the lease."""
-
 _MEND = "Move it away, or run the manifest again"
 _AUDIO = re.compile(rf"/[0-9a-f]{{{FINGERPRINT_DIGITS}}}(-[0-9a-zA-Z-]+)?\.flac$")
 _RUN_TIME = "%Y%m%dT%H%M%S"
@@ -96,15 +93,16 @@ def collect(root: str, keep_days: float, dry_run: bool = False) -> Garbage:
     if not files.exists(latest_uri(root)):
         raise FileNotFoundError(f"'{latest_uri(root)}': no results, so nothing says what is needed")
     if dry_run:
-        return find_garbage(files, root, keep_days)
-    name = f"{clock().now():{_RUN_TIME}}-{secrets.token_hex(3)}"
-    with holding(files, root, f"gc-{name}", collecting=True) as lease:
+        return with_parts(files, root, lambda _: find_garbage(files, root, keep_days))  # a run may be folding them
+    owner = f"gc-{clock().now():{_RUN_TIME}}-{secrets.token_hex(3)}"
+    with holding(files, root, owner, collecting=True) as lease:
         garbage = _found_for_good(files, root, keep_days, lease)
         if garbage.compacting:
-            lease.announce(compacted_uri(root, name))
-            compact(files, root, name, garbage.parts, garbage.fingerprints)
+            number = next_number(known_names(files, root))
+            lease.announce(compacted_uri(root, number))
+            compact(files, root, number, garbage.parts, garbage.fingerprints)
         for gone in (garbage.snapshots, garbage.parts, garbage.audio, garbage.plans, garbage.half_written):
-            _delete(files, gone, lease)
+            delete(files, gone, lease.check)
     return garbage
 
 
@@ -219,16 +217,3 @@ def _is_older(uri: str, since: datetime) -> bool:
         return datetime.strptime(name, _RUN_TIME).replace(tzinfo=UTC) < since
     except ValueError:
         return False
-
-
-def _delete(files: Storage, uris: Sequence[str], lease: Lease) -> None:
-    """Delete files; those that an earlier collection was killed in deleting may be gone already."""
-
-    def delete(uri: str) -> None:
-        with suppress(FileNotFoundError):
-            files.delete(uri)
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(uris), _AT_A_TIME):
-            lease.check()
-            list(pool.map(delete, uris[start : start + _AT_A_TIME]))

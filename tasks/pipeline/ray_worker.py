@@ -11,7 +11,7 @@ from typing import TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from manifests.files import parent
+from manifests.results.history import known_names, part_name
 from manifests.results.layout import part_uri
 from tasks.interruption import clear_stop, request_stop
 from tasks.options import RunOptions
@@ -30,8 +30,8 @@ def compute_on_worker(plan_uri: str, shards: Sequence[int], root: str, run_id: s
 
     Ray starts a task anew if its worker was lost, and what the lost one committed is not to be done twice.
     """
-    committed = set(Storage().find(parent(part_uri(root, run_id, 0))))
-    left = [shard for shard in shards if part_uri(root, run_id, shard) not in committed]
+    committed = known_names(Storage(), root)
+    left = [shard for shard in shards if part_name(root, part_uri(root, run_id, shard)) not in committed]
     return stoppable(lambda: compute_shards(plan_uri, left, root, run_id, options))
 
 

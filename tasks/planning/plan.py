@@ -14,7 +14,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from manifests.reading.compact_pairs import Manifest
-from manifests.results.history_index import remember
 from manifests.results.planned_history import FAILED_IN_PASSING, Outcomes, compared_with_audio, look_up
 from manifests.results.replacement_guard import refuse_another_manifest
 from manifests.sharding import cut_digest, cut_shards
@@ -146,7 +145,6 @@ def make_plan(
 def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOptions, run_id: str) -> Plan:
     """Plan a run and write the plan beside the results, where its shards read it."""
     files = Storage()
-    remember(files, output)
     planned, plan = make_plan(manifest, output, settings, options, files)
     refuse_small_disk(output, plan.pending_audio_s * settings.sample_rate, len(plan.shards))
     refuse_small_temporary_folder(manifest.pairs.num_rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -52,12 +53,16 @@ def rows_of(data: bytes) -> list[Row]:
 
 
 class Checker:
-    """The rules, over the files of one output root; `effect` is told of every change."""
+    """The rules, over the files of one output root; `effect` is told of every change.
+
+    `may_drop` says whether who makes it may drop rows of the history, as a collection does.
+    """
 
     def __init__(self, bodies: dict[str, bytes], root: str) -> None:
         self.bodies, self.root = bodies, root
+        self.may_drop = False
         self.parts: dict[str, list[Row]] = {}
-        self._replaced: set[str] = set()
+        self._told: dict[str, list[str]] = {}
         self._named: dict[str, str] = {}
 
     def effect(self, uri: str, data: bytes | None) -> None:
@@ -76,9 +81,8 @@ class Checker:
             self.check_table(rows_of(data), "the table")
 
     def history(self) -> list[Row]:
-        """Return every attempt in the history, once; not those in files that a collection has replaced."""
-        current = (rows for uri, rows in self.parts.items() if part_name(self.root, uri) not in self._replaced)
-        return list({row.attempt: row for rows in current for row in rows}.values())
+        """Return every attempt in the history; not those in files that another one stands for."""
+        return [row for uri, rows in self.parts.items() if self._counts(uri) for row in rows]
 
     def check_table(self, rows: list[Row], what: str) -> None:
         """Assert that each pair is in a table once, with its audio."""
@@ -89,16 +93,33 @@ class Checker:
             self._check_audio(row, what)
 
     def _part(self, uri: str, data: bytes | None) -> None:
+        before = self.history()
         if data is None:
-            del self.parts[uri]
+            del self.parts[uri], self._told[uri]
         else:
-            rows, history = rows_of(data), self.history()
-            for row in rows:
+            rows = rows_of(data)
+            for row in rows if self._counts(uri) else []:
                 self._check_audio(row, uri)
-                self._check_doubled(row, uri, history)
+                self._check_doubled(row, uri, before)
             self.parts[uri] = rows
-            self._replaced.update(replaced_names(pq.read_schema(io.BytesIO(data))))
+            self._told[uri] = replaced_names(pq.read_schema(io.BytesIO(data)))
+        self._check_kept(uri, before, self.history())
         self._named = {row.output: str(row.file_sha256) for row in self.history() if row.output is not None}
+
+    def _counts(self, uri: str) -> bool:
+        """Return whether no file stands for this one that counts itself; only later compactions do, of higher names."""
+        name = part_name(self.root, uri)
+        later = [other for other, names in self._told.items() if name in names]
+        return not any(self._counts(other) for other in later)
+
+    def _check_kept(self, uri: str, before: list[Row], after: list[Row]) -> None:
+        attempts = Counter(row.attempt for row in after)
+        lost = {row.attempt for row in before} - attempts.keys()
+        if lost and not self.may_drop:
+            raise Violation(f"{uri}: the history has lost {sorted(lost)}")
+        twice = sorted(attempt for attempt, count in attempts.items() if count > 1)
+        if twice:
+            raise Violation(f"{uri}: the history has twice {twice}")
 
     def _check_doubled(self, row: Row, uri: str, history: list[Row]) -> None:
         if row in history:  # compacted

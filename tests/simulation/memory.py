@@ -21,6 +21,9 @@ Step = Callable[[str, float], None]
 CHANGING = 8.0
 """Weight of a step before a change: there a process that stands still, and goes on as if nothing were, does harm."""
 
+_ANSWER = 4
+"""Names in an answer of a listing."""
+
 Effect = Callable[[str, bytes | None], None]
 
 
@@ -64,9 +67,15 @@ class MemoryFiles:
             return self._is_folder(uri)
 
     def find(self, folder: str) -> list[str]:
-        """Return every file below a folder, sorted."""
-        with self._call("find", folder):
-            return sorted(uri for uri in self.bodies if uri.startswith(join(folder, "")))
+        """Return every file below a folder, sorted; as on S3 in answers of some names each, and each is of its time."""
+        found: list[str] = []
+        while True:
+            with self._call("find", folder):
+                after = found[-1] if found else ""
+                answer = sorted(uri for uri in self.bodies if uri.startswith(join(folder, "")) and uri > after)
+            found += answer[:_ANSWER]
+            if len(answer) <= _ANSWER:
+                return found
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """Give every file below a folder with its size."""

@@ -150,8 +150,8 @@ def _narrow_rows(outcomes: Sequence[PairState], run: RowContext) -> list[ResultR
 
 
 @contextmanager
-def stage(world: World, files: MemoryFiles, variants: int) -> Iterator[None]:
-    """Let the project's modules play in a world."""
+def stage(world: World, files: MemoryFiles, variants: int, many: int) -> Iterator[None]:
+    """Let the project's modules play in a world; so many parts are folded."""
     device = Device(world, variants)
     names = random.Random(world.random.random())
     replaced: dict[str, object] = {
@@ -172,6 +172,7 @@ def stage(world: World, files: MemoryFiles, variants: int) -> Iterator[None]:
         "tasks.ledger.lease.get_logger": lambda _: _Quiet(),
         "flows.snapshot_refresher.get_logger": lambda _: _Quiet(),
         "tasks.ledger.close.get_logger": lambda _: _Quiet(),
+        "tasks.ledger.folding.MANY": many,
         "secrets.token_hex": lambda count: f"{names.getrandbits(8 * count):0{2 * count}x}",
         "secrets.randbelow": names.randrange,
         "random.uniform": names.uniform,
@@ -186,8 +187,14 @@ def stage(world: World, files: MemoryFiles, variants: int) -> Iterator[None]:
         yield
 
 
-_POOLS = ("manifests.results.history", "tasks.audio.catalog", "tasks.pipeline.shards", "tasks.ledger.gc")
-_WIDE = ("history", "layout", "compaction", "snapshots", "history_index")
+_POOLS = (
+    "manifests.results.history",
+    "tasks.audio.catalog",
+    "tasks.pipeline.shards",
+    "tasks.ledger.gc",
+    "tasks.ledger.folding",
+)
+_WIDE = ("history", "layout", "compaction", "snapshots")
 
 
 def _probe(uri: str, files: Storage) -> tuple[SoundInfo, str]:

@@ -12,18 +12,19 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from manifests.results import history_index as remembered
+from flows.cross_synthesis import committed_shards
 from manifests.results.layout import latest_uri, record_uri, snapshot_uri
 from manifests.schema import RESULT_SCHEMA
 from stylecore.errors import Interrupted
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.interruption import within
+from tasks.ledger import folding
 from tasks.ledger.close import RunSummary, close_run, summary_markdown, write_run_snapshot
 from tasks.options import RunOptions
 from tasks.pipeline.shards import compute_shards
 from tasks.planning.plan import PlanCounts
 from tests.tasks.conftest import PAIRS, Corpus
-from tests.tasks.corpus import CPU, QUICK, begin, compute, read_table, run_all, watch_opened, write_manifest
+from tests.tasks.corpus import CPU, QUICK, begin, compute, read_table, run_all, write_manifest
 
 
 def record(root: Path, run_id: str) -> dict[str, Any]:
@@ -82,15 +83,18 @@ class TestSnapshot:
         run_all(corpus.manifest, corpus.root)
         assert old.read_bytes() == before
 
-    def test_a_run_remembers_its_parts_for_the_next_plan(
+    def test_a_run_folds_its_parts_and_still_counts_them(
         self, finished: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(remembered, "WORTH_PARTS", 1)
-        run_all(finished.manifest, tmp_path)
-        opened = watch_opened(monkeypatch)
-        _, plan = begin(finished.manifest, tmp_path)
-        assert plan.counts.up_to_date == len(PAIRS)
-        assert not [uri for uri in opened if "/part-" in uri]
+        monkeypatch.setattr(folding, "MANY", 2)
+        run, plan = begin(finished.manifest, tmp_path, options=CPU.model_copy(update={"shard_audio_s": 1.0}))
+        compute(run, plan)
+        assert len(plan.shards) > 1
+        closed = close_run(run, plan, "completed")
+        assert [path.name for path in Path(tmp_path, "results").rglob("*.parquet")] == ["compacted-000001.parquet"]
+        assert (closed.computed, closed.without_result) == (len(PAIRS), 0)
+        assert committed_shards(run) == len(plan.shards)
+        assert begin(finished.manifest, tmp_path)[1].counts.up_to_date == len(PAIRS)
 
 
 class TestRecord:
