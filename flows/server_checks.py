@@ -18,7 +18,7 @@ from prefect.workers.process import ProcessWorker
 
 from flows.checks import Check
 from flows.environment import ADDRESS, address_source, without_user
-from flows.zombies import FLOW, HEARTBEAT_S, SILENCE_S, crash_silent_runs, install, installed, same
+from flows.zombies import AUTOMATION, FLOW, HEARTBEAT_S, SILENCE_S, install, installed, same
 
 POOL = "local"
 HEARTBEAT = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
@@ -133,8 +133,8 @@ def _heartbeats(deployments: Sequence[DeploymentResponse]) -> Check:
 
 
 def _automation(client: SyncPrefectClient) -> Check:
-    wanted, found = crash_silent_runs(), installed(client)
-    if len(found) == 1 and same(found[0], wanted):
+    found = installed(client)
+    if len(found) == 1 and same(found[0], AUTOMATION):
         return Check("automation", "ok", f"a run without a heartbeat for {SILENCE_S} s is marked Crashed")
     if not found:
         what = "missing: a run whose process and worker die stays Running, and may keep its slot"
@@ -144,9 +144,7 @@ def _automation(client: SyncPrefectClient) -> Check:
         what = "switched off"
     else:
         what = "not as this version defines it"
-    return Check(
-        "automation", "problem", what, "timbreflow doctor --fix", partial(_mend, partial(install, wanted=wanted))
-    )
+    return Check("automation", "problem", what, "timbreflow doctor --fix", partial(_mend, install))
 
 
 def _mend(change: Callable[[SyncPrefectClient], None]) -> None:

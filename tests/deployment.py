@@ -8,10 +8,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
+from prefect.events.schemas.automations import AutomationCore
 
+from flows.zombies import AUTOMATION
 from tests.flows.processes import end, environment, run, start, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -94,3 +97,9 @@ def start_worker(server: Server, folder: Path) -> subprocess.Popen[str]:
     """Start a worker in some folder, not the clone's: the deployment knows where to work."""
     command = ("worker", "start", "--pool", "local")
     return start("prefect", *command, env=server.env, cwd=folder, log=folder / "worker.log")
+
+
+def impatient(silence_s: float) -> AutomationCore:
+    """Return the automation for silent runs with another patience."""
+    trigger = AUTOMATION.trigger.model_copy(update={"within": timedelta(seconds=silence_s)})
+    return AUTOMATION.model_copy(update={"trigger": trigger})

@@ -9,7 +9,6 @@ the user's rights.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -18,8 +17,10 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -33,13 +34,12 @@ from tasks.workers.protocol import (
     ResponseTimeout,
     content_of,
     packed,
-    read,
-    write,
+    receive,
+    send,
 )
 
 __all__ = ["Child", "ChildDied", "ChildError", "ChildSilent"]
 
-_PIPE_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
 _TAIL_BYTES = 4_000
 _NOTICE_TIMEOUT_S = 10.0
@@ -104,13 +104,13 @@ class Child:
         self._requesting, self._writing, self._ending = threading.Lock(), threading.Lock(), threading.Lock()
         self._number = 0
         self._tail: deque[bytes] = deque(maxlen=1)
-        self._process, self._in, self._out, life = _started(module, environment or {}, inherited)
+        self._process, self._connection, life = _started(module, environment or {}, inherited)
         self._draining = threading.Thread(
             target=_keep_tail, args=(self._process.stdout, self._tail), name=f"output of {module}", daemon=True
         )
         self._draining.start()
-        # The pipes are closed only here: while anything refers to the child, a thread may be reading from them.
-        weakref.finalize(self, _end, self._process, self._ending, (self._in, self._out, life))
+        # They are closed only here: while anything refers to the child, a thread may be reading from them.
+        weakref.finalize(self, _end, self._process, self._ending, (self._connection, life))
 
     @property
     def pid(self) -> int:
@@ -153,13 +153,13 @@ class Child:
             self._send(REQUEST, self._number, message, response_timeout_s)
             while True:
                 with self._killed_if_broken_off(response_timeout_s):
-                    frame = read(self._in, response_timeout_s)
-                if frame.number != self._number:  # left over from a request that was given up
+                    message = receive(self._connection, response_timeout_s)
+                if message.number != self._number:  # left over from a request that was given up
                     continue
-                content = content_of(frame)
-                if frame.kind == ANSWER:
+                content = content_of(message)
+                if message.kind == ANSWER:
                     return content
-                if frame.kind == ERROR:
+                if message.kind == ERROR:
                     raise content
                 if on_news is not None:
                     on_news(content)
@@ -182,9 +182,9 @@ class Child:
         self.close()
 
     def _send(self, kind: int, number: int, content: Any, response_timeout_s: float) -> None:
-        parts = packed(kind, number, content)
+        message = packed(kind, number, content)
         with self._writing, self._killed_if_broken_off(response_timeout_s):
-            write(self._out, parts, response_timeout_s)
+            send(self._connection, message, response_timeout_s)
 
     @contextmanager
     def _killed_if_broken_off(self, response_timeout_s: float) -> Iterator[None]:
@@ -194,7 +194,7 @@ class Child:
         except ResponseTimeout:
             self.close()
             raise ChildSilent(f"{self._name}: no sign of life for {response_timeout_s:g} s, so it was killed") from None
-        except (EOFError, BrokenPipeError):
+        except EOFError:
             _await_exit(self._process)  # else it would seem to have died of being closed
             self.close()
             raise self._death() from None
@@ -214,12 +214,10 @@ class Child:
 
 def _started(
     module: str, environment: Mapping[str, str], inherited: Collection[str] | None
-) -> tuple[subprocess.Popen[bytes], int, int, int]:
-    """Start a child; return it with this side of the pipes: answers, requests, and the one that tells of our end."""
-    theirs_in, ours_out = _pipe()
-    ours_in, theirs_out = _pipe()
-    theirs_life, ours_life = os.pipe()
-    theirs, ours = (theirs_in, theirs_out, theirs_life), (ours_in, ours_out, ours_life)
+) -> tuple[subprocess.Popen[bytes], Connection, Connection]:
+    """Start a child; return it with this side of the connection, and of the pipe that tells of our end."""
+    (theirs, ours), (theirs_life, ours_life) = Pipe(), Pipe(duplex=False)
+    ends = (theirs.fileno(), theirs_life.fileno())
     # -P and not the working directory, in which a user may have a folder of the same name.
     found = os.pathsep.join(path or str(os.getcwd()) for path in sys.path)
     given = {name: value for name, value in os.environ.items() if inherited is None or name in inherited}
@@ -229,27 +227,25 @@ def _started(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**given, "PYTHONPATH": found, **environment, PIPES: ",".join(map(str, theirs))},
-            pass_fds=theirs,
+            env={**given, "PYTHONPATH": found, **environment, PIPES: ",".join(map(str, ends))},
+            pass_fds=ends,
             start_new_session=True,
         )
-    except BaseException:
-        _close(ours)
-        raise
     finally:
-        _close(theirs)
-    os.set_blocking(ours_out, False)
-    return process, *ours
+        theirs.close()
+        theirs_life.close()
+    return process, ours, ours_life
 
 
-def _end(process: subprocess.Popen[bytes], ending: threading.Lock, pipes: Sequence[int] = ()) -> None:
+def _end(process: subprocess.Popen[bytes], ending: threading.Lock, connections: tuple[Connection, ...] = ()) -> None:
     with ending:
         if process.returncode is None:
             # Before it is waited for: until then no other group can have its number.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    _close(pipes)
+    for connection in connections:
+        connection.close()
 
 
 def _await_exit(process: subprocess.Popen[bytes]) -> None:
@@ -270,16 +266,3 @@ def _keep_tail(stream: BinaryIO, tail: deque[bytes]) -> None:
         while chunk := os.read(stream.fileno(), _CHUNK_BYTES):
             kept = (kept + chunk)[-_TAIL_BYTES:]
             tail.append(kept)
-
-
-def _pipe() -> tuple[int, int]:
-    ends = os.pipe()
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with suppress(OSError):  # a user may have too many large ones; small ones are only slower
-            fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    return ends
-
-
-def _close(pipes: Sequence[int]) -> None:
-    for pipe in pipes:
-        os.close(pipe)

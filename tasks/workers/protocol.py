@@ -1,23 +1,20 @@
-"""Messages between a process and its child: a pickle behind its length; arrays travel beside it, uncopied."""
+"""Messages between a process and its child, over `multiprocessing.connection`; arrays travel beside the pickle."""
 
 from __future__ import annotations
 
-import os
 import pickle
-import select
+import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 PIPES = "TIMBREFLOW_CHILD_PIPES"
-"""Variable that tells a child its ends of the pipes: requests, answers, and the one that tells of its parent's end."""
+"""Variable that tells a child its ends: of the connection, and of the pipe that tells of its parent's end."""
 
 REQUEST, NOTICE, NEWS, ANSWER, ERROR = range(5)
 """Kinds of messages."""
-
-_HEAD = struct.Struct("<BQQQ")
-_LENGTH = struct.Struct("<Q")
-_SMALL_BYTES = 1 << 16
 
 
 class ChildError(Exception):
@@ -28,73 +25,73 @@ class ResponseTimeout(Exception):
     """Patience ran out."""
 
 
-class Frame(NamedTuple):
+class Message(NamedTuple):
     """A message as it travels: what it is, to which request it belongs, and its pickled content."""
 
     kind: int
     number: int
-    pickled: bytearray
-    buffers: list[bytearray]
+    pickled: bytes
+    buffers: list[Any]
 
 
-def packed(kind: int, number: int, content: Any) -> list[Any]:
-    """Return the parts of a message: head and lengths, pickle, buffers."""
+def packed(kind: int, number: int, content: Any) -> Message:
+    """Return a message; its buffers are the content's own."""
     buffers: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps(content, protocol=5, buffer_callback=buffers.append)
-    raw = [buffer.raw() for buffer in buffers]
-    head = _HEAD.pack(kind, number, len(pickled), len(raw)) + b"".join(_LENGTH.pack(part.nbytes) for part in raw)
-    return [head + pickled, *raw] if len(pickled) < _SMALL_BYTES else [head, pickled, *raw]
+    return Message(kind, number, pickled, [buffer.raw() for buffer in buffers])
 
 
-def write(pipe: int, parts: Sequence[Any], response_timeout_s: float | None = None) -> None:
-    """Write to a pipe; raise `ResponseTimeout` if one that does not block takes nothing of it within the patience."""
-    for part in parts:
-        rest = memoryview(part)
-        while rest:
-            try:
-                rest = rest[os.write(pipe, rest) :]
-            except BlockingIOError:
-                if not ready(pipe, select.POLLOUT, response_timeout_s):
-                    raise ResponseTimeout from None
-
-
-def read(pipe: int, response_timeout_s: float | None = None) -> Frame:
-    """Read the next message; raise `EOFError` at the end, `ResponseTimeout` if no part of it comes within the patience.
-
-    Without a patience wait for ever.
-    """
-    kind, number, length, n_buffers = _HEAD.unpack(_filled(pipe, _HEAD.size, response_timeout_s))
-    lengths = _LENGTH.iter_unpack(_filled(pipe, _LENGTH.size * n_buffers, response_timeout_s))
-    pickled = _filled(pipe, length, response_timeout_s)
-    return Frame(kind, number, pickled, [_filled(pipe, size, response_timeout_s) for (size,) in lengths])
-
-
-def _filled(pipe: int, size: int, response_timeout_s: float | None) -> bytearray:
-    """Read so many bytes; raises as `read`."""
-    data = bytearray(size)
-    rest = memoryview(data)
-    while rest:
-        if response_timeout_s is not None and not ready(pipe, select.POLLIN, response_timeout_s):
-            raise ResponseTimeout
-        count = os.readv(pipe, [rest])
-        if count == 0:
-            raise EOFError
-        rest = rest[count:]
-    return data
-
-
-def content_of(frame: Frame) -> Any:
+def content_of(message: Message) -> Any:
     """Return what was sent; raise `ChildError` if it cannot be made here."""
     try:
-        return pickle.loads(frame.pickled, buffers=frame.buffers)
+        return pickle.loads(message.pickled, buffers=message.buffers)
     except MemoryError:
         raise
     except Exception as error:
         raise ChildError(f"a message cannot be unpickled here: {type(error).__name__}: {error}") from error
 
 
-def ready(pipe: int, event: int, response_timeout_s: float | None) -> bool:
-    """Wait until a pipe can be read or written (`select.POLLIN`, `POLLOUT`), and return whether it can."""
-    poll = select.poll()
-    poll.register(pipe, event)
-    return bool(poll.poll(None if response_timeout_s is None else response_timeout_s * 1_000))
+def send(connection: Connection, message: Message, response_timeout_s: float | None = None) -> None:
+    """Send a message; raises as `receive`, if nothing of it is taken within the patience.
+
+    A buffer is sent as it is: within the pickle, an array would be copied first, and once more where it arrives.
+    """
+    with _broken_off_if_silent(connection, socket.SO_SNDTIMEO, response_timeout_s):
+        connection.send((*message[:3], [buffer.readonly for buffer in message.buffers]))
+        for buffer in message.buffers:
+            connection.send_bytes(buffer)
+
+
+def receive(connection: Connection, response_timeout_s: float | None = None) -> Message:
+    """Return the next message; without a patience wait for ever.
+
+    Raises
+    ------
+    EOFError
+        If the other end is gone, whether or not it was in the middle of a message.
+    ResponseTimeout
+        If no part of a message comes within the patience.
+    """
+    with _broken_off_if_silent(connection, socket.SO_RCVTIMEO, response_timeout_s):
+        kind, number, pickled, readonly = connection.recv()
+        arrived = (connection.recv_bytes() for _ in readonly)
+        buffers = [data if fixed else bytearray(data) for fixed, data in zip(readonly, arrived, strict=True)]
+    return Message(kind, number, pickled, buffers)
+
+
+@contextmanager
+def _broken_off_if_silent(connection: Connection, option: int, response_timeout_s: float | None) -> Iterator[None]:
+    """Have the kernel watch over every single read or write: `Connection.poll` would see the first byte alone."""
+    try:
+        if response_timeout_s is not None:
+            end = socket.socket(fileno=connection.fileno())
+            try:
+                timeval = divmod(max(1, round(response_timeout_s * 1e6)), 1_000_000)  # 0 would be for ever
+                end.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", *timeval))
+            finally:
+                end.detach()
+        yield
+    except BlockingIOError:
+        raise ResponseTimeout from None
+    except OSError as error:
+        raise EOFError from error

@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import pickle
-import select
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
@@ -22,12 +22,11 @@ from tasks.workers.protocol import (
     PIPES,
     REQUEST,
     ChildError,
-    Frame,
+    Message,
     content_of,
     packed,
-    read,
-    ready,
-    write,
+    receive,
+    send,
 )
 
 Tell = Callable[[Any], None]
@@ -46,30 +45,31 @@ def serve(handle: Callable[[Any, Tell], Any], on_notice: Callable[[Any], None] |
         Given what `Child.notify` sends, at once and in another thread, whether or not a request is being worked on.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    incoming, outgoing, life = (int(pipe) for pipe in os.environ.pop(PIPES).split(","))
-    for pipe in (incoming, outgoing, life):
-        os.set_inheritable(pipe, False)
+    connection, life = (Connection(int(end)) for end in os.environ.pop(PIPES).split(","))
+    for end in (connection, life):
+        os.set_inheritable(end.fileno(), False)
     _end_with_parent(life)
-    requests: SimpleQueue[Frame] = SimpleQueue()
-    listening = (incoming, requests, on_notice)
+    requests: SimpleQueue[Message] = SimpleQueue()
+    listening = (connection, requests, on_notice)
     threading.Thread(target=_listen, args=listening, name="requests", daemon=True).start()
     sending = threading.Lock()
 
-    def send(kind: int, number: int, content: Any) -> None:
-        parts = packed(kind, number, content)
+    def reply(kind: int, number: int, content: Any) -> None:
+        message = packed(kind, number, content)
         with sending:
-            write(outgoing, parts)
+            send(connection, message)
 
     while True:
-        _answer(requests.get(), handle, send)
+        _answer(requests.get(), handle, reply)
 
 
-def _answer(frame: Frame, handle: Callable[[Any, Tell], Any], send: Callable[[int, int, Any], None]) -> None:
+def _answer(message: Message, handle: Callable[[Any, Tell], Any], reply: Callable[[int, int, Any], None]) -> None:
     """Work on one request; in a function of its own, so that nothing of it stays in memory."""
+    number = message.number
     try:
-        send(ANSWER, frame.number, handle(content_of(frame), lambda news: send(NEWS, frame.number, news)))
+        reply(ANSWER, number, handle(content_of(message), lambda news: reply(NEWS, number, news)))
     except Exception as error:
-        send(ERROR, frame.number, _travelling(error))
+        reply(ERROR, number, _travelling(error))
 
 
 def _travelling(error: Exception) -> Exception:
@@ -82,16 +82,16 @@ def _travelling(error: Exception) -> Exception:
     return ChildError(f"{type(error).__module__}.{type(error).__qualname__}: {error}\n{trace}")
 
 
-def _listen(incoming: int, requests: SimpleQueue[Frame], on_notice: Callable[[Any], None] | None) -> None:
+def _listen(connection: Connection, requests: SimpleQueue[Message], on_notice: Callable[[Any], None] | None) -> None:
     """Take in what the parent sends, also during work; the end of it is the end of the parent, and of this process."""
     try:
         while True:
-            frame = read(incoming)
-            if frame.kind == REQUEST:
-                requests.put(frame)
+            message = receive(connection)
+            if message.kind == REQUEST:
+                requests.put(message)
             elif on_notice is not None:
-                on_notice(content_of(frame))
-            del frame
+                on_notice(content_of(message))
+            del message
     except EOFError:
         os._exit(0)
     except BaseException:  # without its listener the process would be deaf, and live on
@@ -100,14 +100,15 @@ def _listen(incoming: int, requests: SimpleQueue[Frame], on_notice: Callable[[An
         os._exit(1)
 
 
-def _end_with_parent(life: int) -> None:
+def _end_with_parent(life: Connection) -> None:
     """Let the kernel kill this process and its group once the parent is gone: a thread could be kept from running.
 
     Not `PR_SET_PDEATHSIG`, which goes by the parent's thread. Where pipes send no signals the listener must do.
     """
     if hasattr(fcntl, "F_SETSIG") and os.getpgrp() == os.getpid():
-        fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
-    if ready(life, select.POLLIN, 0):  # nothing is ever written to it: the parent is gone already
+        end = life.fileno()
+        fcntl.fcntl(end, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(end, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_ASYNC)
+    if life.poll():  # nothing is ever written to it: the parent is gone already
         os._exit(0)

@@ -231,10 +231,10 @@ def test_a_meter_whose_pipes_are_closed_while_it_starts_says_nothing(monkeypatch
     faults: list[object] = []
     monkeypatch.setattr(threading, "excepthook", faults.append)
 
-    def closed_meanwhile(pipe: int, response_timeout_s: float) -> NoReturn:
+    def closed_meanwhile(connection: object, response_timeout_s: float) -> NoReturn:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
-    monkeypatch.setattr(children, "read", closed_meanwhile)
+    monkeypatch.setattr(children, "receive", closed_meanwhile)
     pool = MeasurementPool(1)
     pool.warm_up()
     for thread in threading.enumerate():

@@ -20,8 +20,8 @@ import soundfile
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Pending, State
 
-from flows.zombies import HEARTBEAT_S, crash_silent_runs, install
-from tests.deployment import Server, clone_into, deploy, prefect_server, start_worker
+from flows.zombies import HEARTBEAT_S, install
+from tests.deployment import Server, clone_into, deploy, impatient, prefect_server, start_worker
 from tests.faults.report import recorded
 from tests.faults.trees import kill_tree
 from tests.flows.processes import wait_for
@@ -79,7 +79,7 @@ def night(tmp_path: Path) -> Iterator[Night]:
         (tmp_path / name).mkdir()
     with prefect_server(tmp_path / "home") as server, SyncPrefectClient(server.url) as client:
         deploy(server, clone_into(tmp_path / "clone"))
-        install(client, crash_silent_runs(SILENCE_S))
+        install(client, impatient(SILENCE_S))
         night = Night(tmp_path, server, client)
         try:
             night.start_worker()

@@ -11,14 +11,15 @@ from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.events.schemas.automations import Automation
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import zombies
 from flows.checks import Check
 from flows.doctor import mend, root_checks
 from flows.server_checks import server_checks
-from flows.zombies import crash_silent_runs, install, installed
+from flows.zombies import AUTOMATION, install, installed
 from manifests.results.layout import audio_uri, latest_uri, write_part
 from tasks.storage.retry import RETRY_TIMEOUT_VARIABLE
 from tasks.storage.storage import Storage
-from tests.deployment import Server, deploy_all, prefect_server
+from tests.deployment import Server, deploy_all, impatient, prefect_server
 from tests.flows.processes import environment, run
 from tests.manifests.result_rows import succeeded
 from tests.s3_relay import EXPIRED, S3Relay
@@ -84,11 +85,11 @@ def switch_off(client: SyncPrefectClient, found: Automation) -> None:
 
 
 def change(client: SyncPrefectClient, found: Automation) -> None:
-    client.update_automation(found.id, crash_silent_runs(silence_s=77))
+    client.update_automation(found.id, impatient(77))
 
 
 def double(client: SyncPrefectClient, found: Automation) -> None:
-    client.create_automation(crash_silent_runs())
+    client.create_automation(AUTOMATION)
 
 
 def remove(client: SyncPrefectClient, found: Automation) -> None:
@@ -102,7 +103,7 @@ def remove(client: SyncPrefectClient, found: Automation) -> None:
 def test_the_automation_is_put_right_and_then_left_alone(
     bare_client: SyncPrefectClient, spoil: Callable[[SyncPrefectClient, Automation], None], what: str
 ) -> None:
-    install(bare_client, crash_silent_runs())
+    install(bare_client)
     spoil(bare_client, *installed(bare_client))
     found = by_name(server_checks())["automation"]
     assert found.state == "problem"
@@ -111,8 +112,19 @@ def test_the_automation_is_put_right_and_then_left_alone(
     assert list(mend([found])) == [("automation", "mended")]
     (mended,) = installed(bare_client)
     assert by_name(server_checks())["automation"].state == "ok"
-    install(bare_client, crash_silent_runs())
+    install(bare_client)
     assert installed(bare_client) == [mended]
+
+
+def test_prefects_own_command_installs_the_same_automation(
+    bare: Server, bare_client: SyncPrefectClient, tmp_path: Path
+) -> None:
+    for found in installed(bare_client):
+        bare_client.delete_automation(found.id)
+    definition = Path(zombies.__file__).with_name("silent_runs.yaml")
+    code, said = run("prefect", "automation", "create", "--from-file", str(definition), env=bare.env, cwd=tmp_path)
+    assert code == 0, said
+    assert by_name(server_checks())["automation"].state == "ok"
 
 
 def test_a_paused_pool_and_heartbeats_too_slow_for_the_automation_are_problems(

@@ -69,6 +69,11 @@ def do_tell(values: list[Any], tell: Tell) -> int:
     return len(values)
 
 
+def do_announce(n_bytes: int, tell: Tell) -> bytes:
+    tell("the answer comes")
+    return bytes(n_bytes)
+
+
 def do_sleep(seconds: float, tell: Tell) -> None:
     time.sleep(seconds)
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 
 from tasks.workers.client import Child, ChildDied, ChildError, ChildSilent
+from tasks.workers.protocol import ANSWER, ResponseTimeout, content_of, packed, receive, send
 
 MODULE = "tests.tasks.child_program"
 TIMEOUT_S = 60.0
@@ -166,6 +168,49 @@ def test_one_that_takes_in_nothing_is_silent_too(child: Child) -> None:
     with pytest.raises(ChildSilent):
         ask(child, "echo", b"x" * 50_000_000, response_timeout_s=0.5)
     assert not lives(child.pid)
+
+
+@pytest.mark.parametrize(
+    ("signal_", "error", "words"),
+    [(signal.SIGSTOP, ChildSilent, "no sign of life"), (signal.SIGKILL, ChildDied, "killed by SIGKILL")],
+)
+def test_one_that_ends_or_stops_in_the_middle_of_its_answer_is_not_waited_for(
+    child: Child, signal_: int, error: type[ChildError], words: str
+) -> None:
+    def strike(news: str) -> None:
+        time.sleep(0.5)  # it has begun to send, and waits for someone who reads
+        os.kill(child.pid, signal_)
+
+    ask(child, "echo")
+    with pytest.raises(error, match=words):
+        ask(child, "announce", 50_000_000, response_timeout_s=1.0, on_news=strike)
+    assert not lives(child.pid)
+
+
+def test_a_message_may_take_longer_than_the_patience_if_its_parts_do_not() -> None:
+    (source, raw), (here, there) = Pipe(), Pipe()
+    message = packed(ANSWER, 1, [np.arange(100), pickle.PickleBuffer(b"fixed"), np.empty(0)])
+    send(source, message)
+    data = os.read(raw.fileno(), 1 << 16)
+    parts = [data[start : start + len(data) // 4] for start in range(0, len(data), len(data) // 4)]
+
+    def dribble(some: list[bytes]) -> None:
+        for part in some:
+            time.sleep(0.4)
+            os.write(there.fileno(), part)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(dribble, parts)
+        numbers, fixed, nothing = content_of(receive(here, 1.2))
+        writing.result()
+        assert (numbers.tolist(), bytes(fixed), nothing.size) == (list(range(100)), b"fixed", 0)
+        assert numbers.flags.writeable
+        dribble(parts[:-2])
+        with pytest.raises(ResponseTimeout):
+            receive(here, 0.2)
+    there.close()
+    with pytest.raises(EOFError):
+        receive(here, 60.0)
 
 
 @pytest.mark.parametrize(
