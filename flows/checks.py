@@ -10,7 +10,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-COLOURS = {"ok": "green", "attention": "yellow", "problem": "bold red"}
+State = Literal["ok", "attention", "problem"]
+
+COLOURS: dict[State, str] = {"ok": "green", "attention": "yellow", "problem": "bold red"}
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,31 @@ class Check:
     """
 
     name: str
-    state: Literal["ok", "attention", "problem"]
+    state: State
     found: str
     remedy: str = ""
     mend: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A line of a table of what can be found; sentence and remedy name {values} that are known when it is.
+
+    Attributes
+    ----------
+    name, state, found, remedy, mend
+        As of `Check`.
+    """
+
+    name: str
+    state: State
+    found: str
+    remedy: str = ""
+    mend: Callable[[], None] | None = None
+
+    def check(self, **values: object) -> Check:
+        """Return the finding, with these values."""
+        return Check(self.name, self.state, self.found.format(**values), self.remedy.format(**values), self.mend)
 
 
 def checks_table(checks: Sequence[Check]) -> Table:

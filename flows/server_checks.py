@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import prefect
 from httpx import HTTPError, InvalidURL
@@ -16,7 +15,7 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
-from flows.checks import Check
+from flows.checks import Check, Verdict
 from flows.environment import ADDRESS, address_source, without_user
 from flows.zombies import AUTOMATION, FLOW, HEARTBEAT_S, SILENCE_S, install, installed, same
 
@@ -28,21 +27,85 @@ NOT_FOUND = 404
 LEASES = "prefect.server.concurrency.lease_storage"
 
 
+def _mended(change: Callable[[SyncPrefectClient], None]) -> Callable[[], None]:
+    """Return what changes something on the server, and raises an OSError that says why it would not be changed."""
+
+    def mend() -> None:
+        try:
+            with get_client(sync_client=True) as client:
+                change(client)
+        except HTTPError as error:
+            raise OSError(f"Prefect's server refuses: {error}") from error
+
+    return mend
+
+
+def _create_pool(client: SyncPrefectClient) -> None:
+    template = ProcessWorker.get_default_base_job_template()
+    client.create_work_pool(WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template))
+
+
+NO_SERVER = Verdict(
+    "server",
+    "attention",
+    "none named: each run starts its own; schedules and automations need one that stays",
+    f"prefect server start (leave it running), and export {ADDRESS}={DEFAULT_URL}",
+)
+SILENT_SERVER = Verdict(
+    "server",
+    "problem",
+    "{url} does not answer as Prefect's server does: {why} ({source})",
+    "prefect server start; or {remedy}",
+)
+SAME_VERSION = Verdict("server", "ok", "{url}, Prefect {theirs} as here")
+OTHER_VERSION = Verdict(
+    "server", "attention", "{url}, Prefect {theirs}, but {ours} here", "pip install prefect=={theirs}"
+)
+SLOTS_IN_MEMORY = Verdict(
+    "slots",
+    "attention",
+    "kept in the server's memory: a restart of the server ends runs of deployments with a limit",
+    f"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE={LEASES}.filesystem prefect server start",
+)
+SLOTS_KEPT = Verdict("slots", "ok", "kept by {storage}")
+NO_POOL = Verdict(
+    "work pool",
+    "problem",
+    "there is none named {pool}",
+    "prefect work-pool create {pool} --type process",
+    _mended(_create_pool),
+)
+PAUSED_POOL = Verdict("work pool", "problem", "{pool} is paused", "prefect work-pool resume {pool}")
+POOL_READY = Verdict("work pool", "ok", "{pool}, of type {type}")
+NO_WORKER = Verdict("worker", "attention", "none is at work for {pool}", "prefect worker start --pool {pool}")
+WORKERS = Verdict("worker", "ok", "{names}")
+NO_DEPLOYMENTS = Verdict("deployments", "problem", "there are none", DEPLOY)
+LOST_DEPLOYMENTS = Verdict("deployments", "problem", "without a work pool: {names}", DEPLOY)
+DEPLOYED = Verdict("deployments", "ok", "{described}")
+SLOW_HEARTBEATS = Verdict(
+    "heartbeats",
+    "problem",
+    f"fewer than two in {SILENCE_S} s, or none: {{names}}",
+    f"put {HEARTBEAT}={HEARTBEAT_S} into the job variables in prefect.yaml; {DEPLOY}",
+)
+HEARTBEATS = Verdict("heartbeats", "ok", "{pace}")
+WRONG_AUTOMATION = Verdict("automation", "problem", "{what}", "timbreflow doctor --fix", _mended(install))
+AUTOMATION_ON = Verdict("automation", "ok", f"a run without a heartbeat for {SILENCE_S} s is marked Crashed")
+
+
 def server_checks() -> Iterator[Check]:
     """Look at the server that PREFECT_API_URL, or Prefect's profile, names; do not start one."""
     url = get_current_settings().api.url
     if url is None:
-        found = "none named: each run starts its own; schedules and automations need one that stays"
-        remedy = f"prefect server start (leave it running), and export {ADDRESS}={DEFAULT_URL}"
-        yield Check("server", "attention", found, remedy)
+        yield NO_SERVER.check()
         return
     try:
         with get_client(sync_client=True) as client:
             yield from _checks_of(client, without_user(url))
     except (HTTPError, InvalidURL, PrefectException, ValueError) as error:  # ValueError: what answers is not Prefect
-        found = f"{without_user(url)} does not answer as Prefect's server does: {error or type(error).__name__}"
         source, remedy = address_source()
-        yield Check("server", "problem", f"{found} ({source})", f"prefect server start; or {remedy}")
+        why = str(error) or type(error).__name__
+        yield SILENT_SERVER.check(url=without_user(url), why=why, source=source, remedy=remedy)
 
 
 def _checks_of(client: SyncPrefectClient, url: str) -> Iterator[Check]:
@@ -58,9 +121,7 @@ def _checks_of(client: SyncPrefectClient, url: str) -> Iterator[Check]:
 
 def _version(client: SyncPrefectClient, url: str) -> Check:
     theirs, ours = client.api_version(), prefect.__version__
-    if theirs == ours:
-        return Check("server", "ok", f"{url}, Prefect {theirs} as here")
-    return Check("server", "attention", f"{url}, Prefect {theirs}, but {ours} here", f"pip install prefect=={theirs}")
+    return (SAME_VERSION if theirs == ours else OTHER_VERSION).check(url=url, theirs=theirs, ours=ours)
 
 
 def _leases(client: SyncPrefectClient) -> Iterator[Check]:
@@ -70,43 +131,29 @@ def _leases(client: SyncPrefectClient) -> Iterator[Check]:
         return
     storage = str(answer.raise_for_status().json()["server"]["concurrency"]["lease_storage"])
     if storage == f"{LEASES}.memory":
-        found = "kept in the server's memory: a restart of the server ends runs of deployments with a limit"
-        remedy = f"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE={LEASES}.filesystem prefect server start"
-        yield Check("slots", "attention", found, remedy)
+        yield SLOTS_IN_MEMORY.check()
     else:
-        yield Check("slots", "ok", f"kept by {storage.removeprefix(f'{LEASES}.')}")
+        yield SLOTS_KEPT.check(storage=storage.removeprefix(f"{LEASES}."))
 
 
 def _pool(client: SyncPrefectClient, name: str) -> Iterator[Check]:
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
-        remedy = f"prefect work-pool create {name} --type process"
-        yield Check("work pool", "problem", f"there is none named {name}", remedy, partial(_mend, _create_pool))
+        yield NO_POOL.check(pool=name)
         return
-    if pool.is_paused:
-        yield Check("work pool", "problem", f"{name} is paused", f"prefect work-pool resume {name}")
-    else:
-        yield Check("work pool", "ok", f"{name}, of type {pool.type}")
+    yield (PAUSED_POOL if pool.is_paused else POOL_READY).check(pool=name, type=pool.type)
     online = [worker.name for worker in client.read_workers_for_work_pool(name) if worker.status == WorkerStatus.ONLINE]
-    if online:
-        yield Check("worker", "ok", ", ".join(online))
-    else:
-        yield Check("worker", "attention", f"none is at work for {name}", f"prefect worker start --pool {name}")
-
-
-def _create_pool(client: SyncPrefectClient) -> None:
-    template = ProcessWorker.get_default_base_job_template()
-    client.create_work_pool(WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template))
+    yield (WORKERS if online else NO_WORKER).check(pool=name, names=", ".join(online))
 
 
 def _deployments(deployments: Sequence[DeploymentResponse]) -> Check:
     if not deployments:
-        return Check("deployments", "problem", "there are none", DEPLOY)
+        return NO_DEPLOYMENTS.check()
     lost = [one.name for one in deployments if not one.work_pool_name]
     if lost:
-        return Check("deployments", "problem", f"without a work pool: {', '.join(lost)}", DEPLOY)
-    return Check("deployments", "ok", "; ".join(_described(one) for one in deployments))
+        return LOST_DEPLOYMENTS.check(names=", ".join(lost))
+    return DEPLOYED.check(described="; ".join(_described(one) for one in deployments))
 
 
 def _described(deployment: DeploymentResponse) -> str:
@@ -125,17 +172,15 @@ def _heartbeats(deployments: Sequence[DeploymentResponse]) -> Check:
     every = {one.name: str((one.job_variables.get("env") or {}).get(HEARTBEAT, here)) for one in deployments}
     slow = [name for name, seconds in every.items() if not seconds.isdigit() or 2 * int(seconds) > SILENCE_S]
     if slow:
-        found = f"fewer than two in {SILENCE_S} s, or none: {', '.join(slow)}"
-        remedy = f"put {HEARTBEAT}={HEARTBEAT_S} into the job variables in prefect.yaml; {DEPLOY}"
-        return Check("heartbeats", "problem", found, remedy)
+        return SLOW_HEARTBEATS.check(names=", ".join(slow))
     pace = ", ".join(f"{name} every {seconds} s" for name, seconds in every.items())
-    return Check("heartbeats", "ok", pace or f"every {here} s")
+    return HEARTBEATS.check(pace=pace or f"every {here} s")
 
 
 def _automation(client: SyncPrefectClient) -> Check:
     found = installed(client)
     if len(found) == 1 and same(found[0], AUTOMATION):
-        return Check("automation", "ok", f"a run without a heartbeat for {SILENCE_S} s is marked Crashed")
+        return AUTOMATION_ON.check()
     if not found:
         what = "missing: a run whose process and worker die stays Running, and may keep its slot"
     elif len(found) > 1:
@@ -144,13 +189,4 @@ def _automation(client: SyncPrefectClient) -> Check:
         what = "switched off"
     else:
         what = "not as this version defines it"
-    return Check("automation", "problem", what, "timbreflow doctor --fix", partial(_mend, install))
-
-
-def _mend(change: Callable[[SyncPrefectClient], None]) -> None:
-    """Change something on the server; raise an OSError that says why it would not be changed."""
-    try:
-        with get_client(sync_client=True) as client:
-            change(client)
-    except HTTPError as error:
-        raise OSError(f"Prefect's server refuses: {error}") from error
+    return WRONG_AUTOMATION.check(what=what)
