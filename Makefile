@@ -10,13 +10,17 @@ FAULTS := $(CURDIR)/output/faults.jsonl
 export PREFECT_HOME := $(CURDIR)/.prefect
 unexport PREFECT_API_URL PREFECT_PROFILE
 
-.PHONY: demo test soak lint quality truth phase performance bench variants peer planning orchestration overlap scaling lock clean
+.PHONY: demo test test-all soak lint quality truth phase performance bench variants peer planning orchestration overlap scaling lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/timbreflow run manifests/examples/demo.parquet $(DEMO_OUTPUT)
 
 test: $(VENV)/installed lint
 	$(BIN)/python -m pytest
+
+# Everything: the slow tests and those of `soak` too.
+test-all: $(VENV)/installed lint
+	$(BIN)/python -m pytest -m ''
 
 # Every fault that the tests can cause; what came of it goes into docs/reliability.md, also if a test fails. Most of the
 # tests are in one file: spread them singly.

@@ -75,28 +75,35 @@ def _tensors_in(value: object) -> Iterator[Tensor]:
             yield from _tensors_in(part)
 
 
-def encode_content(encoder: Encoder, log_spectrogram: Tensor, settings: Settings) -> Target:
-    """Encode one content log-spectrogram `[F, T]`."""
-    return _target(encoder, log_spectrogram, settings, lambda term, sound: term.of_content(sound))
+def encode_content(
+    encoder: Encoder, log_spectrogram: Tensor, settings: Settings, content: Tensor | None = None
+) -> Target:
+    """Encode one content log-spectrogram `[F, T]`; or the style laid along it, and then the `content` `[F, T]` too."""
+    return _target(encoder, log_spectrogram, content, settings, lambda term, sound: term.of_content(sound))
 
 
 def encode_style(encoder: Encoder, log_spectrogram: Tensor, settings: Settings) -> Target:
     """Encode one style log-spectrogram `[F, T]`."""
-    return _target(encoder, log_spectrogram, settings, lambda term, sound: term.of_style(sound))
+    return _target(encoder, log_spectrogram, None, settings, lambda term, sound: term.of_style(sound))
 
 
 @torch.no_grad()
 def _target(
-    encoder: Encoder, log_spectrogram: Tensor, settings: Settings, of: Callable[[Term, TargetSound], Kept]
+    encoder: Encoder,
+    log_spectrogram: Tensor,
+    content: Tensor | None,
+    settings: Settings,
+    of: Callable[[Term, TargetSound], Kept],
 ) -> Target:
-    def at(log_spectrogram: Tensor, reach: int) -> Target:
-        sound = TargetSound(log_spectrogram, encoder, settings, reach)
+    def at(log_spectrogram: Tensor, content: Tensor | None, reach: int) -> Target:
+        sound = TargetSound(log_spectrogram, content, encoder, settings, reach)
         return Target({term.name: of(term, sound) for term in TERMS}, log_spectrogram.shape[-1], reach)
 
-    found = at(log_spectrogram, settings.temporal_reach)
+    found = at(log_spectrogram, content, settings.temporal_reach)
     if not settings.coarse_iterations:
         return found
-    return replace(found, halved=at(halved(log_spectrogram), -(-settings.temporal_reach // 2)))
+    half = None if content is None else halved(content)
+    return replace(found, halved=at(halved(log_spectrogram), half, -(-settings.temporal_reach // 2)))
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,12 @@ def paired(content: Analysis, style: Analysis, n_samples: int, encoder: Encoder,
     """
     target = Polar(content.log_spectrogram, content.phase(settings.sample_rate))
     if settings.notes == "style":
-        heard = style.log_spectrogram
+        heard, own = style.log_spectrogram, None
     else:
         target = towards(target, lay_along(content, style, settings.sample_rate), settings.strength)
-        heard = target.log_spectrogram
+        heard, own = target.log_spectrogram, content.log_spectrogram
     return Pair(
-        content=encode_content(encoder, target.log_spectrogram, settings),
+        content=encode_content(encoder, target.log_spectrogram, settings, own),
         style=encode_style(encoder, heard, settings),
         n_samples=n_samples,
         settings=settings,

@@ -31,6 +31,8 @@ from tasks.pipeline.shards import compute_shards
 from tasks.planning.plan import plan_run
 from tasks.storage.storage import Storage
 
+pytestmark = pytest.mark.slow
+
 MANIFEST = absolute(str(Path(__file__).parent.parent / "manifests" / "examples" / "demo.parquet"))
 CORES = 2
 

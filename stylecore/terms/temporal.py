@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from stylecore.envelopes import Scale
 
 
+OWN_SHARE = 0.5
+"""Of the content's own envelopes, where the style is laid along it. With all of them results keep more of the rhythm
+and have less of the style's strokes (docs/experiments.md, *Halfway*)."""
+
+
 class Temporal(SpectrogramTerm):
     """Mean square of the difference of temporal envelopes over an item's own frames, of the whole and by band."""
 
@@ -29,14 +34,15 @@ class Temporal(SpectrogramTerm):
     share_laid_out = 0.25  # what is laid out has its rhythm already; more of it takes attacks away
 
     def of_content(self, sound: TargetSound) -> Kept:
-        """Return the envelope of the whole, `[1, T]`, and of its bands, `[K, T]`."""
-        from stylecore.envelopes import rhythm_envelopes, temporal_envelope
+        """Return the envelope of the whole, `[1, T]`, and of its bands, `[K, T]`.
 
-        whole, settings = sound.log_spectrogram[None], sound.settings
-        return {
-            "temporal": temporal_envelope(whole, settings.envelopes)[0],
-            "rhythm": rhythm_envelopes(whole, None, settings.temporal_bands, sound.reach)[0],
-        }
+        Of a style laid along a content it is halfway to the content's own: its strokes, at the content's instants.
+        """
+        found = _envelopes(sound.log_spectrogram, sound)
+        if sound.content is None:
+            return found
+        own = _envelopes(sound.content, sound)
+        return {name: (1 - OWN_SHARE) * found[name] + OWN_SHARE * own[name] for name in found}
 
     of_style = of_content
 
@@ -61,6 +67,16 @@ class Temporal(SpectrogramTerm):
             return whole + _distance(rhythm, by_band, batch.frames, "log")
 
         return distance
+
+
+def _envelopes(log_spectrogram: Tensor, sound: TargetSound) -> dict[str, Tensor]:
+    from stylecore.envelopes import rhythm_envelopes, temporal_envelope
+
+    whole, settings = log_spectrogram[None], sound.settings
+    return {
+        "temporal": temporal_envelope(whole, settings.envelopes)[0],
+        "rhythm": rhythm_envelopes(whole, None, settings.temporal_bands, sound.reach)[0],
+    }
 
 
 def _distance(estimate: Tensor, reference: Tensor, lengths: Tensor, scale: Scale) -> Tensor:

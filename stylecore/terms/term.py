@@ -36,6 +36,8 @@ class TargetSound:
     ----------
     log_spectrogram : Tensor
         Its log-spectrogram, `[F, T]`.
+    content : Tensor or None
+        That of the content, where this is the style laid along it; else None.
     encoder : Encoder
         The network.
     settings : Settings
@@ -45,6 +47,7 @@ class TargetSound:
     """
 
     log_spectrogram: Tensor
+    content: Tensor | None
     encoder: Encoder
     settings: Settings
     reach: int

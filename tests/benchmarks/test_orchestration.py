@@ -64,6 +64,7 @@ def test_runs_that_lost_pairs_are_no_measurement(tmp_path: Path, monkeypatch: py
         orchestration.measured(100, tmp_path / "sample", tmp_path, 0.3)
 
 
+@pytest.mark.slow
 def test_a_real_flow_commits_all_pairs_and_the_document_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "performance.md").write_text((DOCS / "performance.md").read_text())
     monkeypatch.setattr(orchestration, "DOCS", tmp_path)

@@ -77,12 +77,14 @@ def test_a_worker_that_fails_is_told_of(tmp_path: Path) -> None:
         rate(Job("pairs", 1, tmp_path, seconds=0.001), 1)
 
 
+@pytest.mark.slow
 def test_a_whole_worker_commits_its_pairs(tmp_path: Path) -> None:
     settings = Settings(coarse_iterations=2, iterations=2, sound_iterations=2, griffin_lim_iterations=2)
     assert rate(Job("pairs", 2, tmp_path, 0.4, settings), 1) > 0
     assert len(list(tmp_path.glob("*/run/out/audio/*/*.flac"))) == 2
 
 
+@pytest.mark.slow
 def test_the_command_counts_and_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "performance.md").write_text((DOCS / "performance.md").read_text())
     monkeypatch.setattr(scaling, "DOCS", tmp_path)

@@ -27,6 +27,8 @@ from tests.faults.trees import kill_tree
 from tests.flows.processes import wait_for
 from tests.flows.sounds import DEMO, cut_sounds, pair, write_manifest
 
+pytestmark = pytest.mark.slow
+
 SILENCE_S = HEARTBEAT_S + 10
 """Shorter, and a live run would be taken for dead."""
 

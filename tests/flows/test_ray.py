@@ -98,6 +98,7 @@ def test_a_lost_worker_costs_nothing_that_is_committed(sounds: Path, embedded: P
         pytest.param(lambda process, _: process.terminate(), id="SIGTERM"),
     ],
 )
+@pytest.mark.slow
 def test_a_stop_closes_the_run_and_leaves_no_process_behind(
     stop: Callable[[subprocess.Popen[str], str], None], sounds: Path, embedded: Path
 ) -> None:
@@ -140,6 +141,7 @@ def disturbed_run(
             os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_cancel_of_the_deployment_closes_the_run_and_ends_its_ray(
     worker: Server, client: SyncPrefectClient, sounds: Path
 ) -> None:

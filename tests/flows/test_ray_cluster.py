@@ -20,7 +20,7 @@ from tests.flows.sounds import QUICK
 from tests.seaweed import SeaweedServer
 from tests.tasks.corpus import read_table, write_cut, write_manifest
 
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")]
 
 
 def own_address() -> str:

@@ -56,7 +56,7 @@ def test_with_the_contents_notes_both_targets_are_the_style_laid_out(encoder: En
     assert torch.equal(pair.start.log_spectrogram, laid.log_spectrogram)
     assert torch.equal(pair.start.phase, laid.phase)
     assert _same(pair.style, encode_style(encoder, laid.log_spectrogram, settings))
-    assert _same(pair.content, encode_content(encoder, laid.log_spectrogram, settings))
+    assert _same(pair.content, encode_content(encoder, laid.log_spectrogram, settings, sounds[0].log_spectrogram))
 
 
 def test_no_strength_asks_for_the_content(encoder: Encoder, sounds: Sounds) -> None:
@@ -69,3 +69,14 @@ def test_no_strength_asks_for_the_content(encoder: Encoder, sounds: Sounds) -> N
 
 def test_noise_to_begin_with_has_no_target(encoder: Encoder, sounds: Sounds) -> None:
     assert paired(*sounds, N_SAMPLES, encoder, Settings(start="noise")).start is None
+
+
+def test_the_rhythm_that_is_asked_for_is_halfway_from_the_laid_out_style_to_the_content(
+    encoder: Encoder, sounds: Sounds
+) -> None:
+    settings, content = Settings(), sounds[0].log_spectrogram
+    laid = lay_along(*sounds, SAMPLE_RATE).log_spectrogram
+    asked = encode_content(encoder, laid, settings, content).kept["temporal"]
+    ends = [encode_content(encoder, one, settings).kept["temporal"] for one in (laid, content)]
+    for name, envelope in asked.items():
+        torch.testing.assert_close(envelope, (ends[0][name] + ends[1][name]) / 2)
