@@ -91,7 +91,9 @@ class TestSnapshot:
         compute(run, plan)
         assert len(plan.shards) > 1
         closed = close_run(run, plan, "completed")
-        assert [path.name for path in Path(tmp_path, "results").rglob("*.parquet")] == ["compacted-000001.parquet"]
+        left = {path.name for path in Path(tmp_path, "results").rglob("*.parquet")}
+        assert "compacted-000001.parquet" in left
+        assert len(left) < len(plan.shards)  # the last part is still announced, and stays for now
         assert (closed.computed, closed.without_result) == (len(PAIRS), 0)
         assert committed_shards(run) == len(plan.shards)
         assert begin(finished.manifest, tmp_path)[1].counts.up_to_date == len(PAIRS)
