@@ -1,4 +1,4 @@
-"""One finding of the doctor, and all of them as a table with the commands that mend what is wrong."""
+"""One finding of the doctor, and all of them as a table with the commands that repair what is wrong."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Check:
     found : str
         What was found. Never a secret.
     remedy : str
-        The command that mends it, for the user to type.
-    mend : callable, optional
+        The command that repairs it, for the user to type.
+    repair : callable, optional
         Mends it from here, if that is possible; called by `--fix`.
     """
 
@@ -37,7 +37,7 @@ class Check:
     state: State
     found: str
     remedy: str = ""
-    mend: Callable[[], None] | None = None
+    repair: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Verdict:
 
     Attributes
     ----------
-    name, state, found, remedy, mend
+    name, state, found, remedy, repair
         As of `Check`.
     """
 
@@ -54,11 +54,11 @@ class Verdict:
     state: State
     found: str
     remedy: str = ""
-    mend: Callable[[], None] | None = None
+    repair: Callable[[], None] | None = None
 
     def check(self, **values: object) -> Check:
         """Return the finding, with these values."""
-        return Check(self.name, self.state, self.found.format(**values), self.remedy.format(**values), self.mend)
+        return Check(self.name, self.state, self.found.format(**values), self.remedy.format(**values), self.repair)
 
 
 def checks_table(checks: Sequence[Check]) -> Table:
@@ -71,11 +71,11 @@ def checks_table(checks: Sequence[Check]) -> Table:
 
 
 def checks_remedies(checks: Sequence[Check]) -> Text:
-    """Return the commands that mend what is not ok, a line each; to be printed without wrapping."""
+    """Return the commands that repair what is not ok, a line each; to be printed without wrapping."""
     text = Text()
     for check in checks:
         if check.remedy:
             text.append(f"{check.name}: ").append(f"{check.remedy}\n", style="bold")
-    if any(check.mend for check in checks):
+    if any(check.repair for check in checks):
         text.append("`timbreflow doctor --fix` does what can be done from here.\n")
     return text

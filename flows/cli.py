@@ -294,11 +294,11 @@ def doctor(
     set_defaults()
     os.environ.setdefault("TIMBREFLOW_STORAGE_RETRY_TIMEOUT_S", "5")  # somebody waits for the answer
     from flows.checks import checks_remedies, checks_table
-    from flows.doctor import examine, mend
+    from flows.doctor import examine, repair
 
     checks = examine(root)
     if fix:
-        for name, outcome in mend(checks):
+        for name, outcome in repair(checks):
             console.print(f"{name}: {outcome}", markup=False, soft_wrap=True)
         checks = examine(root)
     show(checks_table(checks))

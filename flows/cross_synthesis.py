@@ -48,7 +48,7 @@ class NothingComputed(Exception):
 def cross_synthesis(
     manifest: str, output: str, settings: Settings = DEFAULT_SETTINGS, options: RunOptions = DEFAULT_OPTIONS
 ) -> State[RunSummary]:
-    """Synthesise every pair of a manifest that is new, changed, or failed for a passing reason.
+    """Synthesise every pair of a manifest that is new, changed, or failed transiently.
 
     Parameters
     ----------

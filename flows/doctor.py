@@ -53,16 +53,16 @@ def examine(root: str | None) -> list[Check]:
     return [_versions(), _device(), *_spaces(), *server_checks(), *(root_checks(root) if root is not None else ())]
 
 
-def mend(checks: list[Check]) -> Iterator[tuple[str, str]]:
+def repair(checks: list[Check]) -> Iterator[tuple[str, str]]:
     """Do what can be done from here about what is not ok; say of each what came of it."""
     for check in checks:
-        if check.mend is not None:
+        if check.repair is not None:
             try:
-                check.mend()
+                check.repair()
             except OSError as error:
-                yield check.name, f"not mended: {error}"
+                yield check.name, f"not repaired: {error}"
             else:
-                yield check.name, "mended"
+                yield check.name, "repaired"
 
 
 def _versions() -> Check:

@@ -30,14 +30,14 @@ LEASES = "prefect.server.concurrency.lease_storage"
 def _mended(change: Callable[[SyncPrefectClient], None]) -> Callable[[], None]:
     """Return what changes something on the server, and raises an OSError that says why it would not be changed."""
 
-    def mend() -> None:
+    def repair() -> None:
         try:
             with get_client(sync_client=True) as client:
                 change(client)
         except HTTPError as error:
             raise OSError(f"Prefect's server refuses: {error}") from error
 
-    return mend
+    return repair
 
 
 def _create_pool(client: SyncPrefectClient) -> None:

@@ -48,7 +48,7 @@ def refuse(message: object) -> NoReturn:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn every error that a user can mend into one line and exit code 2."""
+    """Turn every error that a user can repair into one line and exit code 2."""
     try:
         yield
     except (ManifestError, UriError, StylecoreError, DeviceError, RunnerError, OSError) as error:

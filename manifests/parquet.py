@@ -47,31 +47,31 @@ _MAGIC = b"PAR1"
 class FileGone(ManifestError):
     """There is no such file; `uri` tells which."""
 
-    def __init__(self, uri: str, mend: str) -> None:
-        super().__init__(f"{uri}: no such file. {mend}")
+    def __init__(self, uri: str, remedy: str) -> None:
+        super().__init__(f"{uri}: no such file. {remedy}")
         self.uri = uri
 
 
 @contextmanager
-def parquet_errors(uri: str, mend: str) -> Iterator[None]:
+def parquet_errors(uri: str, remedy: str) -> Iterator[None]:
     """Turn what is wrong with a Parquet file into a `ManifestError`; real trouble of the storage passes through."""
     try:
         yield
     except FileNotFoundError as error:
-        raise FileGone(uri, mend) from error
+        raise FileGone(uri, remedy) from error
     except IsADirectoryError as error:
-        raise ManifestError(f"{uri}: is a folder, not a Parquet file. {mend}") from error
+        raise ManifestError(f"{uri}: is a folder, not a Parquet file. {remedy}") from error
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise ManifestError(f"{uri}: not a Parquet file, or a damaged one ({_one_line(error)}). {mend}") from error
+        raise ManifestError(f"{uri}: not a Parquet file, or a damaged one ({_one_line(error)}). {remedy}") from error
     except OSError as error:
         # Arrow reports damaged pages as a bare OSError without a number; a storage has its own error or a number.
         if type(error) is not OSError or error.errno is not None:
             raise
-        raise ManifestError(f"{uri}: damaged Parquet file ({_one_line(error)}). {mend}") from error
+        raise ManifestError(f"{uri}: damaged Parquet file ({_one_line(error)}). {remedy}") from error
 
 
 @contextmanager
-def open_parquet(uri: str, files: Files, mend: str) -> Iterator[pq.ParquetFile]:
+def open_parquet(uri: str, files: Files, remedy: str) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file and read its footer.
 
     Parameters
@@ -80,7 +80,7 @@ def open_parquet(uri: str, files: Files, mend: str) -> Iterator[pq.ParquetFile]:
         The file.
     files : Files
         The file system.
-    mend : str
+    remedy : str
         What the user can do if it is missing or damaged, a sentence for the message.
 
     Raises
@@ -88,10 +88,10 @@ def open_parquet(uri: str, files: Files, mend: str) -> Iterator[pq.ParquetFile]:
     ManifestError
         Missing, a folder, or not Parquet.
     """
-    with parquet_errors(uri, mend):
+    with parquet_errors(uri, remedy):
         handle = files.open(uri)
     with handle:
-        with parquet_errors(uri, mend):
+        with parquet_errors(uri, remedy):
             parquet = pq.ParquetFile(handle)
         yield parquet
 
@@ -103,11 +103,11 @@ class ForeignTable(NamedTuple):
     schema: pa.Schema
     parquet: pq.ParquetFile
     handle: BinaryIO
-    mend: str
+    remedy: str
 
 
 @contextmanager
-def open_foreign(uri: str, files: Files, mend: str) -> Iterator[ForeignTable]:
+def open_foreign(uri: str, files: Files, remedy: str) -> Iterator[ForeignTable]:
     """Open a Parquet file that anybody may have made; parameters as `open_parquet`.
 
     Raises
@@ -115,21 +115,21 @@ def open_foreign(uri: str, files: Files, mend: str) -> Iterator[ForeignTable]:
     ManifestError
         Missing, a folder, not Parquet, or larger than any manifest has reason to be.
     """
-    with parquet_errors(uri, mend):
+    with parquet_errors(uri, remedy):
         handle = files.open(uri)
     with handle:
         _refuse_large_footer(handle, uri)
-        with parquet_errors(uri, mend):
+        with parquet_errors(uri, remedy):
             parquet = pq.ParquetFile(handle)
             schema = parquet.schema_arrow
             schema.to_string(show_schema_metadata=False)  # fails if a name, however deep, is no text
             _refuse_large(parquet.metadata, schema, uri)
         names = [field.name for field in schema if _is_plain_text(field.type) and schema.names.count(field.name) == 1]
-        with parquet_errors(uri, mend):
+        with parquet_errors(uri, remedy):
             parquet = pq.ParquetFile(
                 handle, metadata=parquet.metadata, read_dictionary=names, pre_buffer=False, buffer_size=_READ_BYTES
             )
-        yield ForeignTable(uri, schema, parquet, handle, mend)
+        yield ForeignTable(uri, schema, parquet, handle, remedy)
 
 
 def read_batches(table: ForeignTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -155,7 +155,7 @@ def read_own(table: ForeignTable, columns: Sequence[str]) -> pa.Table:
         if size > MAX_OWN_BYTES:
             bound = f"more than {MAX_OWN_BYTES / 2**30:g} GiB in memory"
             raise ManifestError(f"{table.uri}: its own columns take {bound}. Leave out what the results do not need")
-        with parquet_errors(table.uri, table.mend):
+        with parquet_errors(table.uri, table.remedy):
             decoded = [
                 column if column.type == field.type else column.cast(field.type)
                 for column, field in zip(batch.columns, schema, strict=True)
@@ -175,7 +175,7 @@ def _large_batches(table: ForeignTable, columns: Sequence[str]) -> Iterator[pa.R
     size = max(1, min(_TEXT_ROWS, _LARGE_VALUES // len(columns)))
     batches = table.parquet.iter_batches(batch_size=size, columns=list(columns))
     while True:
-        with parquet_errors(table.uri, table.mend):
+        with parquet_errors(table.uri, table.remedy):
             batch = next(batches, None)
             if batch is None:
                 return
@@ -225,8 +225,8 @@ def _refuse_large_footer(handle: BinaryIO, uri: str) -> None:
     tail = handle.read(8)
     size = int.from_bytes(tail[:4], "little")
     if tail[4:] == _MAGIC and size > MAX_FOOTER_BYTES:
-        mend = "Write it with fewer columns or larger row groups"
-        raise ManifestError(f"{uri}: its footer has {size} bytes > {MAX_FOOTER_BYTES}. {mend}")
+        remedy = "Write it with fewer columns or larger row groups"
+        raise ManifestError(f"{uri}: its footer has {size} bytes > {MAX_FOOTER_BYTES}. {remedy}")
 
 
 def _refuse_large(metadata: pq.FileMetaData, schema: pa.Schema, uri: str) -> None:

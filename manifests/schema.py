@@ -202,5 +202,5 @@ ERROR_TYPES: dict[str, str] = {
 }
 """Why a pair can fail, and what each name means."""
 
-PASSING_ERRORS = frozenset({"storage", "out_of_memory", "device_process"})
+TRANSIENT_ERRORS = frozenset({"storage", "out_of_memory", "device_process"})
 """Error types that may pass: the next run tries these pairs again. All others wait for `retry_failed`."""

@@ -23,8 +23,8 @@ LENGTHS_S = (2.3, 2.9)
 CURVE = 70
 """Evaluations whose losses a row tells."""
 
-SUCCEEDED_SHARE, PASSING_SHARE = 0.9, 0.05
-"""Of the history; what remains failed for good."""
+SUCCEEDED_SHARE, TRANSIENT_SHARE = 0.9, 0.05
+"""Of the history; what remains failed permanently."""
 
 _TOLD = [("succeeded", None), ("failed", "storage"), ("failed", "silent")]
 
@@ -67,7 +67,7 @@ def make_history(root: Path, plan: str, part_rows: int | None) -> None:
 def _rows(batch: pa.RecordBatch, root: str, shard: int, generator: np.random.Generator) -> pa.Table:
     """Return results of planned pairs: every column filled, with figures of four digits, as random as real ones."""
     count = batch.num_rows
-    told = generator.choice(3, count, p=[SUCCEEDED_SHARE, PASSING_SHARE, 1 - SUCCEEDED_SHARE - PASSING_SHARE])
+    told = generator.choice(3, count, p=[SUCCEEDED_SHARE, TRANSIENT_SHARE, 1 - SUCCEEDED_SHARE - TRANSIENT_SHARE])
     names = batch.column("fingerprint").to_pylist()
     _put_audio(root, names)
     known = {

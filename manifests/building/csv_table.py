@@ -124,8 +124,8 @@ def _numbers(column: pa.ChunkedArray, name: str, place: Place, separator: str) -
         try:
             values.append(_number(text.strip(), name, separator))
         except ValueError:
-            mend = "Give one such as 0.5 or 20, or nothing for the run's setting"
-            place.refuse(name, index, f"{text[:80]!r} is not a number. {mend}")
+            remedy = "Give one such as 0.5 or 20, or nothing for the run's setting"
+            place.refuse(name, index, f"{text[:80]!r} is not a number. {remedy}")
     whole = all(value is None or isinstance(value, int) for value in values)
     return pa.chunked_array([pa.array(values, pa.int64() if whole else pa.float64())])
 

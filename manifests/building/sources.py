@@ -92,8 +92,8 @@ def _source_sounds(source: str, side: str, files: Files, left_out: LeftOut) -> l
     elif is_pattern(uri):
         pattern = uri
     else:
-        mend = path_hint(source) or f"Correct the {side} path"
-        raise ManifestError(f"{source}: no such file or folder. {mend}")
+        remedy = path_hint(source) or f"Correct the {side} path"
+        raise ManifestError(f"{source}: no such file or folder. {remedy}")
     found, own = _matches(pattern, source, files), LeftOut()
     sounds = [path for path in found if _is_sound(path, pattern, own)]
     if not sounds:

@@ -1,4 +1,4 @@
-"""Check one column of a batch and bring it to one type; every refusal names file, column, row and the mend."""
+"""Check one column of a batch and bring it to one type; every refusal names file, column, row and the remedy."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from manifests.schema import ManifestError
 
-_MEND = "Take one of the two rows out, or give them different pair_ids (without that column: different row settings)"
+_REMEDY = "Take one of the two rows out, or give them different pair_ids (without that column: different row settings)"
 
 
 def refuse_duplicates(
@@ -45,5 +45,5 @@ def refuse_duplicates(
     before = "" if here == there else f", as {there}"
     raise ManifestError(
         f"{manifest}: column 'pair_id', {place(second)}: '{whole[second].as_py()}' ({here}) stands in {place(first)} "
-        f"already{before}. {_MEND}"
+        f"already{before}. {_REMEDY}"
     )

@@ -27,10 +27,10 @@ class PathHint(NamedTuple):
     """What is odd about a path, in the same words for all of its kind, and what to write instead."""
 
     problem: str
-    mend: str
+    remedy: str
 
     def __str__(self) -> str:
-        return f"{self.problem}. {self.mend}"
+        return f"{self.problem}. {self.remedy}"
 
 
 def path_hint(written: str) -> PathHint | None:

@@ -10,7 +10,7 @@ from manifests.reading.partitions import ManifestPart, own_partitions, partition
 from manifests.reading.suffixes import audio_suffixes
 from manifests.schema import ManifestError
 
-MEND = "Give a manifest made by `timbreflow manifest build` or by pandas' to_parquet"
+REMEDY = "Give a manifest made by `timbreflow manifest build` or by pandas' to_parquet"
 
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 _LOGS = {"/_delta_log/": "Delta Lake", "/.hoodie/": "Hudi", ".metadata.json": "Iceberg"}
@@ -46,7 +46,7 @@ def find_parts(manifest: str, files: Files) -> Parts:
     others = [path for path in shown if not path.lower().endswith((".parquet", *audio_suffixes()))]
     if not parts:
         left_out = f" (only {suffix_counts(others)})" if others else ""
-        raise ManifestError(f"{manifest}: a folder without any .parquet file{left_out}. {MEND}")
+        raise ManifestError(f"{manifest}: a folder without any .parquet file{left_out}. {REMEDY}")
     notes = _unused_partitions(manifest, uri) + _log_notes(manifest, found)
     if others:
         notes.append(f"{manifest}: only its .parquet files are read; left out: {suffix_counts(others)}")
@@ -57,7 +57,7 @@ def mend_for(uri: str) -> str:
     """Return what to do about a file that is no Parquet, as the end of a message."""
     if uri.lower().endswith(_TEXT_SUFFIXES):
         return f"`timbreflow manifest build --from {uri} --out pairs.parquet` makes a manifest of a CSV"
-    return MEND
+    return REMEDY
 
 
 def _unused_partitions(manifest: str, folder: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Check the names and types of a manifest's columns; every refusal names file, column and the mend that works."""
+"""Check the names and types of a manifest's columns; every refusal names file, column and the remedy that works."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def _refuse_other_case(name: str, file: str) -> None:
     """Refuse `Alpha`: as one of the user's own columns it would set nothing, without a word."""
     meant = name.strip().lower()
     if meant != name and meant in MANIFEST_COLUMNS:
-        mend = f"Rename it to '{meant}', or to 'my_{meant}' if it is one of your own"
+        remedy = f"Rename it to '{meant}', or to 'my_{meant}' if it is one of your own"
         raise ManifestError(
-            f"{file}: column '{name}' sets nothing: it differs from '{meant}' in case or blanks. {mend}"
+            f"{file}: column '{name}' sets nothing: it differs from '{meant}' in case or blanks. {remedy}"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from manifests.schema import ERROR_TYPES, PASSING_ERRORS, RESULT_COLUMNS
+from manifests.schema import ERROR_TYPES, RESULT_COLUMNS, TRANSIENT_ERRORS
 
 
 def type_name(data_type: pa.DataType) -> str:
@@ -33,7 +33,7 @@ def columns_table() -> str:
 def errors_table() -> str:
     """Return the error types as a Markdown table: name, meaning, when the pair is tried again."""
     rows = [
-        f"| `{name}` | {meaning} | {'by the next run' if name in PASSING_ERRORS else 'with `--retry-failed`'} |"
+        f"| `{name}` | {meaning} | {'by the next run' if name in TRANSIENT_ERRORS else 'with `--retry-failed`'} |"
         for name, meaning in ERROR_TYPES.items()
     ]
     return "\n".join(["| error type | meaning | tried again |", "| --- | --- | --- |", *rows])

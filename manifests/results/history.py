@@ -29,7 +29,7 @@ PART_SCHEMA = RESULT_SCHEMA.set(
 
 _NUMBERED = re.compile(r"compacted-(\d{6,})\.parquet$")
 _REPLACES_KEY = b"timbreflow.replaces"
-_MEND = "Delete this file: what it held is computed again by the next run"
+_REMEDY = "Delete this file: what it held is computed again by the next run"
 _READERS = 16
 """Parts read at a time: they are small, and on S3 each waits for the network."""
 
@@ -107,7 +107,7 @@ def compaction_number(uri: str) -> tuple[int, str]:
 
 def _names_told(files: Files, listed: Sequence[str]) -> dict[str, list[str]]:
     def names(uri: str) -> list[str]:
-        with open_parquet(uri, files, _MEND) as parquet:
+        with open_parquet(uri, files, _REMEDY) as parquet:
             return replaced_names(parquet.schema_arrow)
 
     compacted = list(filter(is_compacted, listed))
@@ -208,16 +208,16 @@ def read_part(files: Files, uri: str, wanted: pa.Schema) -> pa.Table:
     return pa.concat_tables([wanted.empty_table(), *part_pieces(files, uri, wanted, BATCH_ROWS)])
 
 
-def part_pieces(files: Files, uri: str, wanted: pa.Schema, most_rows: int, mend: str = _MEND) -> Iterator[pa.Table]:
-    """Read a part, or a snapshot, as `read_part`, in tables of at most so many rows; `mend` is for the messages."""
-    with open_parquet(uri, files, mend) as parquet:
+def part_pieces(files: Files, uri: str, wanted: pa.Schema, most_rows: int, remedy: str = _REMEDY) -> Iterator[pa.Table]:
+    """Read a part, or a snapshot, as `read_part`, in tables of at most so many rows; `remedy` is for the messages."""
+    with open_parquet(uri, files, remedy) as parquet:
         # Built anew at each access, and with a hundred columns that is what reading a small part costs.
         stored = parquet.schema_arrow
         version = check_version(stored, uri)
         present = sorted(name for name in set(wanted.names) & set(stored.names) if REDEFINED.get(name, 0) <= version)
         batches = parquet.iter_batches(most_rows, columns=present, use_threads=False)
         while True:
-            with parquet_errors(uri, mend):
+            with parquet_errors(uri, remedy):
                 batch = next(batches, None)
                 if batch is None:
                     return

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from manifests.files import Files
 from manifests.results.audio_files import missing_audio
 from manifests.results.history import stream_rows, winners, with_parts
-from manifests.schema import PASSING_ERRORS, SUCCEEDED
+from manifests.schema import SUCCEEDED, TRANSIENT_ERRORS
 
-UNKNOWN, WITHOUT_AUDIO, FAILED_FOR_GOOD, FAILED_IN_PASSING, DONE = range(5)
+UNKNOWN, WITHOUT_AUDIO, FAILED_PERMANENTLY, FAILED_TRANSIENTLY, DONE = range(5)
 
 _NEVER = np.iinfo(np.int64).min
 _LOST = "without audio"
@@ -36,8 +36,8 @@ class Outcomes(NamedTuple):
     Attributes
     ----------
     states : ndarray of int8
-        `[N]`: `UNKNOWN`, `WITHOUT_AUDIO`, `FAILED_FOR_GOOD`, `FAILED_IN_PASSING` or `DONE`, of each pair's fingerprint
-        over all runs: a succeeded row with audio wins over the others, then the newest, then the last read.
+        `[N]`: `UNKNOWN`, `WITHOUT_AUDIO`, `FAILED_PERMANENTLY`, `FAILED_TRANSIENTLY` or `DONE`, of each pair's
+        fingerprint over all runs: a succeeded row with audio wins over the others, then the newest, then the last read.
     finished : ndarray of int64
         `[N]`: when that row was finished, in us since 1970.
     named : ndarray of bool
@@ -203,8 +203,8 @@ def _one_each(rows: pa.Table) -> pa.Table:
 def _states(rows: pa.Table) -> NDArray[np.int8]:
     succeeded = _mask(pc.equal(rows.column("status"), SUCCEEDED))
     lost = _mask(pc.equal(rows.column("status"), _LOST))
-    passing = _mask(pc.is_in(rows.column("error_type"), value_set=pa.array(sorted(PASSING_ERRORS))))
-    told = np.select([succeeded, lost, passing], [DONE, WITHOUT_AUDIO, FAILED_IN_PASSING], FAILED_FOR_GOOD)
+    transient = _mask(pc.is_in(rows.column("error_type"), value_set=pa.array(sorted(TRANSIENT_ERRORS))))
+    told = np.select([succeeded, lost, transient], [DONE, WITHOUT_AUDIO, FAILED_TRANSIENTLY], FAILED_PERMANENTLY)
     return told.astype(np.int8)
 
 

@@ -101,7 +101,7 @@ def publish_table(uri: str, files: Files, table: pa.Table) -> None:
     publish_tables([uri], files, [table], table.schema, versions(files, [uri]))
 
 
-def publish_again(uri: str, files: Files, present: FileStat | None, mend: str, check: Callable[[], None]) -> None:
+def publish_again(uri: str, files: Files, present: FileStat | None, remedy: str, check: Callable[[], None]) -> None:
     """Give a table another version, with the same rows: who has looked at an older one cannot replace it any more.
 
     Parameters
@@ -110,7 +110,7 @@ def publish_again(uri: str, files: Files, present: FileStat | None, mend: str, c
         As for `publish_tables`.
     present : FileStat or None
         What the table is to be still.
-    mend : str
+    remedy : str
         What the user can do if it is damaged.
 
     Raises
@@ -120,7 +120,7 @@ def publish_again(uri: str, files: Files, present: FileStat | None, mend: str, c
     OSError
         Of the file system, if another process has replaced it meanwhile.
     """
-    with open_parquet(uri, files, mend) as parquet, parquet_errors(uri, mend):
+    with open_parquet(uri, files, remedy) as parquet, parquet_errors(uri, remedy):
         groups = (parquet.read_row_group(number) for number in range(parquet.num_row_groups))
         publish_tables([uri], files, groups, parquet.schema_arrow, [present], check)
 

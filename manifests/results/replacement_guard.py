@@ -10,7 +10,7 @@ from manifests.parquet import open_parquet, parquet_errors
 from manifests.results.layout import latest_uri
 from manifests.schema import VERSION_KEY, ManifestError
 
-_MEND = "Move it away: a run writes it anew from the history"
+_REMEDY = "Move it away: a run writes it anew from the history"
 
 
 def refuse_another_manifest(files: Files, root: str, pair_ids: pa.ChunkedArray) -> None:
@@ -46,7 +46,7 @@ def refuse_another_manifest(files: Files, root: str, pair_ids: pa.ChunkedArray) 
 
 
 def _pair_ids(files: Files, uri: str) -> pa.ChunkedArray:
-    with open_parquet(uri, files, _MEND) as snapshot, parquet_errors(uri, _MEND):
+    with open_parquet(uri, files, _REMEDY) as snapshot, parquet_errors(uri, _REMEDY):
         if VERSION_KEY not in (snapshot.schema_arrow.metadata or {}):
-            raise ManifestError(f"{uri}: not a result of timbreflow (no schema version). {_MEND}")
+            raise ManifestError(f"{uri}: not a result of timbreflow (no schema version). {_REMEDY}")
         return snapshot.read(["pair_id"]).column("pair_id")

@@ -70,9 +70,9 @@ def read_memo(root: str, files: Files) -> dict[str, Sound]:
     uri = memo_uri(root)
     if not files.exists(uri):
         return {}
-    mend = "Delete it: it is written anew"
+    remedy = "Delete it: it is written anew"
     try:
-        with open_parquet(uri, files, mend) as memo, parquet_errors(uri, mend):
+        with open_parquet(uri, files, remedy) as memo, parquet_errors(uri, remedy):
             table = memo.read().cast(MEMO_SCHEMA)
             table.validate(full=True)
     except ManifestError:

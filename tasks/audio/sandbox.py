@@ -51,7 +51,7 @@ class Decoders:
     """
 
     def __init__(self, module: str = "tasks.audio.sandbox_worker", response_timeout_s: float = TIMEOUT_S) -> None:
-        self._module, self._patience_s = module, response_timeout_s
+        self._module, self._timeout_s = module, response_timeout_s
         self._free = threading.BoundedSemaphore(min(MOST_CHILDREN, cores()))
         self._idle: list[Child] = []
         self.started = 0
@@ -102,12 +102,12 @@ class Decoders:
     def _asked(self, child: Child, order: DecodingRequest) -> Any:
         """Return a child's answer; it waits for more work then, unless it may have been harmed."""
         try:
-            answer = child.request(order, self._patience_s)
+            answer = child.request(order, self._timeout_s)
         except AudioError:
             self._idle.append(child)
             raise
         except ChildSilent as error:
-            message = f"'{order.uri}' takes longer than {self._patience_s:g} s to decode"
+            message = f"'{order.uri}' takes longer than {self._timeout_s:g} s to decode"
             raise AudioError("decode_limit", message) from error
         except BaseException:
             child.close()

@@ -118,7 +118,7 @@ def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> NDArra
 
 
 def read_planned(uri: str, files: Files, sample_rate: int, identity: str) -> NDArray[np.float32]:
-    """Do `read_sound` for a sound that planning has met: what is not there any more, or not the same, is so in passing.
+    """Do `read_sound` for a sound that planning has met: what is gone or has changed is a transient fault.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ HALF_WRITTEN_S = 24 * 3600.0
 """Age after which an unfinished file is one that a dead process left."""
 
 _THREADS = 16
-_MEND = "Move it away, or run the manifest again"
+_REMEDY = "Move it away, or run the manifest again"
 _AUDIO = re.compile(rf"/[0-9a-f]{{{FINGERPRINT_DIGITS}}}(-[0-9a-zA-Z-]+)?\.flac$")
 _RUN_TIME = "%Y%m%dT%H%M%S"
 
@@ -119,7 +119,7 @@ def _found_for_good(files: Storage, root: str, keep_days: float, lease: Lease) -
         if not garbage.audio and not len(garbage.fingerprints):
             return garbage
         try:
-            publish_again(uri, files, present, _MEND, lease.check)
+            publish_again(uri, files, present, _REMEDY, lease.check)
         except StorageConflict:
             continue  # it has woken up before that, and its table counts
         return garbage
@@ -195,7 +195,7 @@ class _Distinct:
 
 def _succeeded(tables: Sequence[str], files: Storage) -> Iterator[pa.Table]:
     for uri in tables:
-        with open_parquet(uri, files, _MEND) as parquet, parquet_errors(uri, _MEND):
+        with open_parquet(uri, files, _REMEDY) as parquet, parquet_errors(uri, _REMEDY):
             for batch in parquet.iter_batches(BATCH_ROWS, columns=["fingerprint", "output", "status"]):
                 yield pa.table(batch).filter(pc.equal(batch.column("status"), SUCCEEDED))
 

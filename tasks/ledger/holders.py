@@ -115,7 +115,7 @@ def change_holders(files: Files, root: str, change: Change) -> None:
     Raises
     ------
     StorageConflict
-        If others were faster for as long as patience lasts: no number of slices explains that.
+        If others were faster until the retry timeout: no number of slices explains that.
     """
     uri, end = lease_uri(root), clock().monotonic() + retry_timeout_s()
     while True:

@@ -43,7 +43,7 @@ HEARTBEAT_VARIABLE = "TIMBREFLOW_HEARTBEAT_S"
 DEFAULT_HEARTBEAT_S = 15.0
 
 RELEASE_S = 5.0
-"""How long giving a lease back is tried again: a storage that is away has used up its patience by then."""
+"""How long giving a lease back is tried again: a storage that is away has reached the retry timeout by then."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
 
 
 def _read(side: str, outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> NDArray[np.float32]:
-    """Return a sound; what fingerprint and cache know nothing of is a passing failure."""
+    """Return a sound; what fingerprint and cache know nothing of is a transient failure."""
     uri, planned, rate = str(outcome.planned[side]), outcome.planned[f"{side}_identity"], outcome.settings.sample_rate
 
     def read() -> _Samples:

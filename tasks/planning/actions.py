@@ -9,7 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from manifests.results.planned_history import DONE, FAILED_FOR_GOOD, FAILED_IN_PASSING, UNKNOWN, WITHOUT_AUDIO, Outcomes
+from manifests.results.planned_history import (
+    DONE,
+    FAILED_PERMANENTLY,
+    FAILED_TRANSIENTLY,
+    UNKNOWN,
+    WITHOUT_AUDIO,
+    Outcomes,
+)
 from tasks.options import RunOptions
 
 
@@ -76,8 +83,8 @@ def _by_history(outcomes: Outcomes, retry_failed: bool) -> NDArray[np.int8]:
     told = np.empty(5, dtype=np.int8)
     told[WITHOUT_AUDIO] = ACTIONS.index("audio_missing")
     told[DONE] = ACTIONS.index("up_to_date")
-    told[FAILED_IN_PASSING] = ACTIONS.index("failed")
-    told[FAILED_FOR_GOOD] = ACTIONS.index("failed" if retry_failed else "failed_before")
+    told[FAILED_TRANSIENTLY] = ACTIONS.index("failed")
+    told[FAILED_PERMANENTLY] = ACTIONS.index("failed" if retry_failed else "failed_before")
     return np.where(outcomes.states == UNKNOWN, unknown, told[outcomes.states]).astype(np.int8)
 
 

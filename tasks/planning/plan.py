@@ -14,7 +14,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from manifests.reading.compact_pairs import Manifest
-from manifests.results.planned_history import FAILED_IN_PASSING, Outcomes, compared_with_audio, look_up
+from manifests.results.planned_history import FAILED_TRANSIENTLY, Outcomes, compared_with_audio, look_up
 from manifests.results.replacement_guard import refuse_another_manifest
 from manifests.sharding import cut_digest, cut_shards
 from stylecore.settings import Settings
@@ -131,9 +131,9 @@ def make_plan(
     sounds = identify(_sound_uris(pairs), memo, files)
     weights = read_weights(options.weights, files)
     planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
-    mended = _read_again(planned.filter(outcomes.states == FAILED_IN_PASSING), sounds, memo, files)
-    if mended != sounds:
-        sounds = mended
+    corrected = _read_again(planned.filter(outcomes.states == FAILED_TRANSIENTLY), sounds, memo, files)
+    if corrected != sounds:
+        sounds = corrected
         planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
     outcomes, lost = compared_with_audio(files, output, planned.column("fingerprint"), outcomes)
     planned = with_lost_audio(planned, lost)

@@ -1,4 +1,4 @@
-"""Patience with a storage that does not answer for a while: bounded, growing pauses, and then an honest end."""
+"""Requests to a storage that does not answer for a while: repeated after growing pauses, until a timeout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tenacity.wait import wait_random_exponential
 
 from tasks.interruption import STOP_REQUESTED
 from tasks.logs import get_logger
-from tasks.storage.s3_answers import answer_of, has_expired, is_passing
+from tasks.storage.s3_answers import answer_of, has_expired, is_transient
 from tasks.storage.storage_errors import CredentialsExpired, StorageUnreachable
 
 RETRY_TIMEOUT_VARIABLE = "TIMBREFLOW_STORAGE_RETRY_TIMEOUT_S"
@@ -37,21 +37,21 @@ def retry_timeout_s() -> float:
 def patient(
     request: Callable[Concatenate[Self, Arguments], Result],
 ) -> Callable[Concatenate[Self, Arguments], Result]:
-    """Try a request again while its fault is a passing one, until patience or the run ends.
+    """Try a request again while its fault is transient, until the timeout or the run ends.
 
     The request must be safe to repeat: its first attempt may have arrived although its answer did not.
 
     Raises
     ------
     StorageUnreachable, CredentialsExpired
-        If patience ran out; its cause is the last fault.
+        At the timeout; its cause is the last fault.
     """
 
     @functools.wraps(request)
     def persistent(self: Self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         retry_timeout = retry_timeout_s()
         retrying = Retrying(
-            retry=retry_if_exception(is_passing),
+            retry=retry_if_exception(is_transient),
             wait=wait_random_exponential(multiplier=0.25, max=LONGEST_PAUSE_S),
             stop=stop_after_delay(retry_timeout) | (stop_when_event_set(STOP_REQUESTED) & stop_after_delay(GRACE_S)),
             sleep=_pause,

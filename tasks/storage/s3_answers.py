@@ -29,9 +29,9 @@ UNANSWERED = (
 )
 """Connections that are refused, break off or time out, and answers that are cut short."""
 
-PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
-PASSING_CODES = frozenset({
+TRANSIENT_CODES = frozenset({
     "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestTimeout",
     "ConditionalRequestConflict", "OperationAborted", "Conflict",
     "NoSuchUpload",
@@ -64,10 +64,10 @@ def answer_of(error: BaseException | None) -> Answer:
     return Answer()
 
 
-def is_passing(error: BaseException | None) -> bool:
+def is_transient(error: BaseException | None) -> bool:
     """Return whether a fault may be gone in a moment, so that the request is worth repeating."""
     answer = answer_of(error)
-    answered = answer.status in PASSING_STATUS or answer.code in PASSING_CODES
+    answered = answer.status in TRANSIENT_STATUS or answer.code in TRANSIENT_CODES
     return answered or any(isinstance(one, UNANSWERED) for one in _causes(error)) or has_expired(error)
 
 

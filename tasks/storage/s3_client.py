@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError
 from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 
-from tasks.storage.s3_answers import REFUSED_STATUS, answer_of, is_passing, refuses_credentials
+from tasks.storage.s3_answers import REFUSED_STATUS, answer_of, is_transient, refuses_credentials
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
@@ -25,7 +25,7 @@ def make_client() -> S3Client:
     """Return a new client, which reads the environment at its first request.
 
     Listings are not cached, other processes write too. Neither it nor botocore below it repeats a request: three loops
-    within each other would multiply the patience.
+    within each other would multiply the timeout.
     """
     client = S3Client(
         skip_instance_cache=True,
@@ -130,5 +130,5 @@ def _leave_to_retry(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
 
     aiohttp leaves the same fault in a task that nobody waits for, which asyncio would show with a traceback.
     """
-    if not is_passing(context.get("exception")):
+    if not is_transient(context.get("exception")):
         loop.default_exception_handler(context)

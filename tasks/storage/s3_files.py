@@ -32,7 +32,7 @@ _WRITER = "timbreflow-writer"
 
 
 class PatientS3File(S3File):
-    """An object opened for reading, each of whose requests is repeated with patience."""
+    """An object opened for reading, each of whose requests is repeated while its fault is transient."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         try:

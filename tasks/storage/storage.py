@@ -1,7 +1,7 @@
 """Files, local and on S3, behind one set of calls: `manifests.files.Files` for real.
 
 A file appears whole or not at all. Locally that is a temporary file beside the target, synced and renamed; on S3 it is
-one PUT or one multipart upload. What is only passing on S3 (a dropped connection, a server too busy, or gone for a
+one PUT or one multipart upload. What is only transient on S3 (a dropped connection, a server too busy, or gone for a
 minute) is tried again below, so that no caller repeats device work for it. What remains is a `StorageError` that says
 what failed and where.
 """

@@ -1,4 +1,4 @@
-"""What can go wrong with a storage, and who has to mend it."""
+"""What can go wrong with a storage, and who has to put it right."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ class StorageError(OSError):
 
 
 class StorageUnreachable(StorageError):
-    """The storage itself stayed away for longer than patience lasts: no fault of any one pair, so the run stops."""
+    """The storage itself stayed away for longer than the retry timeout: no fault of any one pair, so the run stops."""
 
 
 class CredentialsExpired(StorageUnreachable):
-    """The credentials came to their end, and no new ones have come for as long as patience lasts."""
+    """The credentials came to their end, and no new ones have come within the retry timeout."""
 
 
 class StorageConflict(StorageError):

@@ -140,7 +140,7 @@ class Child:
         Raises
         ------
         ChildSilent
-            If patience ran out; the child has been killed, with all that it started.
+            At the timeout; the child has been killed, with all that it started.
         ChildDied
             If the child ended.
         ChildError

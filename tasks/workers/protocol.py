@@ -22,7 +22,7 @@ class ChildError(Exception):
 
 
 class ResponseTimeout(Exception):
-    """Patience ran out."""
+    """No answer within the timeout."""
 
 
 class Message(NamedTuple):
@@ -52,7 +52,7 @@ def content_of(message: Message) -> Any:
 
 
 def send(connection: Connection, message: Message, response_timeout_s: float | None = None) -> None:
-    """Send a message; raises as `receive`, if nothing of it is taken within the patience.
+    """Send a message; raises as `receive`, if nothing of it is taken within the timeout.
 
     A buffer is sent as it is: within the pickle, an array would be copied first, and once more where it arrives.
     """
@@ -63,14 +63,14 @@ def send(connection: Connection, message: Message, response_timeout_s: float | N
 
 
 def receive(connection: Connection, response_timeout_s: float | None = None) -> Message:
-    """Return the next message; without a patience wait for ever.
+    """Return the next message; without a timeout wait for ever.
 
     Raises
     ------
     EOFError
         If the other end is gone, whether or not it was in the middle of a message.
     ResponseTimeout
-        If no part of a message comes within the patience.
+        If no part of a message comes within the timeout.
     """
     with _broken_off_if_silent(connection, socket.SO_RCVTIMEO, response_timeout_s):
         kind, number, pickled, readonly = connection.recv()

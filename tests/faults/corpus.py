@@ -1,4 +1,4 @@
-"""A corpus to cause faults in: several shards, a pair that fails for good, and what a whole result of it is."""
+"""A corpus to cause faults in: several shards, a pair that fails permanently, and what a whole result of it is."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_nothing_computed_is_failed_and_names_the_kind_of_failure(sounds: Path) 
     assert record(sounds / "out")["failed"] == 2
 
 
-def test_pairs_that_failed_for_a_lasting_reason_are_left_alone_by_the_next_run(sounds: Path) -> None:
+def test_pairs_that_failed_permanently_are_left_alone_by_the_next_run(sounds: Path) -> None:
     manifest = write_manifest(sounds / "m.parquet", [pair("not_audio.wav")])
     assert run_flow(manifest, sounds / "out").is_failed()
     assert run_flow(manifest, sounds / "out").is_completed()

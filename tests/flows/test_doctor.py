@@ -1,4 +1,4 @@
-"""`timbreflow doctor`: what it finds on real servers and output roots, what it mends, and that it tells no secret."""
+"""`timbreflow doctor`: what it finds on real servers and output roots, what it repairs, and that it tells no secret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import zombies
 from flows.checks import Check
-from flows.doctor import mend, root_checks
+from flows.doctor import repair, root_checks
 from flows.server_checks import server_checks
 from flows.zombies import AUTOMATION, install, installed
 from manifests.results.layout import audio_uri, latest_uri, write_part
@@ -67,15 +67,15 @@ def test_a_bare_server_is_mended_and_after_a_deployment_nothing_is_left_to_do(
 
     code, said = doctor(bare.env, tmp_path, "--fix")
     assert code == 1, said  # the deployments are left to the user
-    assert "work pool: mended" in said
-    assert "automation: mended" in said
+    assert "work pool: repaired" in said
+    assert "automation: repaired" in said
     before = installed(bare_client)
     assert len(before) == 1
 
     deploy_all(bare, clone)
     code, said = doctor(bare.env, tmp_path, "--fix")
     assert code == 0, said
-    assert "mended" not in said
+    assert "repaired" not in said
     assert "prefect worker start --pool local" in said
     assert installed(bare_client) == before
 
@@ -109,11 +109,11 @@ def test_the_automation_is_put_right_and_then_left_alone(
     assert found.state == "problem"
     assert what in found.found
 
-    assert list(mend([found])) == [("automation", "mended")]
-    (mended,) = installed(bare_client)
+    assert list(repair([found])) == [("automation", "repaired")]
+    (repaired,) = installed(bare_client)
     assert by_name(server_checks())["automation"].state == "ok"
     install(bare_client)
-    assert installed(bare_client) == [mended]
+    assert installed(bare_client) == [repaired]
 
 
 def test_prefects_own_command_installs_the_same_automation(
@@ -130,7 +130,7 @@ def test_prefects_own_command_installs_the_same_automation(
 def test_a_paused_pool_and_heartbeats_too_slow_for_the_automation_are_problems(
     bare: Server, bare_client: SyncPrefectClient, clone: Path
 ) -> None:
-    _ = list(mend(list(server_checks())))
+    _ = list(repair(list(server_checks())))
     deploy_all(bare, clone)
     assert by_name(server_checks())["heartbeats"].found == "local every 30 s, nightly every 30 s, ray every 30 s"
     nightly = bare_client.read_deployment_by_name("cross-synthesis/nightly")

@@ -10,11 +10,11 @@ from manifests.results.documentation import render, type_name
 from manifests.schema import (
     ERROR_TYPES,
     MANIFEST_COLUMNS,
-    PASSING_ERRORS,
     RESERVED,
     RESULT_COLUMNS,
     RESULT_SCHEMA,
     SCHEMA_VERSION,
+    TRANSIENT_ERRORS,
     VERSION_KEY,
 )
 
@@ -73,5 +73,5 @@ def test_reserved_names_are_the_results_own() -> None:
     assert RESERVED | set(MANIFEST_COLUMNS) == set(RESULT_SCHEMA.names)
 
 
-def test_passing_errors_are_documented_errors() -> None:
-    assert set(ERROR_TYPES) > PASSING_ERRORS
+def test_transient_errors_are_documented_errors() -> None:
+    assert set(ERROR_TYPES) > TRANSIENT_ERRORS

@@ -20,8 +20,8 @@ from manifests.results.history import part_uris
 from manifests.results.layout import write_part
 from manifests.results.planned_history import (
     DONE,
-    FAILED_FOR_GOOD,
-    FAILED_IN_PASSING,
+    FAILED_PERMANENTLY,
+    FAILED_TRANSIENTLY,
     UNKNOWN,
     Outcomes,
     find_rows,
@@ -71,7 +71,7 @@ def expected_state(rows: Sequence[dict[str, Any]], fingerprint: str) -> int:
         return UNKNOWN
     first = START - timedelta(days=1)
     best = max(enumerate(mine), key=lambda each: (each[1]["told"][1] is None, each[1]["finished_at"] or first, each[0]))
-    return {None: DONE, "silent": FAILED_FOR_GOOD, "storage": FAILED_IN_PASSING}[best[1]["told"][1]]
+    return {None: DONE, "silent": FAILED_PERMANENTLY, "storage": FAILED_TRANSIENTLY}[best[1]["told"][1]]
 
 
 @pytest.mark.parametrize("compacted", [False, True])

@@ -15,7 +15,7 @@ from manifests.results.history import part_name, replaced_names
 from manifests.results.layout import latest_uri
 
 _COLUMNS = ("run_id", "shard", "pair_id", "fingerprint", "status", "error_type", "output", "file_sha256")
-_IN_PASSING = ("out_of_memory",)
+_TRANSIENT = ("out_of_memory",)
 
 
 class Violation(AssertionError):
@@ -38,7 +38,7 @@ class Row:
     @property
     def is_final(self) -> bool:
         """Whether no run has reason to try the pair again."""
-        return self.status == "succeeded" or self.error_type not in _IN_PASSING
+        return self.status == "succeeded" or self.error_type not in _TRANSIENT
 
     @property
     def attempt(self) -> tuple[str, str]:

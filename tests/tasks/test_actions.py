@@ -9,12 +9,12 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifests.results.planned_history import DONE, FAILED_FOR_GOOD, FAILED_IN_PASSING, UNKNOWN, Outcomes
+from manifests.results.planned_history import DONE, FAILED_PERMANENTLY, FAILED_TRANSIENTLY, UNKNOWN, Outcomes
 from manifests.sharding import ShardSlice
 from tasks.options import RunOptions
 from tasks.planning.actions import ACTIONS, COMPUTED, choose_actions
 
-STATES = {UNKNOWN: None, DONE: "up_to_date", FAILED_IN_PASSING: "failed", FAILED_FOR_GOOD: "failed_before"}
+STATES = {UNKNOWN: None, DONE: "up_to_date", FAILED_TRANSIENTLY: "failed", FAILED_PERMANENTLY: "failed_before"}
 Pair = tuple[str, int, bool]
 """Fingerprint, step to the next shard, and whether the history names the pair."""
 

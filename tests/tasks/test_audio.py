@@ -226,7 +226,7 @@ class TestIdentity:
 
     @pytest.mark.parametrize("change", [-100, 100])
     def test_a_file_that_changes_while_it_is_read_is_told(self, tmp_path: Path, change: int) -> None:
-        """As a passing fault: the half of one sound and the half of another are none."""
+        """As a transient fault: the half of one sound and the half of another are none."""
         uri = write(tmp_path / "tone.wav", tone())
 
         class Busy(Storage):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from manifests.schema import ERROR_TYPES, PASSING_ERRORS
+from manifests.schema import ERROR_TYPES, TRANSIENT_ERRORS
 from tasks.audio import sound_files as audio
 from tasks.audio.sandbox import MOST_CHILDREN, Decoders
 from tasks.audio.sandbox_worker import MEMORY_BYTES
@@ -70,9 +70,9 @@ def test_a_sound_that_is_too_much_for_a_child_is_refused_and_the_next_one_decode
 
 def test_a_child_that_was_killed_may_have_met_a_machine_without_memory(decoders: Decoders) -> None:
     assert refused(decoders, b"killed  ").error_type == "out_of_memory"
-    assert "out_of_memory" in PASSING_ERRORS
+    assert "out_of_memory" in TRANSIENT_ERRORS
     assert "decode_limit" in ERROR_TYPES
-    assert "decode_limit" not in PASSING_ERRORS
+    assert "decode_limit" not in TRANSIENT_ERRORS
 
 
 @pytest.mark.parametrize("harm", [b"damages ", pytest.param(b"leaks   ", marks=LINUX)])

@@ -124,12 +124,12 @@ class TestActions:
         assert (plan.shards, plan.counts.pending, plan.pending_audio_s) == ((), 0, 0.0)
 
     @pytest.mark.parametrize("error_type", ["storage", "out_of_memory"])
-    def test_a_passing_failure_is_tried_again(self, manifest: str, root: str, error_type: str) -> None:
+    def test_a_transient_failure_is_tried_again(self, manifest: str, root: str, error_type: str) -> None:
         settle(root, planned(manifest, root)[0], "failed", error_type)
         assert counted(planned(manifest, root)[1]) == {"failed": 5}
 
     @pytest.mark.parametrize("error_type", ["not_audio", "silent", "diverged", "internal"])
-    def test_a_lasting_failure_waits_for_retry_failed(self, manifest: str, root: str, error_type: str) -> None:
+    def test_a_permanent_failure_waits_for_retry_failed(self, manifest: str, root: str, error_type: str) -> None:
         settle(root, planned(manifest, root)[0], "failed", error_type)
         assert counted(planned(manifest, root)[1]) == {"failed_before": 5}
         retry = CPU.model_copy(update={"retry_failed": True})

@@ -440,7 +440,7 @@ class TestBadInput:
         for number in range(3):
             assert f"none{number}.wav" in run.row(str(number))["error_message"]
 
-    def test_a_lasting_failure_is_left_until_retry_failed(
+    def test_a_permanent_failure_is_left_until_retry_failed(
         self, corpus: Corpus, batches: list[int], tmp_path: Path
     ) -> None:
         """Silence lasts: neither tried again, nor forgotten by the table."""
@@ -460,11 +460,11 @@ class TestBadInput:
         assert retried.row("bad")["run_id"] == retried.summary.run_id
         assert batches == []
         write_cut(sound, "glass_rub")
-        mended = run_all(corpus.manifest, corpus.root)
-        assert (mended.summary.counts["changed"], mended.summary.computed, batches) == (1, 1, [1])
-        assert mended.row("bad")["status"] == "succeeded"
+        corrected = run_all(corpus.manifest, corpus.root)
+        assert (corrected.summary.counts["changed"], corrected.summary.computed, batches) == (1, 1, [1])
+        assert corrected.row("bad")["status"] == "succeeded"
 
-    def test_what_failed_for_a_passing_reason_is_tried_again(self, finished: Corpus, tmp_path: Path) -> None:
+    def test_what_failed_transiently_is_tried_again(self, finished: Corpus, tmp_path: Path) -> None:
         (tmp_path / "share").touch()  # a path below a file: the system refuses it, as it does a lost mount
         row: Row = {**PAIRS[1], "content": "share/harp.wav", "style": str(finished.folder / "sounds" / "fork.wav")}
         manifest = write_manifest(tmp_path / "pairs.parquet", [row])
@@ -571,7 +571,7 @@ def test_a_sound_that_changes_after_planning_waits_for_the_next_run(finished: Co
 
 
 def test_a_sound_replaced_by_one_of_equal_size_and_time_is_noticed(finished: Corpus, tmp_path: Path) -> None:
-    """The run that reads it says so, and the next one has mended what it remembers."""
+    """The run that reads it says so, and the next one has corrected what it remembers."""
     style, sound = str(finished.folder / "sounds" / "fork.wav"), tmp_path / "sound.wav"
     write_cut(sound, "harp_phrase", 0.36)  # no other test's: this process has not met its bytes
     rows: list[Row] = [{"pair_id": "done", "content": "sound.wav", "style": style}]
@@ -586,9 +586,11 @@ def test_a_sound_replaced_by_one_of_equal_size_and_time_is_noticed(finished: Cor
     noticed = run_all(manifest, tmp_path / "out")
     assert noticed.summary.failures == {"storage": 1}
     assert "has changed since the run was planned: run again" in noticed.row("new")["error_message"]
-    mended = run_all(manifest, tmp_path / "out")
-    assert (mended.summary.computed, mended.summary.failed) == (2, 0)
-    assert mended.row("done")["content_identity"] == sha256(sound.read_bytes()).hexdigest() != old["content_identity"]
+    corrected = run_all(manifest, tmp_path / "out")
+    assert (corrected.summary.computed, corrected.summary.failed) == (2, 0)
+    assert (
+        corrected.row("done")["content_identity"] == sha256(sound.read_bytes()).hexdigest() != old["content_identity"]
+    )
     assert run_all(manifest, tmp_path / "out").summary.computed == 0
 
 
