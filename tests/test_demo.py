@@ -59,11 +59,11 @@ def test_the_style_arrives_and_the_content_stays(results: pd.DataFrame) -> None:
     assert (results["status"] == "succeeded").all()
     means = results.select_dtypes("number").mean()  # of figures that do not apply to a pair, over the others
     assert means["timbre_transfer"] >= 0.45
-    assert means["texture_transfer"] >= 0.06
+    assert means["texture_transfer"] >= 0.10
     assert means["melody_kept"] >= 0.90
     assert means["style_leak"] <= 0.03
-    assert means["rhythm_kept"] >= 0.74
-    assert means["dynamics_kept"] >= 0.97
+    assert means["rhythm_kept"] >= 0.78
+    assert means["dynamics_kept"] >= 0.98
     assert means["pitch_kept"] >= 0.82
 
 

@@ -15,11 +15,13 @@ from benchmarks.marked_tables import DOCS, blocks, rewrite, write_documents
 from benchmarks.sound import judging as measuring
 from benchmarks.sound import quality
 from benchmarks.sound.finished_results import Ledger
-from benchmarks.sound.judging import FIGURES, judged
-from benchmarks.sound.systems import TERMS, Diverged, System, all_systems
+from benchmarks.sound.judging import judged
+from benchmarks.sound.systems import WEIGHTS, Diverged, System, all_systems
+from stylecore.figures import FIGURES
 from stylecore.settings import Settings, preset
 from tests.benchmarks.conftest import QUICK
 
+NAMES = [figure.name for figure in FIGURES]
 SYSTEMS = [
     "content",
     "default",
@@ -175,7 +177,7 @@ def test_systems_differ_in_what_their_names_say(pairs_csv: Path) -> None:
     default = Settings().model_dump(mode="json")
     assert identities["default"]["settings"] == default
     assert identities["paper"]["settings"] == preset("paper").model_dump(mode="json")
-    for term, weight in TERMS.items():
+    for term, weight in WEIGHTS.items():
         assert identities[f"no-{term}"] == {**identities["default"], "settings": {**default, weight: 0.0}}
     started = {**default, **STARTING_POINT}
     of_started = all_systems(STARTING_POINT, sounds)
@@ -194,7 +196,7 @@ def test_a_diverged_pair_is_a_row_without_figures(pairs_csv: Path, tmp_path: Pat
     pair = read_pairs(pairs_csv)[0]
     row = judged(pair, System("default", "", {}, diverge), tmp_path)  # type: ignore[arg-type]
     assert row["error"] == "the optimisation diverged"
-    assert all(row[name] is None for name in FIGURES)
+    assert all(row[name] is None for name in NAMES)
     ledger = Ledger(tmp_path / "out")
     ledger.add({"key": "k", **row})
     assert Ledger(tmp_path / "out").finished("k") == {"key": "k", **row}
@@ -202,7 +204,7 @@ def test_a_diverged_pair_is_a_row_without_figures(pairs_csv: Path, tmp_path: Pat
 
 
 def test_tables_show_what_is_unknown_and_what_arrived() -> None:
-    figures = dict.fromkeys([*FIGURES, "cpu_seconds_per_second"], 0.25)
+    figures = dict.fromkeys([*NAMES, "cpu_seconds_per_second"], 0.25)
     rows = [
         {"pair_id": "a", "system": "default", "error": None, **figures, "bandwidth_shift": 0.5},
         {"pair_id": "b", "system": "default", "error": None, **figures, "bandwidth_shift": 1.6},
@@ -219,7 +221,7 @@ def test_tables_show_what_is_unknown_and_what_arrived() -> None:
 
 
 def test_the_document_takes_the_tables_and_their_command(tmp_path: Path) -> None:
-    figures = dict.fromkeys([*FIGURES, "cpu_seconds_per_second"], 0.25)
+    figures = dict.fromkeys([*NAMES, "cpu_seconds_per_second"], 0.25)
     rows = [{"pair_id": pair, "system": "mix", "error": None, **figures} for pair in ("a", "b")]
     systems = {"mix": System("mix", "both", {}, lambda content, style: None)}  # type: ignore[arg-type, return-value]
     path = tmp_path / "quality.md"
@@ -245,7 +247,7 @@ def test_the_document_takes_the_tables_and_their_command(tmp_path: Path) -> None
 
 
 def test_the_document_says_which_differences_are_more_than_chance(tmp_path: Path) -> None:
-    figures = dict.fromkeys([*FIGURES, "cpu_seconds_per_second"], 0.25)
+    figures = dict.fromkeys([*NAMES, "cpu_seconds_per_second"], 0.25)
     rows = [
         {"pair_id": pair, "system": name, "error": None, **figures, "rhythm_kept": value}
         for name, values in (("default", (0.5, 0.7)), ("random", (0.2, 0.3)))
