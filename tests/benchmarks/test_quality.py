@@ -21,7 +21,7 @@ from stylecore.figures import FIGURES
 from stylecore.settings import Settings, preset
 from tests.benchmarks.conftest import QUICK
 
-NAMES = [figure.name for figure in FIGURES]
+FIGURE_NAMES = [figure.name for figure in FIGURES]
 SYSTEMS = [
     "content",
     "default",
@@ -196,7 +196,7 @@ def test_a_diverged_pair_is_a_row_without_figures(pairs_csv: Path, tmp_path: Pat
     pair = read_pairs(pairs_csv)[0]
     row = judged(pair, System("default", "", {}, diverge), tmp_path)  # type: ignore[arg-type]
     assert row["error"] == "the optimisation diverged"
-    assert all(row[name] is None for name in NAMES)
+    assert all(row[name] is None for name in FIGURE_NAMES)
     ledger = Ledger(tmp_path / "out")
     ledger.add({"key": "k", **row})
     assert Ledger(tmp_path / "out").finished("k") == {"key": "k", **row}
@@ -204,7 +204,7 @@ def test_a_diverged_pair_is_a_row_without_figures(pairs_csv: Path, tmp_path: Pat
 
 
 def test_tables_show_what_is_unknown_and_what_arrived() -> None:
-    figures = dict.fromkeys([*NAMES, "cpu_seconds_per_second"], 0.25)
+    figures = dict.fromkeys([*FIGURE_NAMES, "cpu_seconds_per_second"], 0.25)
     rows = [
         {"pair_id": "a", "system": "default", "error": None, **figures, "bandwidth_shift": 0.5},
         {"pair_id": "b", "system": "default", "error": None, **figures, "bandwidth_shift": 1.6},
@@ -221,7 +221,7 @@ def test_tables_show_what_is_unknown_and_what_arrived() -> None:
 
 
 def test_the_document_takes_the_tables_and_their_command(tmp_path: Path) -> None:
-    figures = dict.fromkeys([*NAMES, "cpu_seconds_per_second"], 0.25)
+    figures = dict.fromkeys([*FIGURE_NAMES, "cpu_seconds_per_second"], 0.25)
     rows = [{"pair_id": pair, "system": "mix", "error": None, **figures} for pair in ("a", "b")]
     systems = {"mix": System("mix", "both", {}, lambda content, style: None)}  # type: ignore[arg-type, return-value]
     path = tmp_path / "quality.md"
@@ -247,7 +247,7 @@ def test_the_document_takes_the_tables_and_their_command(tmp_path: Path) -> None
 
 
 def test_the_document_says_which_differences_are_more_than_chance(tmp_path: Path) -> None:
-    figures = dict.fromkeys([*NAMES, "cpu_seconds_per_second"], 0.25)
+    figures = dict.fromkeys([*FIGURE_NAMES, "cpu_seconds_per_second"], 0.25)
     rows = [
         {"pair_id": pair, "system": name, "error": None, **figures, "rhythm_kept": value}
         for name, values in (("default", (0.5, 0.7)), ("random", (0.2, 0.3)))
