@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from stylecore.figures import FIGURES
 from stylecore.terms import TERMS
+from stylecore.terms.term import Term
 
 SCHEMA_VERSION = 2
 VERSION_KEY = b"timbreflow.schema_version"
@@ -78,6 +79,11 @@ def _pair_columns() -> list[Column]:
     ]
 
 
+def _share(term: Term) -> str:
+    laid_out = term.share_laid_out
+    return "" if laid_out == 1 else f", of which {laid_out:g} counts where `notes` is `content`"
+
+
 def _setting_columns() -> list[Column]:
     return [
         Column(
@@ -87,7 +93,7 @@ def _setting_columns() -> list[Column]:
             "`notes` and `strength` only where they are not `content` and 1",
         ),
         Column("strength", _FLOAT, "how far to go: 0 the content, 1 the style's voice"),
-        *(Column(term.weight.name, _FLOAT, f"weight of the {term.meaning}") for term in TERMS),
+        *(Column(term.weight.name, _FLOAT, f"weight of the {term.meaning}{_share(term)}") for term in TERMS),
         Column("iterations", _INT64, "limit of the evaluations of the objective"),
         Column("seed", _INT64, "seed of the Gaussian noise that the optimisation starts from"),
     ]

@@ -105,6 +105,7 @@ def test_a_corpus_repeats_its_pairs_with_seeds_of_their_own(tmp_path: Path) -> N
     assert len(list(tmp_path.glob("*.flac"))) == 8
 
 
+@pytest.mark.slow
 def test_the_bench_reports_every_stage_of_every_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     core.main([*COMMAND, "--out", str(tmp_path / "core.json")])
     report = json.loads((tmp_path / "core.json").read_text())

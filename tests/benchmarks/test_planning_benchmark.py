@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from benchmarks.speed.planning_cost import in_fresh_process, report
 from benchmarks.speed.planning_data import make_corpus, make_history
@@ -35,6 +36,7 @@ def test_encodings_are_those_of_the_projects_cache() -> None:
     assert encodings(contents, styles, 64) == len(computed)
 
 
+@pytest.mark.slow
 def test_a_corpus_is_planned_over_its_history(tmp_path: Path) -> None:
     manifest = make_corpus(tmp_path, 200)
     first = in_fresh_process("plan", manifest, str(tmp_path / "first"))

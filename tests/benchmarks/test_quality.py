@@ -76,6 +76,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return seen
 
 
+@pytest.mark.slow
 def test_every_system_judges_every_pair(pairs_csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = run(pairs_csv)
     out = pairs_csv.parent / "out"
@@ -110,6 +111,7 @@ def test_a_second_run_computes_nothing_and_says_the_same(pairs_csv: Path, comput
     assert second["results"] == first["results"]
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds_and_share_its_ledger(
     pairs_csv: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

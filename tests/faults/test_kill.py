@@ -112,6 +112,7 @@ def test_killed_with_local_files(
 
 
 @pytest.mark.parametrize(("number", "moment"), cases(10, (2,)))
+@pytest.mark.slow
 def test_killed_with_everything_on_s3(
     number: int, moment: str, reference: Reference, prefect: Server, home: Path, seaweed: SeaweedServer, s3: str
 ) -> None:

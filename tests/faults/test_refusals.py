@@ -136,6 +136,7 @@ class TestOnLocalDisks:
             assert_refused(result, str(folder), "Free some space")
             assert parts(folder / "out") == []
 
+    @pytest.mark.slow
     def test_a_disk_that_fills_up_keeps_what_is_committed_and_the_same_command_completes_it(
         self, reference: Reference, prefect: Server, mount_disk: MountDisk
     ) -> None:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from manifests.files import join
 from tasks.audio.sound_files import decode_flac, samples_sha256
@@ -19,6 +20,7 @@ MANIFEST = Path("manifests/examples/demo.parquet")
 DEMO_SAME = ["why", *(name for name in SAME if name != "mood")]
 
 
+@pytest.mark.slow
 def test_the_demo_corpus_gives_the_same_on_s3(prefect: Server, seaweed: SeaweedServer, s3: str, tmp_path: Path) -> None:
     files = Storage()
     for path in (ROOT / MANIFEST, *DEMO.glob("*.flac")):

@@ -65,6 +65,7 @@ def run_with_outages(
         *(pytest.param((name,), LONG_S, id=f"{name}-60 s", marks=pytest.mark.soak) for name in REQUESTS),
     ],
 )
+@pytest.mark.slow
 def test_a_server_that_comes_back_costs_nothing(
     during: tuple[str, ...],
     down_s: float,
@@ -84,6 +85,7 @@ def test_a_server_that_comes_back_costs_nothing(
 @pytest.mark.parametrize(
     "during", ["writes", *(pytest.param(name, marks=pytest.mark.soak) for name in ("reads", "the last snapshot"))]
 )
+@pytest.mark.slow
 def test_a_server_that_stays_away_stops_the_run_and_the_same_command_completes_it(
     during: str, reference: Reference, prefect: Server, own_server: SeaweedServer, folder: str
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_paused_run_is_taken_over_and_cannot_write_any_more(
         assert (found.lost, found.doubled) == ([], [])
 
 
+@pytest.mark.slow
 def test_two_slices_at_a_time_do_each_pair_once_and_the_last_writes_the_table(
     place: tuple[str, str], env: dict[str, str], storage: str, reference: Reference, tmp_path: Path
 ) -> None:

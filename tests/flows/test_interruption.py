@@ -66,6 +66,7 @@ def test_ctrl_c_closes_the_run_and_the_next_completes_it(manifest: str, sounds: 
     assert_closed_and_completed_by_the_next_run(manifest, sounds / "out")
 
 
+@pytest.mark.slow
 def test_sigterm_closes_the_run(manifest: str, sounds: Path, embedded: Path) -> None:
     interrupted_run(lambda leader: os.kill(leader, signal.SIGTERM), manifest, sounds / "out", embedded)
     assert_closed(sounds / "out")

@@ -73,6 +73,7 @@ def test_the_same_table_as_with_threads_and_a_failing_pair_is_a_row(sounds: Path
     assert (record["computed"], record["failed"]) == (4, 1)
 
 
+@pytest.mark.slow
 def test_a_lost_worker_costs_nothing_that_is_committed(sounds: Path, embedded: Path) -> None:
     """Ray starts the task anew on another worker."""
     killed: list[int] = []

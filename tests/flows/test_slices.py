@@ -54,6 +54,7 @@ def _deployment_run(server: Server, manifest: str, output: Path, slice_: str) ->
     )
 
 
+@pytest.mark.slow
 def test_two_workers_on_a_slice_each_make_what_a_single_run_makes(two_workers: Server, sounds: Path) -> None:
     rows = [pair(content, style) for content in CONTENTS for style in STYLES]
     manifest = write_manifest(sounds / "m.parquet", [*rows, pair("not_audio.wav")])

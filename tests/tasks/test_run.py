@@ -117,12 +117,9 @@ class TestFirstRun:
             assert 1 <= row["evaluations"] == len(row["loss_curve"]) <= evaluations
             assert row["loss_first_total"] == row["loss_curve"][0]
             assert row["loss_last_total"] < row["loss_curve"][0]
-            weighted = sum(
-                settings[weight] * row[f"loss_last_{term}"]
-                for weight, term in zip(
-                    ("alpha", "beta", "gamma", "delta"), ("content", "style", "temporal", "spectral"), strict=True
-                )
-            )
+            weights = Settings.model_validate(settings).weights
+            losses = [row[f"loss_last_{term.name}"] for term in TERMS]
+            weighted = sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
             assert row["loss_last_total"] == pytest.approx(weighted, rel=1e-5)
             stages = ("read", "optimise", "phase", "measure", "write")
             assert row["seconds_total"] == pytest.approx(sum(row[f"seconds_{stage}"] for stage in stages))
