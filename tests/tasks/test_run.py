@@ -22,6 +22,8 @@ import soundfile
 from manifests.files import join
 from manifests.results.layout import audio_uri
 from manifests.schema import ERROR_TYPES, RESULT_COLUMNS, ManifestError
+from stylecore.settings import Settings
+from stylecore.terms import TERMS
 from tasks.audio.sound_files import decode_flac, samples_sha256
 from tasks.interruption import request_stop
 from tasks.ledger import query as overview
