@@ -211,7 +211,8 @@ def test_a_process_killed_from_outside_is_replaced(batch: SynthesisRequest, soun
 
 
 @pytest.mark.parametrize(
-    ("n_samples", "told"), [(faulty_measurer.DEADLY, "SIGKILL"), (faulty_measurer.ENDLESS, "no sign")]
+    ("n_samples", "told"),
+    [(faulty_measurer.DEADLY, "SIGKILL"), pytest.param(faulty_measurer.ENDLESS, "no sign", marks=pytest.mark.slow)],
 )
 def test_a_result_that_ends_its_meter_fails_alone(batch: SynthesisRequest, n_samples: int, told: str) -> None:
     with (
