@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich import box
@@ -30,7 +30,7 @@ class Check:
     remedy : str
         The command that repairs it, for the user to type.
     repair : callable, optional
-        Mends it from here, if that is possible; called by `--fix`.
+        Repairs it from here, if that is possible; called by `--fix`.
     """
 
     name: str
@@ -39,26 +39,9 @@ class Check:
     remedy: str = ""
     repair: Callable[[], None] | None = None
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """A line of a table of what can be found; sentence and remedy name {values} that are known when it is.
-
-    Attributes
-    ----------
-    name, state, found, remedy, repair
-        As of `Check`.
-    """
-
-    name: str
-    state: State
-    found: str
-    remedy: str = ""
-    repair: Callable[[], None] | None = None
-
-    def check(self, **values: object) -> Check:
-        """Return the finding, with these values."""
-        return Check(self.name, self.state, self.found.format(**values), self.remedy.format(**values), self.repair)
+    def filled(self, **values: object) -> Check:
+        """Return the finding with values put where its words name them, `{so}`: a table of findings has such words."""
+        return replace(self, found=self.found.format(**values), remedy=self.remedy.format(**values))
 
 
 def checks_table(checks: Sequence[Check]) -> Table:

@@ -18,7 +18,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from stylecore.errors import WeightsError
-from stylecore.weights import ARCHITECTURE, SHIPPED_WEIGHTS, check_architecture, decides_encodings
+from stylecore.weights import ARCHITECTURE, SHIPPED_WEIGHTS, decides_encodings, weights_in
 
 CHANNELS = (16, 48, 96, 64, 64)
 POOL_AFTER = (1, 2)
@@ -90,7 +90,7 @@ def load_network(path: Path = SHIPPED_WEIGHTS) -> AlexNet3x3:
 
 def network_in(data: bytes, name: str) -> AlexNet3x3:
     """Return the network in the bytes of a file of weights; raises as `load_network`."""
-    check_architecture(data, name)
+    weights_in(data, name)  # whatever is wrong with the file is said there
     network = AlexNet3x3()
     try:
         network.load_state_dict(load(data))

@@ -52,8 +52,8 @@ def weights_in(data: bytes, name: str) -> Weights:
     WeightsError
         If it is no such file, or its weights are of another architecture.
     """
-    check_architecture(data, name)
     tensors = _tensors(data, name)
+    _check_architecture(data, name)
     if wrong := _shapes(tensors).items() ^ _shipped_shapes().items():
         raise WeightsError(f"weights {name}: other tensors than {ARCHITECTURE!r} has: {min(wrong)[0]}")
     digest = hashlib.sha256()
@@ -64,9 +64,7 @@ def weights_in(data: bytes, name: str) -> Weights:
     return Weights(digest.hexdigest(), name, data)
 
 
-def check_architecture(data: bytes, name: str) -> None:
-    """Refuse a file whose header names another architecture, or none; raises as `weights_in`."""
-    _tensors(data, name)  # whatever else is wrong with it is said first
+def _check_architecture(data: bytes, name: str) -> None:
     length = int.from_bytes(data[:8], "little")
     found = json.loads(data[8 : 8 + length]).get("__metadata__", {}).get("architecture")
     if found != ARCHITECTURE:

@@ -65,14 +65,14 @@ def fold(files: Files, root: str, owner: str, go_on: Callable[[], None] = lambda
 def delete(files: Files, uris: Sequence[str], go_on: Callable[[], None]) -> None:
     """Delete files, some hundred between two calls of `go_on`; others may have deleted them before."""
 
-    def delete(uri: str) -> None:
+    def delete_one(uri: str) -> None:
         with suppress(FileNotFoundError):
             files.delete(uri)
 
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(uris), _AT_A_TIME):
             go_on()
-            list(pool.map(delete, uris[start : start + _AT_A_TIME]))
+            list(pool.map(delete_one, uris[start : start + _AT_A_TIME]))
 
 
 def _fold(files: Files, root: str, owner: str, small: Sequence[str], number: str, go_on: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from flows import ray_backend as ray_backend
+from flows import ray_backend
 from flows.ray_backend import _count, connected, guided_groups, share
 from flows.ray_cluster import RunnerError
 from tasks.options import RunOptions
