@@ -90,7 +90,7 @@ def _setting_columns() -> list[Column]:
             "settings",
             _STRING,
             "resolved settings of the pair, a JSON object; "
-            "`notes` and `strength` only where they are not `content` and 1",
+            "`notes`, `strength` and `channels` only where they are not `content`, 1 and `keep`",
         ),
         Column("strength", _FLOAT, "how far to go: 0 the content, 1 the style's voice"),
         *(Column(term.weight.name, _FLOAT, f"weight of the {term.meaning}{_share(term)}") for term in TERMS),
@@ -141,6 +141,7 @@ def _provenance_columns() -> list[Column]:
         Column("duration_s", _FLOAT, "length of the output, s"),
         Column("n_samples", _INT64, "length of the output, samples"),
         Column("sample_rate", _INT32, "sampling rate of the output, Hz"),
+        Column("n_channels", _INT32, "channels of the output"),
         Column("gain_db", _FLOAT, "the one constant gain applied after the phase reconstruction, dB"),
     ]
 
@@ -200,6 +201,7 @@ ERROR_TYPES: dict[str, str] = {
     "silent": "the sound is silence",
     "not_finite": "the sound has samples that are NaN, infinite or larger than in any scale (2^32)",
     "decode_limit": "decoding the sound takes more memory or time than is allowed, or crashes the decoder",
+    "too_many_channels": "the content has more than 8 channels, and the result is to keep them",
     "diverged": "the optimisation left the finite numbers",
     "storage": "reading or writing failed on the way (network, permission, full disk)",
     "out_of_memory": "the device or the machine had too little memory",

@@ -21,13 +21,25 @@ PlannedPair = Mapping[str, object]
 
 
 @dataclass(frozen=True)
+class ResultSpace:
+    """Where a result is heard: its sampling rate in Hz, its length in samples, and whose stereo image it gets.
+
+    `channels` `[length, channels]` are the content's at that rate; None for a result of one channel.
+    """
+
+    sample_rate: int
+    length: int
+    channels: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
 class Rendered:
     """What a device made of a pair.
 
     Attributes
     ----------
     samples : ndarray of float32
-        `[N]`, at the level of the file and in its steps of 24 bits: what a listener will hear, to the last bit.
+        `[N]`, at the rate of the computation, at the level of a file and in its steps of 24 bits.
     gain : float
         The one constant gain that they have got.
     first_terms, heard_terms : dict of str to float
@@ -62,11 +74,18 @@ class IdentifiedSound:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A sound as written: the FLAC file, its sums, its figures and descriptors by column, and seconds by stage."""
+    """A sound as written: the FLAC file, what it is like, its figures and descriptors by column, and seconds by stage.
+
+    `gain` is what its samples have got beyond `Rendered.gain`.
+    """
 
     flac: bytes
     file_sha256: str
     samples_sha256: str
+    sample_rate: int
+    n_samples: int
+    n_channels: int
+    gain: float
     figures: dict[str, float | None]
     seconds: dict[str, float]
 
@@ -87,6 +106,7 @@ class PairState:
     started_at: datetime = field(default_factory=lambda: clock().now())
     content: NDArray[np.float32] | None = None
     style: NDArray[np.float32] | None = None
+    space: ResultSpace | None = None
     rendered: Rendered | None = None
     measurement: Measurement | None = None
     error_type: str | None = None
@@ -100,8 +120,13 @@ class PairState:
 
     @cached_property
     def settings(self) -> Settings:
-        """The pair's own settings."""
-        return Settings.model_validate_json(str(self.planned["settings"]))
+        """The pair's own settings, at the rate of its computation."""
+        return Settings.model_validate_json(str(self.planned["settings"])).at_rate_for(self.content_rate)
+
+    @property
+    def content_rate(self) -> int:
+        """Sampling rate of the content's file, Hz."""
+        return int(str(self.planned["content_rate"]))
 
     def fail(self, error_type: str, message: str) -> None:
         """Record why there is no result; the first reason stays."""
@@ -122,12 +147,16 @@ class PairState:
 
 @dataclass(frozen=True)
 class MeasurementRequest:
-    """What is to be written and measured: samples `[N]`, the two sounds that they were made of, whose notes."""
+    """What is to be written and measured: samples `[N]`, the two sounds that they were made of, whose notes, where.
+
+    The three sounds have the sampling rate of the computation.
+    """
 
     samples: NDArray[np.float32]
     sample_rate: int
     content: IdentifiedSound
     style: IdentifiedSound
+    space: ResultSpace
     notes: Notes = "content"
 
     @classmethod
@@ -137,11 +166,13 @@ class MeasurementRequest:
         planned, settings = outcome.planned, outcome.settings
         assert outcome.content is not None
         assert outcome.style is not None
+        assert outcome.space is not None
         return cls(
             outcome.rendered.samples,
-            settings.sample_rate,
+            settings.analysis_rate,
             IdentifiedSound(str(planned["content_identity"]), outcome.content),
             IdentifiedSound(str(planned["style_identity"]), outcome.style),
+            outcome.space,
             settings.notes,
         )
 

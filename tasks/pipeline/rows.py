@@ -40,7 +40,7 @@ def failed(outcome: PairState, run: RowContext) -> ResultRow:
 
 def succeeded(outcome: PairState, run: RowContext) -> ResultRow:
     """Return the row of a pair that was rendered and measured, and its file."""
-    rendered, found, rate = outcome.rendered, outcome.measurement, outcome.settings.sample_rate
+    rendered, found = outcome.rendered, outcome.measurement
     assert rendered is not None
     assert found is not None
     for stage, seconds in found.seconds.items():
@@ -52,10 +52,11 @@ def succeeded(outcome: PairState, run: RowContext) -> ResultRow:
         "status": "succeeded",
         "file_sha256": found.file_sha256,
         "samples_sha256": found.samples_sha256,
-        "n_samples": len(rendered.samples),
-        "duration_s": len(rendered.samples) / rate,
-        "sample_rate": rate,
-        "gain_db": 20.0 * float(np.log10(rendered.gain)),
+        "n_samples": found.n_samples,
+        "duration_s": found.n_samples / found.sample_rate,
+        "sample_rate": found.sample_rate,
+        "n_channels": found.n_channels,
+        "gain_db": 20.0 * float(np.log10(rendered.gain * found.gain)),
         **found.figures,
         "spectral_convergence_db": rendered.convergence_db,
     }

@@ -58,6 +58,7 @@ def synthesise_single(
         "style": chosen[1].uri,
         "content_identity": chosen[0].sha256,
         "style_identity": chosen[1].sha256,
+        "content_rate": chosen[0].sample_rate,
         "settings": text,
         "fingerprint": fingerprint(chosen[0].identity, chosen[1].identity, text, network.digest, CORE_VERSION),
     }

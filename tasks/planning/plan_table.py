@@ -37,12 +37,15 @@ PLAN_SCHEMA = pa.schema(
         ("seed", pa.int64()),
         ("fingerprint", pa.string()),
         ("duration_s", pa.float64()),
+        ("content_rate", pa.int32()),
+        ("analysis_rate", pa.int32()),
         ("shard", pa.int32()),
         ("action", pa.string()),
         ("audio_lost_us", pa.int64()),
     ]
 )
 """Of a plan on disk, sorted by shard. `settings` is JSON without the seed: pairs of equal settings share one text.
+`content_rate` is that of the content's file, 0 where it cannot be read, `analysis_rate` that of the computation, in Hz.
 `audio_lost_us` is `LostAudio.until` of a pair whose audio was gone when the run was planned, else null."""
 
 WEIGHTS_KEY = b"timbreflow.weights_digest"
@@ -122,6 +125,7 @@ def plan_rows(planned: pa.Table, sounds: Mapping[str, Sound], settings: Settings
         for side in ("content", "style"):
             identities = [sounds[uri].sha256 for uri in _texts(batch, side)]
             columns[f"{side}_identity"] = pa.array(identities, pa.string())
+        columns["content_rate"] = pa.array([sounds[uri].sample_rate for uri in _texts(batch, "content")], pa.int32())
         columns.setdefault("audio_lost_us", pa.nulls(batch.num_rows))
         yield pa.table([columns[field.name].cast(field.type) for field in PLAN_SCHEMA], schema=PLAN_SCHEMA)
 
