@@ -78,6 +78,9 @@ class Settings(_Weighted):
     channels: Literal["keep", "mono"] = Field(
         "keep", description="channels of the result: keep the content's, with its stereo image, or mono"
     )
+    file_format: Literal["flac", "wav", "wav-float", "ogg"] = Field(
+        "flac", description="file of the result: flac or wav of 24 bits, wav-float of 32, or ogg, which loses a little"
+    )
 
     # Those above are for everybody, those below for who changes the method; Prefect's form shows the descriptions.
     content_layers: tuple[int, ...] = Field(
@@ -189,6 +192,11 @@ class Settings(_Weighted):
             return tuple(weight * self.strength if term.draws_to_style else weight for term, weight in own)
         return tuple(weight * term.share_laid_out for term, weight in own)
 
+    @property
+    def suffix(self) -> str:
+        """The ending of the name of a result's file."""
+        return self.file_format.split("-", 1)[0]
+
     def output_rate(self, content_rate: int) -> int:
         """Return the sampling rate of the result for a content's, both in Hz.
 
@@ -291,6 +299,7 @@ NEUTRAL: dict[str, object] = {
     "notes": "content",
     "strength": 1.0,
     "channels": "keep",
+    "file_format": "flac",
     **{term.weight.name: 0.0 for term in TERMS if term.weight.default == 0},
 }
 """Values, equal to the defaults, with which a setting changes nothing. Each setting that is added joins them."""

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +22,27 @@ from tasks.clock import clock
 
 PlannedPair = Mapping[str, object]
 """One row of a plan."""
+
+
+class Tags(NamedTuple):
+    """What the file of a result says of itself, the same in every run."""
+
+    title: str
+    comment: str
+    licence: str = ""
+    software: str = f"timbreflow {version('timbreflow')}"
+
+    @classmethod
+    def of(cls, planned: PlannedPair) -> Tags:
+        """Return the tags of a planned pair: both sounds, a digest of the settings, and the licences, if known."""
+        sounds = {side: PurePosixPath(str(planned[side])).name for side in ("content", "style")}
+        digest = sha256(str(planned["settings"]).encode()).hexdigest()[:16]
+        said = {side: planned.get(f"{side}_licence") for side in sounds}
+        return cls(
+            " x ".join(PurePosixPath(name).stem for name in sounds.values()),
+            f"content: {sounds['content']}; style: {sounds['style']}; settings: {digest}",
+            "; ".join(f"{side}: {licence}" for side, licence in said.items() if licence),
+        )
 
 
 @dataclass(frozen=True)
@@ -74,12 +99,12 @@ class IdentifiedSound:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A sound as written: the FLAC file, what it is like, its figures and descriptors by column, and seconds by stage.
+    """A sound as written: the file, what it is like, its figures and descriptors by column, and seconds by stage.
 
     `gain` is what its samples have got beyond `Rendered.gain`.
     """
 
-    flac: bytes
+    audio: bytes
     file_sha256: str
     samples_sha256: str
     sample_rate: int
@@ -157,6 +182,8 @@ class MeasurementRequest:
     content: IdentifiedSound
     style: IdentifiedSound
     space: ResultSpace
+    tags: Tags
+    file_format: str = "flac"
     notes: Notes = "content"
 
     @classmethod
@@ -173,6 +200,8 @@ class MeasurementRequest:
             IdentifiedSound(str(planned["content_identity"]), outcome.content),
             IdentifiedSound(str(planned["style_identity"]), outcome.style),
             outcome.space,
+            Tags.of(planned),
+            settings.file_format,
             settings.notes,
         )
 

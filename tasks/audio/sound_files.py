@@ -35,6 +35,7 @@ __all__ = [
     "SoundInfo",
     "decode_flac",
     "encode_flac",
+    "pcm_of",
     "pcm_to_float",
     "probe",
     "probe_identified",
@@ -176,7 +177,7 @@ def quantised(samples: NDArray[np.floating]) -> NDArray[np.float32]:
     ValueError
         If a sample is not finite or exceeds full scale: clipping would be silent damage.
     """
-    return pcm_to_float(_pcm(samples))
+    return pcm_to_float(pcm_of(samples))
 
 
 def encode_flac(samples: NDArray[np.floating], sample_rate: int) -> bytes:
@@ -195,12 +196,18 @@ def encode_flac(samples: NDArray[np.floating], sample_rate: int) -> bytes:
         As `quantised`.
     """
     file = io.BytesIO()
-    soundfile.write(file, _pcm(samples), sample_rate, format="FLAC", subtype="PCM_24")
+    soundfile.write(file, pcm_of(samples), sample_rate, format="FLAC", subtype="PCM_24")
     return file.getvalue()
 
 
-def _pcm(samples: NDArray[np.floating]) -> NDArray[np.int32]:
-    """Return samples in steps of 24 bits, full scale 2^31; rounded here, so that every libsndfile writes the same."""
+def pcm_of(samples: NDArray[np.floating]) -> NDArray[np.int32]:
+    """Return samples in steps of 24 bits, full scale 2^31; rounded here, so that every libsndfile writes the same.
+
+    Raises
+    ------
+    ValueError
+        As `quantised`.
+    """
     peak = float(np.abs(samples).max(initial=0))
     if not peak <= 1:
         raise ValueError(f"peak={peak} is not within full scale, 1")

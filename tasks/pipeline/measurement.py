@@ -1,4 +1,4 @@
-"""Write sounds as FLAC, read them again, and measure what a listener would hear. Needs no torch."""
+"""Write sounds, read them again, and measure what a listener would hear. Needs no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from stylecore import metrics
 from stylecore.channels import downmix
 from stylecore.features import SAMPLE_RATE
-from tasks.audio.sound_files import decode_flac, encode_flac, pcm_to_float, samples_sha256
+from tasks.audio.encoding import FORMATS, decode, encode
+from tasks.audio.sound_files import pcm_of, samples_sha256
 from tasks.cache import ByteLimitedCache
 from tasks.pair_state import IdentifiedSound, Measurement, MeasurementFailure, MeasurementRequest, error_type_of
 from tasks.pipeline.placing import placed_in
@@ -61,7 +62,7 @@ def measure_all(
 
 
 def measure(order: MeasurementRequest, cache: ByteLimitedCache) -> Measurement:
-    """Write one result as FLAC bytes, decode it again, and measure that, mixed down and at 16 kHz.
+    """Write one result into the bytes of a file, decode it again, and measure that, mixed down and at 16 kHz.
 
     Parameters
     ----------
@@ -73,17 +74,16 @@ def measure(order: MeasurementRequest, cache: ByteLimitedCache) -> Measurement:
     Raises
     ------
     ValueError
-        If the file does not give back the very samples: their losses would be those of another sound.
+        If a file without loss does not give back the very samples: their losses would be those of another sound.
     SignalError
         If a sound cannot be measured.
     """
     began = time.perf_counter()
     heard = placed_in(order.space, order.samples, order.sample_rate)
-    flac = encode_flac(heard.samples, order.space.sample_rate)
-    pcm = decode_flac(flac)
-    written = pcm_to_float(pcm)
-    if not np.array_equal(written, heard.samples):
-        raise ValueError("FLAC gave back other samples than were written")
+    audio = encode(heard.samples, order.space.sample_rate, order.file_format, order.tags)
+    written = decode(audio)
+    if FORMATS[order.file_format].is_lossless and not np.array_equal(written, heard.samples):
+        raise ValueError(f"{order.file_format} gave back other samples than were written")
     encoded = time.perf_counter()
     sounds = {
         "output": metrics.features(_measured(written, order.space.sample_rate)),
@@ -94,9 +94,9 @@ def measure(order: MeasurementRequest, cache: ByteLimitedCache) -> Measurement:
     described = {f"{whose}_{name}": value for whose, of in sounds.items() for name, value in of.descriptors.items()}
     seconds = {"write": encoded - began, "measure": time.perf_counter() - encoded}
     return Measurement(
-        flac,
-        sha256(flac).hexdigest(),
-        samples_sha256(pcm),
+        audio,
+        sha256(audio).hexdigest(),
+        samples_sha256(pcm_of(written.clip(-1, 1))),
         order.space.sample_rate,
         len(written),
         1 if written.ndim == 1 else written.shape[1],

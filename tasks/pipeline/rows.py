@@ -48,7 +48,7 @@ def succeeded(outcome: PairState, run: RowContext) -> ResultRow:
     row = {
         **_common_row(outcome, run),
         **_loss_columns(outcome, rendered),
-        "output": audio_uri(run.root, str(outcome.planned["fingerprint"])),
+        "output": audio_uri(run.root, str(outcome.planned["fingerprint"]), suffix=outcome.settings.suffix),
         "status": "succeeded",
         "file_sha256": found.file_sha256,
         "samples_sha256": found.samples_sha256,
@@ -60,7 +60,7 @@ def succeeded(outcome: PairState, run: RowContext) -> ResultRow:
         **found.figures,
         "spectral_convergence_db": rendered.convergence_db,
     }
-    return ResultRow(row, found.flac)
+    return ResultRow(row, found.audio)
 
 
 def _common_row(outcome: PairState, run: RowContext) -> dict[str, object]:

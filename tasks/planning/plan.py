@@ -28,6 +28,7 @@ from tasks.planning.plan_table import (
     plan_uri,
     user_columns_uri,
     with_fingerprints,
+    with_licences,
     with_lost_audio,
     write_plan,
 )
@@ -156,7 +157,7 @@ def make_plan(
         sounds = corrected
         planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
     outcomes, lost = compared_with_audio(files, output, planned.column("fingerprint"), outcomes)
-    planned = with_lost_audio(planned, lost)
+    planned = with_licences(with_lost_audio(planned, lost), manifest.user)
     actions = pa.DictionaryArray.from_arrays(pa.array(choose_actions(planned, outcomes, options)), pa.array(ACTIONS))
     whole = PlannedManifest(planned.append_column("action", actions), sounds, settings, weights)
     return whole, whole.summary("", outcomes)
