@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -293,11 +294,18 @@ def _validate(given: dict[str, object], row: int, place: Place, validate_row: Ro
     try:
         validate_row(given)
     except ValueError as error:
-        blamed = [name for name in given if _is_refused({name: given[name]}, validate_row)]
-        column = (blamed or list(given))[0]
         place.refuse(
-            column, row, f"{' '.join(str(error).split())}. Correct the value, or use null for the run's setting"
+            _blamed(given, validate_row),
+            row,
+            f"{' '.join(str(error).split())}. Correct the value, or use null for the run's setting",
         )
+
+
+def _blamed(given: dict[str, object], validate_row: RowValidator) -> str:
+    """Return the setting to name where some are refused: one that is wrong alone, or without which the others pass."""
+    alone = (name for name in given if _is_refused({name: given[name]}, validate_row))
+    together = (name for name in given if not _is_refused({n: v for n, v in given.items() if n != name}, validate_row))
+    return next(chain(alone, together, given))
 
 
 def _is_refused(given: dict[str, object], validate_row: RowValidator) -> bool:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.audio.decoding import decode, inspect
+from tasks.audio.excerpts import WHOLE, Excerpt
+from tasks.audio.lengths import LONGEST_S
 from tasks.audio.streams import SoundInfo
 from tasks.workers.server import Tell, serve
 
@@ -24,11 +26,16 @@ CPU_LIMIT_S = 20
 
 
 class DecodingRequest(NamedTuple):
-    """What the parent asks for: the samples at a rate in Hz, or with the rate 0 only what `inspect` says."""
+    """What the parent asks for: the samples of an excerpt at a rate in Hz, or with the rate 0 what `inspect` says.
+
+    `longest_s` is for `inspect`.
+    """
 
     uri: str
     data: memoryview
     sample_rate: int
+    excerpt: Excerpt = WHOLE
+    longest_s: float = LONGEST_S
 
 
 def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.float32] | None:
@@ -45,8 +52,8 @@ def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.
         return None
     allow_cpu_time()
     if order.sample_rate == 0:
-        return inspect(order.data, order.uri)
-    return decode(order.data, order.uri, order.sample_rate)
+        return inspect(order.data, order.uri, order.longest_s)
+    return decode(order.data, order.uri, order.sample_rate, order.excerpt)
 
 
 def set_limits() -> None:

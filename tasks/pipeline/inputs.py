@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stylecore.settings import SoundOfPair
+from tasks.audio.excerpts import Excerpt
 from tasks.audio.sound_files import AudioError, read_planned, read_sound
 from tasks.cache import ByteLimitedCache
 from tasks.pair_state import PairState, PlannedPair, error_type_of
@@ -35,7 +37,7 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
     files : Storage
         Local and S3 storage.
     sounds : ByteLimitedCache
-        Of decoded sounds by identity: in a corpus most sounds are in many pairs.
+        Of decoded sounds by identity and excerpt: in a corpus most sounds are in many pairs.
 
     Raises
     ------
@@ -59,14 +61,15 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
     return outcome
 
 
-def _read(side: str, outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> NDArray[np.float32]:
+def _read(side: SoundOfPair, outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> NDArray[np.float32]:
     """Return a sound; what fingerprint and cache know nothing of is a transient failure."""
     uri, planned, rate = str(outcome.planned[side]), outcome.planned[f"{side}_identity"], outcome.settings.sample_rate
+    excerpt = Excerpt(*outcome.settings.excerpt(side))
 
     def read() -> _Samples:
         if planned is not None:
-            return _Samples(read_planned(uri, files, rate, str(planned)))
-        read_sound(uri, files, rate)  # most likely fails as it did then
+            return _Samples(read_planned(uri, files, rate, str(planned), excerpt))
+        read_sound(uri, files, rate, excerpt)  # most likely fails as it did then
         raise StorageError(f"'{uri}' could not be read when the run was planned: run again")
 
-    return sounds.get((planned, rate), read).value
+    return sounds.get((*outcome.heard(side), rate), read).value
