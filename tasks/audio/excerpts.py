@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tasks.audio.lengths import SHORT_TOLERANCE_S, refuse_long, seconds_text
+from tasks.audio.lengths import END_TOLERANCE_S, refuse_long, seconds_text
 from tasks.audio.sound_errors import AudioError
 
 
@@ -48,12 +48,12 @@ class Excerpt(NamedTuple):
     def refuse_beyond(self, sound_s: float, uri: str) -> None:
         """Raise `beyond_end` if it begins behind the end of a sound of that length, or ends behind it.
 
-        As much as encoders take from a sound may be missing at its end.
+        A little may be missing at its end.
         """
         lasts = f"'{uri}' lasts {seconds_text(sound_s)}"
         if self.start_s >= sound_s:
             raise AudioError("beyond_end", f"{lasts}, and its excerpt begins at {seconds_text(self.start_s)}")
-        if self.end_s is not None and self.end_s > sound_s + SHORT_TOLERANCE_S:
+        if self.end_s is not None and self.end_s > sound_s + END_TOLERANCE_S:
             message = f"{lasts}, and its excerpt ends at {seconds_text(self.end_s)}"
             raise AudioError("beyond_end", f"{message}: leave its end out for the sound's own")
 

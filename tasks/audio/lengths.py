@@ -15,6 +15,9 @@ TOLERANCE_S = 0.5
 SHORT_TOLERANCE_S = 0.02
 """Below the minimum: what rounding and encoders take from a clip of 0.2 s."""
 
+END_TOLERANCE_S = 0.1
+"""Behind the end of a sound: where an excerpt may still end. Players count the padding of an MP3, and people round."""
+
 LONGEST_S, SHORTEST_S = MAX_DURATION_S + TOLERANCE_S, round(MIN_DURATION_S - SHORT_TOLERANCE_S, 6)
 
 ANY_LENGTH_S = math.inf

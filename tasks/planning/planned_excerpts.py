@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stylecore.settings import SOUNDS, Settings, SoundOfPair
 from tasks.audio.catalog import Sound
-from tasks.audio.lengths import LONGEST_S, SHORT_TOLERANCE_S, SHORTEST_S
+from tasks.audio.lengths import END_TOLERANCE_S, LONGEST_S, SHORTEST_S
 
 
 def excerpted_uris(pairs: pa.Table, settings: Settings) -> frozenset[str]:
@@ -64,7 +64,7 @@ def lengths_used(
     """
     is_whole = (start_s == 0) & np.isinf(end_s)
     length_s = np.minimum(end_s, sound_s) - start_s
-    is_there = np.isinf(end_s) | (end_s <= sound_s + SHORT_TOLERANCE_S)
+    is_there = np.isinf(end_s) | (end_s <= sound_s + END_TOLERANCE_S)
     is_used = (length_s <= LONGEST_S) & (is_whole | (is_there & (length_s >= SHORTEST_S)))
     return np.where(is_used, length_s, 0.0)
 

@@ -21,7 +21,7 @@ from stylecore.settings import Settings
 from tasks.audio.catalog import identify, read_memo, write_memo
 from tasks.audio.decoding import decode
 from tasks.audio.excerpts import WHOLE, Excerpt
-from tasks.audio.lengths import ANY_LENGTH_S, LONGEST_S, SHORT_TOLERANCE_S
+from tasks.audio.lengths import ANY_LENGTH_S, END_TOLERANCE_S, LONGEST_S
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.sound_files import read_sound
 from tasks.audio.streams import measure, samples_of
@@ -156,9 +156,9 @@ class TestLimits:
         assert refused(self.LOSSY, excerpt)[0] == error_type
 
     def test_a_little_may_be_missing_at_its_end(self) -> None:
-        part, _ = samples_of(self.DATA, "a", Excerpt(39.0, 40 + 0.9 * SHORT_TOLERANCE_S))
+        part, _ = samples_of(self.DATA, "a", Excerpt(39.0, 40 + 0.9 * END_TOLERANCE_S))
         assert len(part) == RATE
-        assert refused(self.DATA, Excerpt(39.0, 40 + 1.1 * SHORT_TOLERANCE_S))[0] == "beyond_end"
+        assert refused(self.DATA, Excerpt(39.0, 40 + 1.1 * END_TOLERANCE_S))[0] == "beyond_end"
 
     def test_thirty_seconds_and_the_tolerance_of_a_whole_sound_are_read(self) -> None:
         assert len(samples_of(self.DATA, "a", Excerpt(1.0, 1.0 + LONGEST_S))[0]) == LONGEST_S * RATE
