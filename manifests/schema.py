@@ -91,7 +91,7 @@ def _setting_columns() -> list[Column]:
             "settings",
             _STRING,
             "resolved settings of the pair, a JSON object; "
-            "`notes`, `strength`, `channels` and `file_format` only where they are not `content`, 1, `keep` and `flac`; "
+            "`notes`, `strength`, `channels` and `file_format` where they differ from `content`, 1, `keep` and `flac`; "
             "an excerpt only where there is one",
         ),
         Column("strength", _FLOAT, "how far to go: 0 the content, 1 the style's voice"),
