@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.audio.decoding import DecodedContent, ResultForm
 from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import LONGEST_S
 from tasks.audio.sandbox_worker import CPU_LIMIT_S, MEMORY_BYTES, DecodingRequest
@@ -76,6 +77,15 @@ class Decoders:
         """Do `tasks.audio.decoding.decode` in a child; raises as `inspect`."""
         samples: NDArray[np.float32] = self._fulfilled(DecodingRequest(uri, _unpickled(data), sample_rate, excerpt))
         return samples
+
+    def decode_content(
+        self, data: bytes, uri: str, sample_rate: int, form: ResultForm, excerpt: Excerpt = WHOLE
+    ) -> DecodedContent:
+        """Do `tasks.audio.decoding.decode_content` in a child; raises as `inspect`."""
+        content: DecodedContent = self._fulfilled(
+            DecodingRequest(uri, _unpickled(data), sample_rate, excerpt, form=form)
+        )
+        return content
 
     def pids(self) -> list[int]:
         """Return the numbers of the processes that wait for work."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.audio.decoding import decode, inspect
+from tasks.audio.decoding import DecodedContent, ResultForm, decode, decode_content, inspect
 from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import LONGEST_S
 from tasks.audio.streams import SoundInfo
@@ -28,7 +28,7 @@ CPU_LIMIT_S = 20
 class DecodingRequest(NamedTuple):
     """What the parent asks for: the samples of an excerpt at a rate in Hz, or with the rate 0 what `inspect` says.
 
-    `longest_s` is for `inspect`.
+    `longest_s` is for `inspect`. With the form of a result it is a content that is asked for.
     """
 
     uri: str
@@ -36,9 +36,10 @@ class DecodingRequest(NamedTuple):
     sample_rate: int
     excerpt: Excerpt = WHOLE
     longest_s: float = LONGEST_S
+    form: ResultForm | None = None
 
 
-def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.float32] | None:
+def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.float32] | DecodedContent | None:
     """Inspect or decode a sound within its CPU time; no order is a question whether this program runs.
 
     Raises
@@ -53,6 +54,8 @@ def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.
     allow_cpu_time()
     if order.sample_rate == 0:
         return inspect(order.data, order.uri, order.longest_s)
+    if order.form is not None:
+        return decode_content(order.data, order.uri, order.sample_rate, order.form, order.excerpt)
     return decode(order.data, order.uri, order.sample_rate, order.excerpt)
 
 

@@ -100,8 +100,8 @@ def _encoded(outcome: PairState, device: str, weights: Weights, cache: ByteLimit
     try:
         analyses = [
             cache.get(
-                (*outcome.heard(side), device, settings.sample_rate),
-                partial(_analysed, samples, settings.sample_rate, device),
+                (*outcome.heard(side), device, settings.analysis_rate),
+                partial(_analysed, samples, settings.analysis_rate, device),
             )
             for side, samples in sounds
         ]
