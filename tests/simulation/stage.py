@@ -22,7 +22,7 @@ import pyarrow as pa
 from flows.execution_backend import ExecutionBackend
 from manifests.results.history import PART_SCHEMA
 from manifests.schema import RESULT_SCHEMA
-from tasks.audio.decoding import SoundInfo
+from tasks.audio.decoding import DecodedContent, SoundInfo
 from tasks.clock import another_clock
 from tasks.devices.executors import SynthesisRequest
 from tasks.interruption import request_stop
@@ -41,7 +41,7 @@ WIDTH = 2
 
 _COLUMNS = (
     *("pair_id", "content", "style", "output", "status", "error_type", "error_message", "fingerprint"),
-    *("seconds_total", "duration_s", "file_sha256", "run_id", "shard", "finished_at"),
+    *("seconds_total", "duration_s", "sample_rate", "file_sha256", "run_id", "shard", "finished_at"),
 )
 NARROW = pa.schema([RESULT_SCHEMA.field(name) for name in _COLUMNS], metadata=RESULT_SCHEMA.metadata)
 """Columns that modules or rules look at; a hundred of them would take most of the time."""
@@ -148,7 +148,7 @@ class Device:
 
 
 def _narrow_rows(outcomes: Sequence[PairState], run: RowContext) -> list[ResultRow]:
-    return [ResultRow({name: one.row.get(name) for name in NARROW.names}, one.flac) for one in rows_of(outcomes, run)]
+    return [ResultRow({name: one.row.get(name) for name in NARROW.names}, one.audio) for one in rows_of(outcomes, run)]
 
 
 @contextmanager
@@ -163,6 +163,7 @@ def stage(world: World, files: MemoryFiles, variants: int, many: int) -> Iterato
         "tasks.interruption.STOP_REQUESTED": EventOfProcess(world),
         "tasks.audio.catalog.probe_identified": _probe,
         "tasks.pipeline.inputs.read_planned": lambda *_: np.zeros(8, np.float32),
+        "tasks.pipeline.inputs.read_planned_content": lambda *_: DecodedContent(np.zeros(8, np.float32), 8, None),
         "tasks.pipeline.shards.rows_of": _narrow_rows,
         "flows.bounded_submission.queue": SimpleNamespace(SimpleQueue=lambda: Queue(world), Empty=Empty),
         "flows.bounded_submission.time": SimpleNamespace(monotonic=world.monotonic),

@@ -84,8 +84,8 @@ def test_a_missing_sound_is_a_failed_row(harp: str, tmp_path: Path, side: str) -
     assert not (tmp_path / "out.flac").exists()
 
 
-@pytest.mark.parametrize("name", ["out.wav", "out", "flac"])
-def test_the_file_must_be_flac(harp: str, fork: str, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["out.mp3", "out", "flac.txt"])
+def test_the_file_must_be_one_that_is_written(harp: str, fork: str, tmp_path: Path, name: str) -> None:
     with pytest.raises(StorageError, match=r"\.flac"):
         single(harp, fork, tmp_path / name)
     assert not (tmp_path / name).exists()
