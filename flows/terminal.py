@@ -17,6 +17,7 @@ from flows.ray_cluster import RunnerError
 from manifests.files import UriError
 from manifests.schema import ManifestError
 from stylecore.errors import StylecoreError
+from tasks.exporting.export_errors import ExportError
 from tasks.options import DeviceError
 
 EXIT_REFUSED = 2
@@ -51,7 +52,7 @@ def refusing() -> Iterator[None]:
     """Turn every error that a user can repair into one line and exit code 2."""
     try:
         yield
-    except (ManifestError, UriError, StylecoreError, DeviceError, RunnerError, OSError) as error:
+    except (ManifestError, UriError, StylecoreError, DeviceError, RunnerError, ExportError, OSError) as error:
         refuse(error)
     except ValidationError as error:
         refuse("; ".join(_explained(detail["loc"][0], detail["input"], detail["msg"]) for detail in error.errors()))

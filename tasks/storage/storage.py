@@ -105,6 +105,13 @@ class Storage:
         with _naming("create", uri):
             self._at(uri).create(uri, data)
 
+    def link(self, source: str, uri: str) -> bool:
+        """Give a file a second name, a hard link in place of what is there; False where there can be none, as on S3."""
+        if is_s3(source) or is_s3(uri):
+            return False
+        with _naming("link", uri):
+            return self._local.link(source, uri)
+
     def load(self, uri: str) -> tuple[bytes, str] | None:
         """Return a small file whole with its version for `swap`; None if it is absent."""
         with _naming("read", uri):
