@@ -8,14 +8,17 @@ the length that is allowed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from manifests.reading import suffixes
 from tasks.audio.containers import HINT, Part, parts
 from tasks.audio.lengths import LONGEST_S, refuse_endless, refuse_long
+from tasks.audio.pyav_sound import opened_by_pyav
 from tasks.audio.sound_errors import AudioError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
@@ -46,6 +49,25 @@ class SoundInfo(NamedTuple):
     channels: int
 
 
+class _Sound(NamedTuple):
+    """A sound that is open, whoever decodes it.
+
+    Attributes
+    ----------
+    sample_rate, channels : int
+        Rate in Hz, and number of channels.
+    n_by_size : int, optional
+        Samples per channel, where the size of the data settles that; None where only decoding tells.
+    blocks : iterator
+        The samples, `[N, channels]` at a time.
+    """
+
+    sample_rate: int
+    channels: int
+    n_by_size: int | None
+    blocks: Iterator[NDArray[np.float32]]
+
+
 class _Stream(soundfile.SoundFile):
     """A sound that is read from front to back: a seek to where a read ended fails at the end of an unknown length."""
 
@@ -64,17 +86,13 @@ def measure(data: bytes | memoryview, uri: str) -> SoundInfo:
         If it takes more memory than there is.
     """
     n_samples, sound = 0, None
-    for sound, part in _streams(data, uri):
-        if _is_by_size(sound):
-            n_samples += sound.frames
-            _refuse_beyond(n_samples, sound, uri)
-            continue
-        for block in _blocks(sound, part, uri):
-            n_samples += len(block)
+    for sound in _sounds(data, uri):
+        for n_more in [sound.n_by_size] if sound.n_by_size is not None else map(len, sound.blocks):
+            n_samples += n_more
             _refuse_beyond(n_samples, sound, uri)
     if sound is None or n_samples == 0:
         raise AudioError("empty", f"'{uri}' holds no samples")
-    return SoundInfo(n_samples / sound.samplerate, n_samples, sound.samplerate, sound.channels)
+    return SoundInfo(n_samples / sound.sample_rate, n_samples, sound.sample_rate, sound.channels)
 
 
 def samples_of(data: bytes | memoryview, uri: str) -> tuple[NDArray[np.float32], int]:
@@ -87,11 +105,10 @@ def samples_of(data: bytes | memoryview, uri: str) -> tuple[NDArray[np.float32],
     """
     blocks: list[NDArray[np.float32]] = []
     n_samples, sample_rate = 0, 0
-    for sound, part in _streams(data, uri):
-        sample_rate = sound.samplerate
-        if _is_by_size(sound):
-            _refuse_beyond(n_samples + sound.frames, sound, uri)
-        for block in _blocks(sound, part, uri):
+    for sound in _sounds(data, uri):
+        sample_rate = sound.sample_rate
+        _refuse_beyond(n_samples + (sound.n_by_size or 0), sound, uri)
+        for block in sound.blocks:
             n_samples += len(block)
             _refuse_beyond(n_samples, sound, uri)
             blocks.append(block)
@@ -100,26 +117,46 @@ def samples_of(data: bytes | memoryview, uri: str) -> tuple[NDArray[np.float32],
     return (blocks[0] if len(blocks) == 1 else np.concatenate(blocks)), sample_rate
 
 
-def _streams(data: bytes | memoryview, uri: str) -> Iterator[tuple[_Stream, Part]]:
+def _sounds(data: bytes | memoryview, uri: str) -> Iterator[_Sound]:
     """Give the sounds in a file, opened and found to be of one kind."""
     if not data:
         raise AudioError("empty", f"'{uri}' is empty")
     kind = None
     for part in parts(data, uri):
         with _opened(part, uri) as sound:
+            if sound is None:
+                continue
             _refuse_rate(sound, uri)
-            if kind not in (None, (sound.samplerate, sound.channels)):
-                one, other = f"{kind[0]} Hz, {kind[1]} channels", f"{sound.samplerate} Hz, {sound.channels} channels"
+            if kind not in (None, (sound.sample_rate, sound.channels)):
+                one, other = f"{kind[0]} Hz, {kind[1]} channels", f"{sound.sample_rate} Hz, {sound.channels} channels"
                 raise AudioError("not_audio", f"'{uri}' was joined of sounds that differ ({one}; {other}){HINT}")
-            kind = sound.samplerate, sound.channels
-            if sound.frames > 0:
-                yield sound, part
+            kind = sound.sample_rate, sound.channels
+            yield sound
 
 
-def _opened(part: Part, uri: str) -> _Stream:
+@contextmanager
+def _opened(part: Part, uri: str) -> Iterator[_Sound | None]:
+    """Open a sound by libsndfile, or by PyAV where that alone may read it; None for one without samples."""
+    stream = None if part.is_foreign else _libsndfiles_stream(part, uri)
+    if stream is not None:
+        with stream:
+            n_by_size = stream.frames if _is_by_size(stream) else None
+            blocks = _blocks(stream, part, uri) if stream.frames else iter(())
+            yield _Sound(stream.samplerate, stream.channels, n_by_size, blocks)
+    elif part.demuxer and suffixes.has_pyav():
+        with opened_by_pyav(part, uri) as found:
+            yield found and _Sound(found.sample_rate, found.channels, None, found.blocks)
+    else:
+        raise AudioError("not_audio", f"'{uri}' {part.unread}")
+
+
+def _libsndfiles_stream(part: Part, uri: str) -> _Stream | None:
+    """Return a sound that libsndfile has opened; None if it does not know the codec, which has a name."""
     try:
         return _Stream(part.file())
     except soundfile.LibsndfileError as error:
+        if part.codec and error.code != _NO_MEMORY:
+            return None
         raise _understood(error, part, uri) from error
 
 
@@ -152,23 +189,23 @@ def _understood(error: soundfile.LibsndfileError, part: Part, uri: str) -> Audio
     if error.code == _NO_MEMORY:
         return MemoryError()
     if part.codec:
-        return AudioError("not_audio", f"'{uri}' is encoded as {part.codec}, which is not read{HINT}")
+        return AudioError("not_audio", f"'{uri}' {part.unread}")
     if error.code in _UNREADABLE:
         return AudioError("not_audio", f"'{uri}' is no sound file that libsndfile reads")
     return AudioError("truncated", f"'{uri}' is damaged or ends early (libsndfile's error {error.code})")
 
 
-def _refuse_rate(sound: _Stream, uri: str) -> None:
-    if not MIN_RATE_HZ <= sound.samplerate <= MAX_RATE_HZ:
+def _refuse_rate(sound: _Sound, uri: str) -> None:
+    if not MIN_RATE_HZ <= sound.sample_rate <= MAX_RATE_HZ:
         bounds = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are read"
-        raise AudioError("not_audio", f"'{uri}' claims a sampling rate of {sound.samplerate} Hz; {bounds}")
+        raise AudioError("not_audio", f"'{uri}' claims a sampling rate of {sound.sample_rate} Hz; {bounds}")
 
 
-def _refuse_beyond(n_samples: int, sound: _Stream, uri: str) -> None:
+def _refuse_beyond(n_samples: int, sound: _Sound, uri: str) -> None:
     """Refuse a sound that is too long, or too large, so far."""
-    if n_samples > LONGEST_S * sound.samplerate:
-        if _is_by_size(sound):
-            refuse_long(n_samples / sound.samplerate, uri)
+    if n_samples > LONGEST_S * sound.sample_rate:
+        if sound.n_by_size is not None:
+            refuse_long(n_samples / sound.sample_rate, uri)
         refuse_endless(LONGEST_S, uri)
     if n_samples * sound.channels > MAX_VALUES:
         size = f"{n_samples} samples in each of {sound.channels} channels"
