@@ -64,7 +64,7 @@ def safe_name(stem: str, suffix: str, ending: str = "") -> str:
 
 
 def unique_names(
-    stems: Sequence[str], suffixes: Sequence[str], pair_ids: Sequence[str], taken: Collection[str] = ()
+    stems: Sequence[str], suffixes: Sequence[str], pair_ids: pa.Array, taken: Collection[str] = ()
 ) -> pa.StringArray:
     """Return a safe file name for each of N pairs; where two would get the same, both end with digits of their ids.
 
@@ -72,8 +72,10 @@ def unique_names(
 
     Parameters
     ----------
-    stems, suffixes, pair_ids : sequence of str
-        N each; ids must differ.
+    stems, suffixes : sequence of str
+        N each.
+    pair_ids : pyarrow.Array of str
+        N, all different.
     taken : collection of str
         Names of files that none of the pairs may have.
     """
@@ -88,7 +90,7 @@ def unique_names(
             return pa.array(names, pa.string())
         levels[clashing] += 1
         for row in np.flatnonzero(clashing).tolist():
-            ending = sha256(pair_ids[row].encode()).hexdigest()[: ENDING_DIGITS[levels[row]]]
+            ending = sha256(pair_ids[row].as_py().encode()).hexdigest()[: ENDING_DIGITS[levels[row]]]
             names[row] = safe_name(stems[row], suffixes[row], ending)
         keys[clashing] = _keys(names[clashing])
 

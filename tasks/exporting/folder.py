@@ -157,7 +157,7 @@ def refuse_folder(folder: str, root: str, files: Storage) -> None:
 
 def _settled(pairs: SucceededPairs, state: FolderState, known: Digests, files: Storage) -> tuple[pa.Array, Judged]:
     """Return a name for each pair, which is nobody else's where there is such a name, and what is there under it."""
-    suffixes, ids = pairs.suffixes(), pairs.rows.column("pair_id").to_pylist()
+    suffixes, ids = pairs.suffixes(), pairs.rows.column("pair_id").combine_chunks()
     sha256 = pairs.rows.column("sha256").combine_chunks()
     others, taken = state.others(), set[str]()
     while True:
@@ -176,9 +176,7 @@ class _Update:
     def __init__(
         self, pairs: SucceededPairs, state: FolderState, names: pa.Array, judged: Judged, files: Storage
     ) -> None:
-        self._root, self._state, self._files, self._names = pairs.root, state, files, names
-        self._sources, self._sha256 = pairs.sources(), pairs.rows.column("sha256").to_pylist()
-        self._ids = pairs.rows.column("pair_id")
+        self._pairs, self._state, self._files, self._names = pairs, state, files, names
         self._done, self._taken = judged.done.copy(), judged.taken
         self._sizes = _sizes(state, names)
         self._removed: list[str] = []
@@ -201,11 +199,11 @@ class _Update:
 
     def place(self, put: Callable[[str, str, str, Storage], Placed | None], progress: Progress) -> None:
         """Put every file in its place that is not there."""
-        rows = np.flatnonzero(~self._done & ~self._taken)
+        rows = np.flatnonzero(~self._done & ~self._taken).tolist()
 
         def one(row: int) -> Placed | None:
             target = join(self._state.folder, self._names[row].as_py())
-            return put(self._sources[row], target, self._sha256[row], self._files)
+            return put(self._pairs.source(row), target, self._pairs.rows.column("sha256")[row].as_py(), self._files)
 
         with ThreadPoolExecutor(THREADS) as pool:
             for start in range(0, len(rows), _WINDOW):
@@ -235,12 +233,13 @@ class _Update:
         """Replace the record, unless it says so already."""
         record = self._record()
         if not record.equals(self._written):
-            write_record(self._state.folder, self._root, record, self._files)
+            write_record(self._state.folder, self._pairs.root, record, self._files)
             self._written = record
 
     def _record(self) -> pa.Table:
         """Return what exports have made that is there now: of before this one too, until it is replaced."""
-        columns = [self._names, self._ids, pa.array(self._sha256, pa.string()), pa.array(self._sizes)]
+        told = self._pairs.rows
+        columns = [self._names, told.column("pair_id"), told.column("sha256"), pa.array(self._sizes)]
         made = pa.table(columns, schema=RECORD_SCHEMA).filter(pa.array(self._done))
         before = self._state.record
         there = pc.is_valid(self._state.sizes_of(before.column("name").combine_chunks()))

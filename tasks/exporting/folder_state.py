@@ -26,10 +26,11 @@ Digests = dict[str, str | None]
 
 _LISTED = pa.schema([("name", pa.string()), ("size", pa.int64())])
 _PIECE = 65_536
+_NO_FILE, _ABSENT = -1, -2
 
 
 class FolderState(NamedTuple):
-    """Names and sizes of what is there, and the record of what exports have made."""
+    """Names and sizes of what is there, -1 for what is no file, and the record of what exports have made."""
 
     folder: str
     record: pa.Table
@@ -61,9 +62,7 @@ class Judged(NamedTuple):
 def read_state(folder: str, root: str, files: Storage) -> FolderState:
     """List a folder, and read what exports of an output root have made there; raises as `read_record`."""
     record = read_record(folder, root, files)
-    below = f"{folder.rstrip('/')}/"
-    found = ((uri.removeprefix(below), size) for uri, size in files.sizes(folder))
-    return FolderState(folder, record, _table(one for one in found if "/" not in one[0] and one[0] != RECORD_NAME))
+    return FolderState(folder, record, _table(one for one in files.entries(folder) if one[0] != RECORD_NAME))
 
 
 def judge(state: FolderState, names: pa.Array, sha256: pa.Array, known: Digests, files: Storage) -> Judged:
@@ -82,8 +81,9 @@ def judge(state: FolderState, names: pa.Array, sha256: pa.Array, known: Digests,
     """
     recorded = state.recorded_sha256(names)
     done = pc.equal(recorded, sha256).fill_null(False).to_numpy().copy()
-    taken = np.zeros(len(names), dtype=bool)
-    open_rows = np.flatnonzero(pc.is_valid(state.sizes_of(names)).to_numpy() & ~done)
+    sizes = state.sizes_of(names).fill_null(_ABSENT).to_numpy()
+    taken = sizes == _NO_FILE
+    open_rows = np.flatnonzero((sizes >= 0) & ~done)
     look_at([names[row].as_py() for row in open_rows], state.folder, known, files)
     for row in open_rows:
         found = known[names[row].as_py()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import sys
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -39,13 +40,14 @@ class SucceededPairs(NamedTuple):
     stems: list[str]
     rows: pa.Table
 
-    def sources(self) -> list[str]:
-        """Return the URI of each pair's audio: the root may have been moved since its table was written."""
-        return [join(self.root, "audio", source) for source in self.rows.column("source").to_pylist()]
+    def source(self, row: int) -> str:
+        """Return the URI of a pair's audio: the root may have been moved since its table was written."""
+        return join(self.root, "audio", self.rows.column("source")[row].as_py())
 
     def suffixes(self) -> list[str]:
         """Return the suffix of each pair's audio."""
-        return [posixpath.splitext(source)[1] for source in self.rows.column("source").to_pylist()]
+        suffixes = (posixpath.splitext(source.as_py())[1] for source in self.rows.column("source"))
+        return [sys.intern(suffix) for suffix in suffixes]
 
 
 def read_succeeded(written: str, template: str, files: Storage) -> SucceededPairs:
@@ -79,7 +81,7 @@ def _read(root: str, uri: str, text: str, files: Storage) -> SucceededPairs:
                 rows = _with_audio(pa.table(batch))
                 stems += template.stems(rows)
                 pieces.append(rows.select(_NEEDED.names).cast(_NEEDED))
-    return SucceededPairs(root, stems, pa.concat_tables([_NEEDED.empty_table(), *pieces]))
+    return SucceededPairs(root, stems, pa.concat_tables([_NEEDED.empty_table(), *pieces]).combine_chunks())
 
 
 def _with_audio(rows: pa.Table) -> pa.Table:

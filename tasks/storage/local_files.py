@@ -82,6 +82,15 @@ class LocalFiles:
                     if stat.S_ISREG(status.st_mode) and not name.startswith(OWN):
                         yield f"{parent}/{name}", status.st_size
 
+    def entries(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Give what lies right in a folder: also folders, links to nothing, pipes and the like, with the size -1."""
+        if not self.is_folder(folder):
+            return
+        with os.scandir(folder) as found:
+            for entry in found:
+                if not entry.name.startswith(OWN):
+                    yield entry.name, entry.stat().st_size if entry.is_file() else -1
+
     def glob(self, pattern: str) -> list[str]:
         """Return the files that match, sorted, those with a dot in front too.
 

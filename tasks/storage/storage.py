@@ -74,6 +74,14 @@ class Storage:
         with _naming("list", folder):
             yield from self._at(folder).sizes(folder)
 
+    def entries(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Give what lies right in a folder, by name: the size of a file, -1 for what is none; nothing if it is absent.
+
+        Keys that only begin like the folder's are no entries on S3.
+        """
+        with _naming("list", folder):
+            yield from self._at(folder).entries(folder)
+
     def glob(self, pattern: str) -> list[str]:
         """Return the files that match a pattern, sorted."""
         with _naming("list", pattern):

@@ -109,19 +109,34 @@ def test_files_of_others_stay_and_pairs_get_other_names(anywhere: str) -> None:
 
 
 @pytest.mark.parametrize("edited", [b"edited, and longer than before", b"AUDIO OF A"])
-def test_what_somebody_has_changed_is_somebodys(anywhere: str, edited: bytes) -> None:
-    root, names = join(anywhere, "root"), join(anywhere, "names")
+def test_what_somebody_has_changed_is_somebodys(tmp_path: Path, edited: bytes) -> None:
+    folder = str(tmp_path)
+    root, names = join(folder, "root"), join(folder, "names")
     write_root(root, rows("a", "b"))
-    export(anywhere, copies=True)
+    export(folder, copies=True)
     put(names, "a.flac", edited)
     write_root(root, [exported_row("a", b"again"), *rows("b")])
-    assert counts(export(anywhere)) == (1, 1, 0)
+    assert counts(export(folder)) == (1, 1, 0)
     found = files_in(names)
     assert found.pop("a.flac") == edited
     assert sorted(found.values()) == [b"again", b"audio of b"]
     write_root(root, rows("b"))
-    assert counts(export(anywhere)) == (1, 0, 1)
+    assert counts(export(folder)) == (1, 0, 1)
     assert files_in(names) == {"a.flac": edited, "b.flac": b"audio of b"}
+
+
+def test_what_is_no_file_is_nobody_elses_to_replace(tmp_path: Path) -> None:
+    names = tmp_path / "names"
+    names.mkdir()
+    (names / "a.flac").mkdir()
+    (names / "b.flac").symlink_to(tmp_path / "nothing")
+    os.mkfifo(names / "c.flac")
+    write_root(str(tmp_path / "root"), rows("a", "b", "c"))
+    assert counts(export(str(tmp_path))) == (0, 3, 0)
+    assert counts(export(str(tmp_path))) == (3, 0, 0)
+    assert (names / "a.flac").is_dir()
+    assert (names / "b.flac").is_symlink()
+    assert (names / "c.flac").is_fifo()
 
 
 def test_a_file_that_somebody_removed_comes_back(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_any_text_gives_a_safe_name(text: str, suffix: str, ending: str) -> None
 
 def names(stems: list[str], ids: list[str] | None = None, taken: tuple[str, ...] = ()) -> list[str]:
     ids = ids or [f"id{number}" for number in range(len(stems))]
-    found: list[str] = unique_names(stems, [".flac"] * len(stems), ids, taken).to_pylist()
+    found: list[str] = unique_names(stems, [".flac"] * len(stems), pa.array(ids), taken).to_pylist()
     assert len({folded(name) for name in found} | {folded(name) for name in taken}) == len(stems) + len(taken)
     return found
 
