@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from manifests.files import absolute, is_s3, join
+from manifests.files import absolute, is_s3, join, parent
 from manifests.reading.reader import user_schema
 from manifests.schema import RESULT_SCHEMA
 from tasks.exporting.export_errors import ExportError
@@ -29,6 +29,7 @@ from tasks.exporting.folder_state import THREADS, Digests, FolderState, Judged, 
 from tasks.exporting.name_template import NameTemplate
 from tasks.exporting.placing import Placed, copied, linked_or_copied
 from tasks.exporting.succeeded_pairs import SucceededPairs, read_succeeded
+from tasks.ledger.gc import HALF_WRITTEN_S
 from tasks.storage.storage import Storage
 
 Progress = Callable[[int, int], None]
@@ -119,6 +120,7 @@ def export_folder(
     update = _Update(pairs, state, names, judged, files)
     try:
         update.remove(outdated(state, names, known, files))
+        update.remove_half_written()
         update.place(copied if copies else linked_or_copied, progress)
     finally:
         update.write()
@@ -196,6 +198,13 @@ class _Update:
             for name in pool.map(remove, names):
                 self._removed.append(name)
                 self.exported.removed += 1
+
+    def remove_half_written(self) -> None:
+        """Remove the unfinished files that an export has left which was killed long ago."""
+        for uri in self._files.half_written(self._state.folder, HALF_WRITTEN_S):
+            if parent(uri) == self._state.folder:
+                with suppress(FileNotFoundError):
+                    self._files.delete(uri)
 
     def place(self, put: Callable[[str, str, str, Storage], Placed | None], progress: Progress) -> None:
         """Put every file in its place that is not there."""

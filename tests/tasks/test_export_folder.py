@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -172,6 +173,22 @@ def test_files_of_an_export_that_was_killed_are_known_by_their_bytes(tmp_path: P
     assert counts(export(str(tmp_path))) == (2, 0, 0)
     write_root(str(tmp_path / "root"), rows("b"))
     assert counts(export(str(tmp_path))) == (1, 0, 1)
+
+
+def test_unfinished_files_go_once_nobody_can_be_at_work_on_them(tmp_path: Path) -> None:
+    names = tmp_path / "names"
+    (names / "sub").mkdir(parents=True)
+    for name, age_s in {
+        ".timbreflow-old": 3 * 86_400,
+        ".timbreflow-new": 60,
+        "sub/.timbreflow-old": 3 * 86_400,
+    }.items():
+        (names / name).write_bytes(b"half")
+        os.utime(names / name, (time.time() - age_s,) * 2)
+    write_root(str(tmp_path / "root"), rows("a"))
+    export(str(tmp_path))
+    assert sorted(path.name for path in names.iterdir()) == [".timbreflow-new", "a.flac", "sub", RECORD]
+    assert (names / "sub" / ".timbreflow-old").exists()
 
 
 def test_audio_that_is_gone_or_is_another_is_told_and_its_last_file_stays_known(tmp_path: Path) -> None:
