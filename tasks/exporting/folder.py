@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -25,18 +24,16 @@ from manifests.schema import RESULT_SCHEMA
 from tasks.exporting.export_errors import ExportError
 from tasks.exporting.export_record import RECORD_SCHEMA, write_record
 from tasks.exporting.file_names import unique_names
-from tasks.exporting.folder_state import THREADS, Digests, FolderState, Judged, judge, outdated, read_state
+from tasks.exporting.folder_state import Digests, FolderState, Judged, judge, outdated, read_state
+from tasks.exporting.in_threads import in_threads
 from tasks.exporting.name_template import NameTemplate
 from tasks.exporting.placing import Placed, copied, linked_or_copied
 from tasks.exporting.succeeded_pairs import SucceededPairs, read_succeeded
 from tasks.ledger.gc import HALF_WRITTEN_S
-from tasks.storage.storage import Storage
+from tasks.storage.storage import Storage, StorageUnreachable
 
 Progress = Callable[[int, int], None]
 """Is told how many files are done, and of how many."""
-
-_WINDOW = 256
-"""Files that are handed to the threads at a time."""
 
 _RECORD_EVERY_S = 30.0
 _RECORD_SHARE = 20
@@ -122,8 +119,12 @@ def export_folder(
         update.remove(outdated(state, names, known, files))
         update.remove_half_written()
         update.place(copied if copies else linked_or_copied, progress)
-    finally:
+    except StorageUnreachable:
+        raise  # the record would wait as long once more
+    except BaseException:
         update.write()
+        raise
+    update.write()
     return update.exported
 
 
@@ -189,15 +190,13 @@ class _Update:
     def remove(self, names: Sequence[str]) -> None:
         """Remove files; one that somebody else has removed counts as well."""
 
-        def remove(name: str) -> str:
+        def remove(name: str) -> None:
             with suppress(FileNotFoundError):
                 self._files.delete(join(self._state.folder, name))
-            return name
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            for name in pool.map(remove, names):
-                self._removed.append(name)
-                self.exported.removed += 1
+        for name, _ in in_threads(remove, names):
+            self._removed.append(name)
+            self.exported.removed += 1
 
     def remove_half_written(self) -> None:
         """Remove the unfinished files that an export has left which was killed long ago."""
@@ -214,13 +213,10 @@ class _Update:
             target = join(self._state.folder, self._names[row].as_py())
             return put(self._pairs.source(row), target, self._pairs.rows.column("sha256")[row].as_py(), self._files)
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            for start in range(0, len(rows), _WINDOW):
-                window = rows[start : start + _WINDOW]
-                for count, (row, placed) in enumerate(zip(window, pool.map(one, window), strict=True), start + 1):
-                    self._count(row, placed)
-                    progress(count, len(rows))
-                self._write_now_and_then()
+        for count, (row, placed) in enumerate(in_threads(one, rows), 1):
+            self._count(row, placed)
+            progress(count, len(rows))
+            self._write_now_and_then()
 
     def _count(self, row: int, placed: Placed | None) -> None:
         if placed is None:

@@ -6,8 +6,7 @@ somebody's. Also a file that is exactly what is wanted under its name is taken f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from manifests.files import join
 from tasks.exporting.export_record import RECORD_NAME, read_record
+from tasks.exporting.in_threads import in_threads
 from tasks.exporting.placing import sha256_of
 from tasks.storage.storage import Storage
-
-THREADS = 16
 
 Digests = dict[str, str | None]
 """Names of files that were looked at, and the sha256 of their bytes; None for what has gone meanwhile."""
@@ -105,13 +104,8 @@ def outdated(state: FolderState, names: pa.Array, known: Digests, files: Storage
 
 def look_at(names: Iterable[str], folder: str, known: Digests, files: Storage) -> None:
     """Find out the bytes of files that are not known yet, several at a time."""
-    unknown = [name for name in names if name not in known]
-    with ThreadPoolExecutor(THREADS) as pool:
-        known.update(zip(unknown, pool.map(_reader(folder, files), unknown), strict=True))
-
-
-def _reader(folder: str, files: Storage) -> Callable[[str], str | None]:
-    return lambda name: sha256_of(f"{folder.rstrip('/')}/{name}", files)
+    unknown = (name for name in names if name not in known)
+    known.update(in_threads(lambda name: sha256_of(join(folder, name), files), unknown))
 
 
 def _table(found: Iterable[tuple[str, int]]) -> pa.Table:

@@ -15,6 +15,7 @@ from manifests.files import join
 from tasks.exporting import folder as exporting
 from tasks.exporting.export_errors import ExportError
 from tasks.exporting.folder import Exported, export_folder, refuse_export
+from tasks.exporting.in_threads import in_threads
 from tasks.exporting.placing import Placed
 from tasks.storage.storage import Storage, StorageError
 from tests.tasks.corpus import write_manifest
@@ -164,6 +165,24 @@ def test_an_export_that_was_broken_off_goes_on(tmp_path: Path, monkeypatch: pyte
     done = export(str(tmp_path))
     assert done.kept >= 3
     assert done.kept + done.linked == 6
+
+
+def test_after_a_fault_no_further_file_is_begun() -> None:
+    begun = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 3:
+            raise StorageError("away")
+        return -number
+
+    given = in_threads(work, range(100_000))
+    assert [next(given) for _ in range(3)] == [(0, 0), (1, -1), (2, -2)]
+    with pytest.raises(StorageError):
+        next(given)
+    assert len(begun) < 100
+    assert list(in_threads(lambda number: number, range(1_000))) == [(number, number) for number in range(1_000)]
+    assert list(in_threads(work, [])) == []
 
 
 def test_files_of_an_export_that_was_killed_are_known_by_their_bytes(tmp_path: Path) -> None:
