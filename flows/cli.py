@@ -141,6 +141,7 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
     from prefect.exceptions import TerminationSignal
 
     from flows.cross_synthesis import NothingComputed, cross_synthesis
+    from flows.export_stage import ExportedRun
     from flows.terminal_tables import run_report
     from tasks.ledger.close import RunSummary
 
@@ -167,6 +168,8 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
         console.print(f"[bold red]Failed:[/] {escape(str(summary))}", soft_wrap=True)
         raise typer.Exit(EXIT_FAILED_PAIRS)
     console.print(run_report(summary), soft_wrap=True)
+    if isinstance(summary, ExportedRun):
+        console.print(f"Exported: {summary.exported}", soft_wrap=True, markup=False, highlight=False)
     if summary.failed or summary.counts["failed_before"]:
         raise typer.Exit(EXIT_FAILED_PAIRS)
 
@@ -250,7 +253,7 @@ def export_folder_(
     """
     with _refusing():
         asked = RunOptions(**options, export=folder)
-        from flows.export_stage import shown_export
+        from flows.export_display import shown_export
         from tasks.exporting.folder import export_folder
 
         with shown_export() as progress:

@@ -1,25 +1,25 @@
-"""The export after a run, if one was asked for, and how far it is."""
+"""The export after a run, if one was asked for."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, fields
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from flows.progress_display import LINE_EVERY_S
+from flows.export_display import shown_export
 from manifests.schema import ManifestError
-from tasks.exporting import folder
 from tasks.exporting.export_errors import ExportError
+from tasks.exporting.folder import export_folder
 from tasks.ledger.close import Run, RunSummary
 
 
+@dataclass(frozen=True)
+class ExportedRun(RunSummary):
+    """How a run ended, and in a sentence what its export did."""
+
+    exported: str = ""
+
+
 def exported_results(run: Run, summary: RunSummary) -> RunSummary:
-    """Export the results of a run that has ended, if its options say so, and add to its summary what came of it.
+    """Export the results of a run that has ended, if its options say so, and return its summary with what came of it.
 
     Raises
     ------
@@ -30,38 +30,18 @@ def exported_results(run: Run, summary: RunSummary) -> RunSummary:
     if options.export is None:
         return summary
     if summary.without_result is None:
-        return replace(summary, exported="nothing yet; the last of the runs on other shards does it, if asked to")
+        return _with(summary, "nothing yet; the last of the runs on other shards does it, if asked to")
     try:
         with shown_export() as progress:
-            exported = folder.export_folder(run.output, options.export, options.name, options.copies, progress)
+            exported = export_folder(run.output, options.export, options.name, options.copies, progress)
     except (ExportError, ManifestError, OSError) as error:
         raise ExportError(
             f"the results are complete, but their export is not: {error}. "
             f"`timbreflow export folder {run.output} {options.export}` goes on with it"
         ) from error
-    return replace(summary, exported=exported.sentence())
+    return _with(summary, exported.sentence())
 
 
-@contextmanager
-def shown_export() -> Iterator[folder.Progress]:
-    """Show how many files are done while the block runs: a bar on a terminal, elsewhere a line now and then."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    said_at = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        row = bar.add_task("files", total=None)
-
-        def show(done: int, total: int) -> None:
-            nonlocal said_at
-            bar.update(row, completed=done, total=total)
-            if bar.disable and time.monotonic() - said_at >= LINE_EVERY_S:
-                said_at = time.monotonic()
-                bar.console.print(f"{done} of {total} files exported")
-
-        yield show
+def _with(summary: RunSummary, sentence: str) -> ExportedRun:
+    told = {field.name: getattr(summary, field.name) for field in fields(summary)}
+    return ExportedRun(**told, exported=sentence)

@@ -24,6 +24,9 @@ EXIT_REFUSED = 2
 
 ANY_WIDTH = 1_000_000
 
+LINE_EVERY_S = 30.0
+"""How often a line tells how far something is, where there is no terminal for a bar."""
+
 
 def _console(to_errors: bool) -> Console:
     """Return a terminal as wide as it is or as COLUMNS says; a pipe or a file has lines of any length."""

@@ -44,8 +44,6 @@ def run_report(summary: RunSummary) -> Text:
     elif summary.without_result > summary.counts["beyond_limit"]:
         text.append(f"{summary.without_result} pairs of the manifest have no result yet. ", style="yellow")
     text.append(f"Table: {summary.results}")
-    if summary.exported is not None:
-        text.append(f"\nExported: {summary.exported}")
     return text
 
 

@@ -26,8 +26,8 @@ from tasks.exporting.export_record import RECORD_SCHEMA, write_record
 from tasks.exporting.file_names import unique_names
 from tasks.exporting.folder_state import Digests, FolderState, Judged, judge, outdated, read_state
 from tasks.exporting.in_threads import in_threads
+from tasks.exporting.link_or_copy import Placed, copied, linked_or_copied
 from tasks.exporting.name_template import NameTemplate
-from tasks.exporting.placing import Placed, copied, linked_or_copied
 from tasks.exporting.succeeded_pairs import SucceededPairs, read_succeeded
 from tasks.ledger.gc import HALF_WRITTEN_S
 from tasks.storage.storage import Storage, StorageUnreachable

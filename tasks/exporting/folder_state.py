@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from manifests.files import join
 from tasks.exporting.export_record import RECORD_NAME, read_record
 from tasks.exporting.in_threads import in_threads
-from tasks.exporting.placing import sha256_of
+from tasks.exporting.link_or_copy import sha256_of
 from tasks.storage.storage import Storage
 
 Digests = dict[str, str | None]

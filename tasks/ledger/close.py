@@ -52,8 +52,7 @@ class RunSummary:
 
     `devices_waited` is the share of their time in which the devices had nothing to do, from the first request to the
     last answer of each; None where none was used. `without_result` counts the pairs of the manifest that are not in the
-    table; None where other slices are at work, the last of which writes it. `exported` says what an export after the
-    run did, where one was asked for.
+    table; None where other slices are at work, the last of which writes it.
     """
 
     run_id: str
@@ -66,7 +65,6 @@ class RunSummary:
     results: str
     devices_waited: float | None = None
     without_result: int | None = None
-    exported: str | None = None
 
 
 def write_run_snapshot(
@@ -169,7 +167,7 @@ def _committed(run: Run, go_on: Callable[[], None]) -> tuple[int, dict[str, int]
 
 def _write_record(run: Run, summary: RunSummary, finished_at: datetime, error: str | None) -> None:
     record = {
-        **{name: value for name, value in asdict(summary).items() if name != "exported"},  # that comes later
+        **asdict(summary),
         "error": error,
         "manifest": run.manifest,
         "output": run.output,

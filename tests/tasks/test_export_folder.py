@@ -16,7 +16,7 @@ from tasks.exporting import folder as exporting
 from tasks.exporting.export_errors import ExportError
 from tasks.exporting.folder import Exported, export_folder, refuse_export
 from tasks.exporting.in_threads import in_threads
-from tasks.exporting.placing import Placed
+from tasks.exporting.link_or_copy import Placed
 from tasks.storage.storage import Storage, StorageError
 from tests.tasks.corpus import write_manifest
 from tests.tasks.output_root import exported_row, failed_row, files_in, put, write_root
