@@ -99,7 +99,7 @@ def _form(schema: Mapping[str, Any]) -> str:
     """
     schema = schema.get("anyOf", [schema])[0]
     if "enum" in schema:
-        return "|".join(schema["enum"])
+        return "|".join(map(str, schema["enum"]))
     if "const" in schema:
         return str(schema["const"])
     if schema["type"] == "array":

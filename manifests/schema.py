@@ -54,7 +54,7 @@ _STAGES = {
     "optimise": "optimising the spectrogram; a batch is shared equally by its pairs",
     "phase": "reconstructing the phase",
     "measure": "measuring the figures",
-    "write": "encoding the audio as FLAC and decoding it again",
+    "write": "encoding the audio and decoding it again",
 }
 _DESCRIPTORS = {
     "centroid_hz": "spectral centroid of the {sound}, Hz, energy-weighted mean over frames",
@@ -69,7 +69,7 @@ def _pair_columns() -> list[Column]:
         Column("pair_id", _STRING, "name of the pair in the manifest, given or derived from paths and row settings"),
         Column("content", _STRING, "URI of the content sound"),
         Column("style", _STRING, "URI of the style sound"),
-        Column("output", _STRING, "URI of the FLAC file; null where the pair failed"),
+        Column("output", _STRING, "URI of the audio file; null where the pair failed"),
         Column("status", _STRING, f"`{SUCCEEDED}` or `{FAILED}`; a succeeded pair's audio exists, whole"),
         Column("error_type", _STRING, "why the pair failed, one of the error types below; null where it succeeded"),
         Column("error_message", _STRING, "what went wrong, with the path; null where the pair succeeded"),
@@ -90,7 +90,7 @@ def _setting_columns() -> list[Column]:
             "settings",
             _STRING,
             "resolved settings of the pair, a JSON object; "
-            "`notes` and `strength` only where they are not `content` and 1",
+            "`notes`, `strength`, `channels` and `file_format` only where they are not `content`, 1, `keep` and `flac`",
         ),
         Column("strength", _FLOAT, "how far to go: 0 the content, 1 the style's voice"),
         *(Column(term.weight.name, _FLOAT, f"weight of the {term.meaning}{_share(term)}") for term in TERMS),
@@ -136,11 +136,12 @@ def _provenance_columns() -> list[Column]:
         Column("core_version", _INT32, "version of the computation, raised when its results change"),
         Column("torch_version", _STRING, "release of PyTorch"),
         Column("weights_digest", _STRING, "sha256 of the network's weights"),
-        Column("file_sha256", _STRING, "sha256 of the FLAC file's bytes"),
+        Column("file_sha256", _STRING, "sha256 of the audio file's bytes"),
         Column("samples_sha256", _STRING, "sha256 of the decoded samples (little-endian 32-bit PCM)"),
         Column("duration_s", _FLOAT, "length of the output, s"),
         Column("n_samples", _INT64, "length of the output, samples"),
         Column("sample_rate", _INT32, "sampling rate of the output, Hz"),
+        Column("n_channels", _INT32, "channels of the output"),
         Column("gain_db", _FLOAT, "the one constant gain applied after the phase reconstruction, dB"),
     ]
 
@@ -200,6 +201,7 @@ ERROR_TYPES: dict[str, str] = {
     "silent": "the sound is silence",
     "not_finite": "the sound has samples that are NaN, infinite or larger than in any scale (2^32)",
     "decode_limit": "decoding the sound takes more memory or time than is allowed, or crashes the decoder",
+    "too_many_channels": "the content has more than 8 channels, and the result is to keep them",
     "diverged": "the optimisation left the finite numbers",
     "storage": "reading or writing failed on the way (network, permission, full disk)",
     "out_of_memory": "the device or the machine had too little memory",

@@ -77,7 +77,11 @@ _AUTOMATIC_RANGE_S = (8.0, 60.0)
 
 
 def cut_shards(
-    pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None, effort: ArrayLike | None = None
+    pairs: pa.Table,
+    seconds: ArrayLike,
+    shard_audio_s: float | None,
+    effort: ArrayLike | None = None,
+    rates: ArrayLike | None = None,
 ) -> pa.Table:
     """Order pairs and number their shards.
 
@@ -96,11 +100,13 @@ def cut_shards(
         8 and at most 60.
     effort : array_like, optional
         How many times the usual work a second of each pair is, `[N]`; where it is more, a shard holds less audio.
+    rates : array_like, optional
+        Sampling rate at which each pair is computed, Hz, `[N]`: those of different rates share no batch.
 
     Returns
     -------
     pyarrow.Table
-        `pairs`, sorted, with `duration_s` (float64) and `shard` (int32, from 0).
+        `pairs`, sorted, with `duration_s` (float64), `analysis_rate` (int32) and `shard` (int32, from 0).
 
     Raises
     ------
@@ -110,10 +116,12 @@ def cut_shards(
     durations = _checked(pairs, seconds, shard_audio_s)
     counted = np.maximum(durations, _SHORTEST_S) * np.maximum(1.0, 1.0 if effort is None else effort)
     limit = shard_audio_s if shard_audio_s is not None else _automatic_limit(durations)
-    order = _order(pairs, durations)
+    of_rate = np.zeros(len(durations), dtype=np.int32) if rates is None else np.asarray(rates, dtype=np.int32)
+    order = _order(pairs, durations, of_rate)
     return (
         pairs.take(pa.array(order))
         .append_column("duration_s", pa.array(durations[order]))
+        .append_column("analysis_rate", pa.array(of_rate[order]))
         .append_column("shard", pa.array(_shards(counted[order], limit)))
     )
 
@@ -131,7 +139,7 @@ def cut_digest(cut: pa.Table) -> str:
 
 
 def cut_batches(rows: pa.Table, batch_size: int) -> pa.Table:
-    """Cut a shard into batches: pairs of one length bucket, in order, in batches of about equal size.
+    """Cut a shard into batches: pairs of one rate and length bucket, in order, in batches of about equal size.
 
     Parameters
     ----------
@@ -152,7 +160,7 @@ def cut_batches(rows: pa.Table, batch_size: int) -> pa.Table:
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} < 1")
-    buckets = length_bucket(rows.column("duration_s").to_numpy())
+    buckets = _buckets(rows.column("duration_s").to_numpy(), rows.column("analysis_rate").to_numpy())
     starts, sizes = np.unique(buckets, return_index=True, return_counts=True)[1:]
     batches = np.zeros(len(buckets), dtype=np.int32)
     first = 0
@@ -184,14 +192,22 @@ def _checked(pairs: pa.Table, seconds: ArrayLike, shard_audio_s: float | None) -
     return durations
 
 
-def _order(pairs: pa.Table, durations: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the order in which pairs are computed, `[N]`: length buckets, and within each strips of a few styles.
+def _buckets(durations: NDArray[np.float64], rates: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the bucket of each pair, `[N]`: by rate, then by length; one for those that cannot be read, the last."""
+    of_rate = np.unique(rates, return_inverse=True)[1]
+    lengths = len(_EDGES_S) + 1
+    unreadable = (int(of_rate.max(initial=0)) + 1) * lengths
+    return np.where(durations > 0, of_rate * lengths + length_bucket(durations), unreadable)
+
+
+def _order(pairs: pa.Table, durations: NDArray[np.float64], rates: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the order in which pairs are computed, `[N]`: buckets, and within each strips of a few styles.
 
     A strip is walked content by content, so a cache that holds its styles and one content encodes a content once per
     strip, where walking style by style would encode it once per pair. Every other content meets the styles backwards,
     and every other strip the contents: so a smaller cache still finds what was used last.
     """
-    bucket = np.where(durations > 0, length_bucket(durations), len(_EDGES_S) + 1)
+    bucket = _buckets(durations, rates)
     content, contents = _places(pairs.column("content"), bucket)
     style, styles = _places(pairs.column("style"))
     strip = style // STYLES_OF_STRIP

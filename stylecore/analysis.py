@@ -13,6 +13,7 @@ from stylecore.onsets import frames_since, novelty, onsets
 from stylecore.spectrogram import (
     BIN_HZ,
     LONGER,
+    PAPER_BINS,
     at_reference_level,
     log_spectrogram,
     long_log_spectrogram,
@@ -31,6 +32,9 @@ QUIET_DB = -90.0
 @dataclass(frozen=True)
 class Analysis:
     """One sound at the reference level.
+
+    What is decided by, pitches and beginnings and colours, is looked for in the paper's band, up to 8 kHz, so that the
+    same moments are chosen at any sampling rate; what is heard, spectra and levels, is of the whole band.
 
     `samples` `[4 N]`, four times oversampled; `log_spectrogram`, `envelope` `[F, T]`: log-magnitudes and the smooth
     part of them; `salience` `[pitches, T]` and the most salient `pitch_hz` `[T]`; `level_db` `[T]` under the loudest
@@ -78,13 +82,14 @@ def analyse(samples: Tensor, sample_rate: int) -> Analysis:
     """
     at_level = at_reference_level(samples[None])
     spectrum = log_spectrogram(at_level, sample_rate)[0]
+    decisive = spectrum[:PAPER_BINS]
     longer = long_log_spectrogram(at_level, sample_rate)[0]
-    notes = salience(longer, longer - envelope(longer), BIN_HZ / LONGER)
+    notes = salience(longer, longer - envelope(longer, bin_hz=BIN_HZ / LONGER), BIN_HZ / LONGER)
     pitch = pitch_hz(notes)
     smooth = envelope(spectrum, pitch)
     fine = spectrum - smooth
     level_db = level_under_peak_db(spectrum)
-    starts = onsets(spectrum, level_db)
+    starts = onsets(decisive, level_db)
     loud = ((level_db + 30) / 20).clamp(0, 1)
     dense = soxr.resample(at_level[0].cpu().numpy(), sample_rate, OVERSAMPLING * sample_rate)
     return Analysis(
@@ -96,9 +101,9 @@ def analyse(samples: Tensor, sample_rate: int) -> Analysis:
         level_db=level_db,
         starts=starts,
         since=frames_since(starts),
-        novelty=novelty(spectrum),
-        colour=_colour(spectrum, level_db),
-        tonality=tonality(spectrum, fine, loud),
+        novelty=novelty(decisive),
+        colour=_colour(decisive, level_db),
+        tonality=tonality(decisive, fine[:PAPER_BINS], loud),
     )
 
 

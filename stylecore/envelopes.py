@@ -24,7 +24,7 @@ from stylecore.spectrogram import MAGNITUDE_FLOOR, magnitude
 Scale = Literal["log", "energy", "level"]
 
 BROAD_BANDS = 16
-"""Bands of 500 Hz in which the average energy, not the average level, is compared: the loudest frames decide it."""
+"""Bands of 500 Hz up to 8 kHz. The average energy is compared, not the average level: the loudest frames decide it."""
 
 LOUDNESS_EXPONENT = 0.5
 """A frame counts in a spectral envelope by its amplitude to this power: a pause says nothing about a timbre."""
@@ -93,12 +93,14 @@ def frame_weights(log_spectrogram: Tensor, scale: Scale) -> Tensor:
     return torch.where(total > 0, loudness / total.clamp_min(1e-30), 1.0 / log_spectrogram.shape[-1])
 
 
-def spectral_envelope(log_spectrogram: Tensor, weights: Tensor, scale: Scale, bands: int) -> tuple[Tensor, ...]:
+def spectral_envelope(
+    log_spectrogram: Tensor, weights: Tensor, scale: Scale, bands: int, broad_bands: int = BROAD_BANDS
+) -> tuple[Tensor, ...]:
     """Return the spectral energy envelope of log-spectrograms `[B, F, T]`: averages over time, at some resolutions.
 
     `energy`: the energy of each bin, `[B, F]`. `log`: the log-spectrogram itself, `[B, F]`, so that every partial
     counts, down to the floor; the level of each of `bands` narrow bands, `[B, bands]`; the level of the average energy
-    of each broad band, `[B, 16]`. `level`: the first two of these.
+    of each broad band, `[B, broad_bands]`. `level`: the first two of these.
 
     Parameters
     ----------
@@ -108,8 +110,8 @@ def spectral_envelope(log_spectrogram: Tensor, weights: Tensor, scale: Scale, ba
         Of the frames, of sum 1, zero where padded, `[B, 1, T]`.
     scale : {"log", "energy", "level"}
         Which.
-    bands : int
-        Narrow bands; 0 for none.
+    bands, broad_bands : int
+        How many; no narrow ones with 0.
     """
     if scale == "energy":
         return ((magnitude(log_spectrogram).square() * weights).sum(2),)
@@ -118,7 +120,7 @@ def spectral_envelope(log_spectrogram: Tensor, weights: Tensor, scale: Scale, ba
     narrow = (level(band_energies(banded, bands)) * weights).sum(2) if bands else log_spectrogram[:, :0, 0]
     if scale == "level":
         return bins, narrow
-    return bins, narrow, level((band_energies(log_spectrogram, BROAD_BANDS) * weights).sum(2))
+    return bins, narrow, level((band_energies(log_spectrogram, broad_bands) * weights).sum(2))
 
 
 def _encoded(log_spectrogram: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stylecore.spectrogram import BIN_HZ
+from stylecore.spectrogram import BIN_HZ, PAPER_RATE
 
 CEPSTRA = 24
-"""Cepstral coefficients that make an envelope: it does not follow partials less than 670 Hz apart."""
+"""Cepstral coefficients per 8 kHz that make an envelope: it does not follow partials less than 670 Hz apart."""
 
 CEPSTRA_OF_HIGH_NOTES = 10
 """Of a high note, whose partials are further apart: it does not follow those less than 1.6 kHz apart."""
@@ -41,7 +41,7 @@ CHORD_TO_NOTE = 0.6, 0.75
 """The salience of the best pitch in chords is below the first, in single notes above the second."""
 
 
-def envelope(log_spectrogram: Tensor, pitch_hz: Tensor | None = None) -> Tensor:
+def envelope(log_spectrogram: Tensor, pitch_hz: Tensor | None = None, bin_hz: float = BIN_HZ) -> Tensor:
     """Return the smooth spectral envelope of log-magnitudes `[F, T]`, as they are, along frequency.
 
     Parameters
@@ -51,17 +51,24 @@ def envelope(log_spectrogram: Tensor, pitch_hz: Tensor | None = None) -> Tensor:
     pitch_hz : Tensor, optional
         Of each frame, `[T]`: where partials are far apart the envelope is smoother, or it would follow them. None for
         the smoother one everywhere, under which any note stands out.
+    bin_hz : float
+        Width of a bin.
     """
-    smoother = _smoother(len(log_spectrogram), CEPSTRA_OF_HIGH_NOTES).to(log_spectrogram) @ log_spectrogram
+
+    def smoothed(cepstra: int) -> Tensor:
+        return _smoother(len(log_spectrogram), cepstra, bin_hz).to(log_spectrogram) @ log_spectrogram
+
+    smoother = smoothed(CEPSTRA_OF_HIGH_NOTES)
     if pitch_hz is None:
         return smoother
     high = ((pitch_hz - HIGH_HZ[0]) / (HIGH_HZ[1] - HIGH_HZ[0])).clamp(0, 1)
-    return torch.lerp(_smoother(len(log_spectrogram), CEPSTRA).to(log_spectrogram) @ log_spectrogram, smoother, high)
+    return torch.lerp(smoothed(CEPSTRA), smoother, high)
 
 
 @lru_cache(maxsize=8)
-def _smoother(n_bins: int, cepstra_kept: int) -> Tensor:
+def _smoother(n_bins: int, cepstra_per_8_khz: int, bin_hz: float) -> Tensor:
     """Return cepstral smoothing as a matrix `[F, F]`: a window on the cepstrum of the mirrored spectrum."""
+    cepstra_kept = round(cepstra_per_8_khz * (n_bins - 1) * bin_hz / (PAPER_RATE / 2))
     spectra = torch.eye(n_bins, dtype=torch.float64)
     cepstra = torch.fft.rfft(torch.cat([spectra, spectra[1:-1].flip(0)]), dim=0)
     index = torch.arange(len(cepstra), dtype=torch.float64)

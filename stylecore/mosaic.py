@@ -25,7 +25,7 @@ DB = math.log(10) / 20
 LARGEST_GAIN = 30 * DB
 NOTE_FRAMES, ALIKE_DB = 20, 6.0
 LARGEST_SWELL_DB, SWELL_OF_DYNAMICS = 3.0, 0.3
-COLOURED, BROAD_BANDS, LARGEST_COLOURING = 0.6, 8, 9 * DB
+COLOURED, BROAD_BAND_BINS, LARGEST_COLOURING = 0.6, 32, 9 * DB
 
 
 def in_own_voice(spliced: Tensor, style: Analysis, moments: Tensor, ratios: Tensor) -> Tensor:
@@ -89,8 +89,8 @@ def coloured(laid: Tensor, style: Tensor) -> Tensor:
 
 
 def _average_shares(log_spectrogram: Tensor) -> Tensor:
-    """Return each broad band's share of the energy `[8]`, loud frames counting less than they would by themselves."""
-    energy = magnitude(log_spectrogram[1:]).square().unflatten(0, (BROAD_BANDS, -1)).sum(1)
+    """Return each band's share of the energy, bands of 1 kHz, loud frames counting less than they would otherwise."""
+    energy = magnitude(log_spectrogram[1:]).square().unflatten(0, (-1, BROAD_BAND_BINS)).sum(1)
     weights = energy.sum(0) ** 0.25
     average = energy @ (weights / weights.sum().clamp_min(1e-9))
     return average / average.sum().clamp_min(1e-9) + 1e-7

@@ -25,11 +25,11 @@ def paired(content: Analysis, style: Analysis, n_samples: int, encoder: Encoder,
     settings : Settings
         The pair's own.
     """
-    target = Polar(content.log_spectrogram, content.phase(settings.sample_rate))
+    target = Polar(content.log_spectrogram, content.phase(settings.analysis_rate))
     if settings.notes == "style":
         heard, own = style.log_spectrogram, None
     else:
-        target = towards(target, lay_along(content, style, settings.sample_rate), settings.strength)
+        target = towards(target, lay_along(content, style, settings.analysis_rate), settings.strength)
         heard, own = target.log_spectrogram, content.log_spectrogram
     return Pair(
         content=encode_content(encoder, target.log_spectrogram, settings, own),

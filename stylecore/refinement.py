@@ -66,7 +66,7 @@ def refine(
         log-spectrogram and phase.
     """
     settings = problem.settings
-    sample_rate = settings.sample_rate
+    sample_rate = settings.analysis_rate
     lengths = [len(waveform) for waveform in waveforms]
     frames = [frame_count(length, sample_rate) for length in lengths]
     spectra = by_length(lengths, lambda items, _: stft(torch.stack([waveforms[item] for item in items]), sample_rate))

@@ -13,9 +13,15 @@ from stylecore.errors import StylecoreError
 from stylecore.terms import TERMS
 from stylecore.terms.term import Weight
 
-CORE_VERSION = 6
+CORE_VERSION = 7
 """Raised when the core's goldens change: part of every fingerprint, so old results are recomputed."""
 
+
+RATES = (16_000, 32_000, 48_000)
+"""Sampling rates at which is computed, Hz: the paper's, and multiples of it, at which bins and frames are the same."""
+
+HIGHEST_RATE = 192_000
+"""Sampling rate of a result, Hz, at most."""
 
 Notes = Literal["content", "style"]
 """Whose notes a result is meant to play."""
@@ -64,6 +70,17 @@ class Settings(_Weighted):
     """
 
     seed: int = Field(0, ge=0, lt=2**31, description="seed of a run; each pair draws its own from it")
+    sample_rate: Annotated[Literal["native", 16_000, 32_000, 48_000], BeforeValidator(_number)] = Field(
+        "native",
+        description="sampling rate of the result in Hz; native: that of each content, but 16000 at least. Computed is "
+        "at the same rate, or at the next of 16000, 32000 and 48000",
+    )
+    channels: Literal["keep", "mono"] = Field(
+        "keep", description="channels of the result: keep the content's, with its stereo image, or mono"
+    )
+    file_format: Literal["flac", "wav", "wav-float", "ogg"] = Field(
+        "flac", description="file of the result: flac or wav of 24 bits, wav-float of 32, or ogg, which loses a little"
+    )
 
     # Those above are for everybody, those below for who changes the method; Prefect's form shows the descriptions.
     content_layers: tuple[int, ...] = Field(
@@ -79,7 +96,10 @@ class Settings(_Weighted):
         (1, 2, 3), min_length=1, description="Expert: layers whose Gram matrices carry style"
     )
     style_bands: int = Field(
-        64, ge=1, le=257, description="Expert: at most so many frequency bands with a Gram matrix each; 1: the paper's"
+        64,
+        ge=1,
+        le=257,
+        description="Expert: at most so many frequency bands up to 8 kHz with a Gram matrix each; 1: the paper's",
     )
     temporal_reference: Literal["content", "style"] = Field(
         "content",
@@ -95,7 +115,7 @@ class Settings(_Weighted):
         64,
         ge=0,
         le=256,
-        description="Expert: frequency bands whose rise and fall L_e follows as well; 0 is the paper's",
+        description="Expert: frequency bands up to 8 kHz whose rise and fall L_e follows as well; 0 is the paper's",
     )
     temporal_reach: int = Field(
         12,
@@ -105,7 +125,10 @@ class Settings(_Weighted):
         "sides; 0: than the mean of the whole sound",
     )
     spectral_bands: int = Field(
-        64, ge=0, le=256, description="Expert: frequency bands whose average level L_t follows as well; 0 for none"
+        64,
+        ge=0,
+        le=256,
+        description="Expert: frequency bands up to 8 kHz whose average level L_t follows as well; 0 for none",
     )
     start: Literal["noise", "target"] = Field(
         "target",
@@ -141,9 +164,6 @@ class Settings(_Weighted):
     griffin_lim_momentum: float = Field(
         0.0, ge=0, lt=1, description="Expert: momentum of Griffin-Lim; 0 is the 1984 method"
     )
-    sample_rate: Annotated[Literal[16_000], BeforeValidator(_number)] = Field(
-        16_000, description="Expert: sampling rate of the log-spectrogram in Hz"
-    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -171,6 +191,38 @@ class Settings(_Weighted):
         if self.notes == "style":
             return tuple(weight * self.strength if term.draws_to_style else weight for term, weight in own)
         return tuple(weight * term.share_laid_out for term, weight in own)
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name of a result's file."""
+        return self.file_format.split("-", 1)[0]
+
+    def output_rate(self, content_rate: int) -> int:
+        """Return the sampling rate of the result for a content's, both in Hz.
+
+        >>> Settings().output_rate(44_100), Settings().output_rate(8_000)
+        (44100, 16000)
+        """
+        return min(max(content_rate, RATES[0]), HIGHEST_RATE) if self.sample_rate == "native" else self.sample_rate
+
+    def at_rate_for(self, content_rate: int) -> Settings:
+        """Return these settings with the rate at which a content of a sampling rate in Hz is computed.
+
+        >>> Settings().at_rate_for(44_100).sample_rate, Settings().at_rate_for(192_000).sample_rate
+        (48000, 48000)
+        """
+        wanted = self.output_rate(content_rate)
+        rate = next((rate for rate in RATES if rate >= wanted), RATES[-1])
+        return self.model_copy(update={"sample_rate": rate})
+
+    @property
+    def analysis_rate(self) -> int:
+        """The sampling rate of the computation, Hz: the paper's, while it is still each content's own."""
+        return RATES[0] if self.sample_rate == "native" else self.sample_rate
+
+    def in_whole_band(self, bands: int) -> int:
+        """Return how many bands, of which so many lie in the paper's band up to 8 kHz, there are in the whole band."""
+        return bands * self.analysis_rate // RATES[0]
 
     @property
     def full_evaluations(self) -> float:
@@ -246,6 +298,8 @@ def suggested(name: str, known: Iterable[str]) -> str:
 NEUTRAL: dict[str, object] = {
     "notes": "content",
     "strength": 1.0,
+    "channels": "keep",
+    "file_format": "flac",
     **{term.weight.name: 0.0 for term in TERMS if term.weight.default == 0},
 }
 """Values, equal to the defaults, with which a setting changes nothing. Each setting that is added joins them."""
@@ -256,6 +310,7 @@ PRESETS: dict[str, Settings] = {
     "paper": Settings(
         notes="style",
         start="noise",
+        sample_rate=16_000,
         temporal_reach=0,
         **{term.weight.name: term.weight.paper for term in TERMS},
         content_layers=(1,),

@@ -2,7 +2,7 @@
 
 The paper's log-spectrogram: 30 ms frames every 10 ms, a transform of 32 ms, so a bin is 31.25 Hz wide whatever the
 sampling rate, and linear frequency, "a high-resolution representation from which near-perfect reconstruction is
-possible".
+possible". At a higher rate there are more bins, and those of the paper's band, up to 8 kHz, are what they were.
 """
 
 from __future__ import annotations
@@ -14,6 +14,12 @@ import torch
 from torch import Tensor
 
 from stylecore.errors import SignalError
+
+PAPER_RATE = 16_000
+"""Sampling rate of the paper, Hz."""
+
+PAPER_BINS = 257
+"""Bins of the paper's band, from 0 Hz to 8 kHz."""
 
 BIN_HZ = 31.25
 WINDOW_S = 0.030
@@ -60,7 +66,8 @@ def frame_count(n_samples: int, sample_rate: int) -> int:
 
 @lru_cache(maxsize=16)
 def _window(sample_rate: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.hann_window(win_length(sample_rate), dtype=dtype, device=device)
+    """Return the window, with the sum of the paper's: a sound has the same magnitudes at any rate."""
+    return torch.hann_window(win_length(sample_rate), dtype=dtype, device=device) * (PAPER_RATE / sample_rate)
 
 
 def stft(waveform: Tensor, sample_rate: int) -> Tensor:
@@ -104,11 +111,11 @@ def spectrum_of_frames(frames: Tensor, sample_rate: int) -> Tensor:
 
 
 def long_log_spectrogram(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Return log-magnitudes `[B, 4 F - 3, T]` of frames of 90 ms, a bin every 7.8 Hz, at the usual instants.
+    """Return log-magnitudes `[B, 1025, T]` of frames of 90 ms, a bin every 7.8 Hz up to 8 kHz, at the usual instants.
 
     For pitch alone: the paper's frames do not tell two partials 70 Hz apart.
     """
-    length, ratio = LONGER * n_fft(sample_rate), win_length(sample_rate) / round(LONG_WINDOW_S * sample_rate)
+    length, ratio = LONGER * n_fft(sample_rate), win_length(PAPER_RATE) / round(LONG_WINDOW_S * sample_rate)
     window = torch.hann_window(round(LONG_WINDOW_S * sample_rate), dtype=waveform.dtype, device=waveform.device)
     spectrum = torch.stft(
         waveform,
@@ -120,7 +127,7 @@ def long_log_spectrogram(waveform: Tensor, sample_rate: int) -> Tensor:
         pad_mode="constant",
         return_complex=True,
     )
-    return log_magnitude(ratio * spectrum.abs())
+    return log_magnitude(ratio * spectrum[:, : LONGER * (PAPER_BINS - 1) + 1].abs())
 
 
 def unit(spectrum: Tensor) -> Tensor:

@@ -167,7 +167,7 @@ def synthesise(pairs: Sequence[Pair], encoder: Encoder, on_step: Callable[[], No
 def losses_of(pair: Pair, encoder: Encoder, waveform: Tensor) -> dict[str, float]:
     """Return the four losses, without weights, of samples `[N]` as they are heard, at the level of `Synthesis`."""
     problem = equation_1([pair], encoder)
-    heard = log_spectrogram(waveform[None].to(encoder.input_mean.device), pair.settings.sample_rate)
+    heard = log_spectrogram(waveform[None].to(encoder.input_mean.device), pair.settings.analysis_rate)
     return _named(problem.objective(heard).stacked[0])
 
 
@@ -211,7 +211,7 @@ def optimise_log_spectrogram(
     list of Minimum
         One per resolution; the points of the last are log-spectrograms `[B, F, T]` at the full one.
     """
-    n_bins = n_fft(problem.settings.sample_rate) // 2 + 1
+    n_bins = n_fft(problem.settings.analysis_rate) // 2 + 1
     if not problem.settings.coarse_iterations:
         return [optimise(pairs, problem, starting_log_spectrograms(pairs, encoder, n_bins), on_step)]
     halves = [_halved(pair) for pair in pairs]
@@ -268,14 +268,14 @@ def reconstruct_together(
     From each pair's phases, unit complex numbers `[F, T]`; where it has none, as in the paper, from random ones.
     """
     shared = settings[0]
-    if log_magnitudes.shape[-1] != frame_count(n_samples, shared.sample_rate):
+    if log_magnitudes.shape[-1] != frame_count(n_samples, shared.analysis_rate):
         raise ValueError(f"{log_magnitudes.shape[-1]} frames do not belong to {n_samples} samples")
     shape = tuple(log_magnitudes.shape[1:])
     starts = [random_phase(shape, s.seed) if p is None else p for p, s in zip(phases, settings, strict=True)]
     return griffin_lim(
         magnitude(log_magnitudes),
         torch.stack([start.to(log_magnitudes.device) for start in starts]),
-        shared.sample_rate,
+        shared.analysis_rate,
         n_samples,
         shared.griffin_lim_iterations,
         shared.griffin_lim_momentum,

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +24,39 @@ PlannedPair = Mapping[str, object]
 """One row of a plan."""
 
 
+class Tags(NamedTuple):
+    """What the file of a result says of itself, the same in every run."""
+
+    title: str
+    comment: str
+    licence: str = ""
+    software: str = f"timbreflow {version('timbreflow')}"
+
+    @classmethod
+    def of(cls, planned: PlannedPair) -> Tags:
+        """Return the tags of a planned pair: both sounds, a digest of the settings, and the licences, if known."""
+        sounds = {side: PurePosixPath(str(planned[side])).name for side in ("content", "style")}
+        digest = sha256(str(planned["settings"]).encode()).hexdigest()[:16]
+        said = {side: planned.get(f"{side}_licence") for side in sounds}
+        return cls(
+            " x ".join(PurePosixPath(name).stem for name in sounds.values()),
+            f"content: {sounds['content']}; style: {sounds['style']}; settings: {digest}",
+            "; ".join(f"{side}: {licence}" for side, licence in said.items() if licence),
+        )
+
+
+@dataclass(frozen=True)
+class ResultSpace:
+    """Where a result is heard: its sampling rate in Hz, its length in samples, and whose stereo image it gets.
+
+    `channels` `[length, channels]` are the content's at that rate; None for a result of one channel.
+    """
+
+    sample_rate: int
+    length: int
+    channels: NDArray[np.float32] | None = None
+
+
 @dataclass(frozen=True)
 class Rendered:
     """What a device made of a pair.
@@ -27,7 +64,7 @@ class Rendered:
     Attributes
     ----------
     samples : ndarray of float32
-        `[N]`, at the level of the file and in its steps of 24 bits: what a listener will hear, to the last bit.
+        `[N]`, at the rate of the computation, at the level of a file and in its steps of 24 bits.
     gain : float
         The one constant gain that they have got.
     first_terms, heard_terms : dict of str to float
@@ -62,11 +99,18 @@ class IdentifiedSound:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A sound as written: the FLAC file, its sums, its figures and descriptors by column, and seconds by stage."""
+    """A sound as written: the file, what it is like, its figures and descriptors by column, and seconds by stage.
 
-    flac: bytes
+    `gain` is what its samples have got beyond `Rendered.gain`.
+    """
+
+    audio: bytes
     file_sha256: str
     samples_sha256: str
+    sample_rate: int
+    n_samples: int
+    n_channels: int
+    gain: float
     figures: dict[str, float | None]
     seconds: dict[str, float]
 
@@ -87,6 +131,7 @@ class PairState:
     started_at: datetime = field(default_factory=lambda: clock().now())
     content: NDArray[np.float32] | None = None
     style: NDArray[np.float32] | None = None
+    space: ResultSpace | None = None
     rendered: Rendered | None = None
     measurement: Measurement | None = None
     error_type: str | None = None
@@ -100,8 +145,13 @@ class PairState:
 
     @cached_property
     def settings(self) -> Settings:
-        """The pair's own settings."""
-        return Settings.model_validate_json(str(self.planned["settings"]))
+        """The pair's own settings, at the rate of its computation."""
+        return Settings.model_validate_json(str(self.planned["settings"])).at_rate_for(self.content_rate)
+
+    @property
+    def content_rate(self) -> int:
+        """Sampling rate of the content's file, Hz."""
+        return int(str(self.planned["content_rate"]))
 
     def fail(self, error_type: str, message: str) -> None:
         """Record why there is no result; the first reason stays."""
@@ -122,12 +172,18 @@ class PairState:
 
 @dataclass(frozen=True)
 class MeasurementRequest:
-    """What is to be written and measured: samples `[N]`, the two sounds that they were made of, whose notes."""
+    """What is to be written and measured: samples `[N]`, the two sounds that they were made of, whose notes, where.
+
+    The three sounds have the sampling rate of the computation.
+    """
 
     samples: NDArray[np.float32]
     sample_rate: int
     content: IdentifiedSound
     style: IdentifiedSound
+    space: ResultSpace
+    tags: Tags
+    file_format: str = "flac"
     notes: Notes = "content"
 
     @classmethod
@@ -137,11 +193,15 @@ class MeasurementRequest:
         planned, settings = outcome.planned, outcome.settings
         assert outcome.content is not None
         assert outcome.style is not None
+        assert outcome.space is not None
         return cls(
             outcome.rendered.samples,
-            settings.sample_rate,
+            settings.analysis_rate,
             IdentifiedSound(str(planned["content_identity"]), outcome.content),
             IdentifiedSound(str(planned["style_identity"]), outcome.style),
+            outcome.space,
+            Tags.of(planned),
+            settings.file_format,
             settings.notes,
         )
 

@@ -111,7 +111,7 @@ def test_the_gram_matrices_of_trained_filters_make_texture(results: pd.DataFrame
 
 def _texture(content: np.ndarray, style: np.ndarray, settings: Settings, encoder: Encoder) -> float:
     torch.set_num_threads(1)
-    analyses = [analyse(torch.from_numpy(sound), settings.sample_rate) for sound in (content, style)]
+    analyses = [analyse(torch.from_numpy(sound), settings.analysis_rate) for sound in (content, style)]
     (result,) = synthesise([paired(*analyses, len(content), encoder, settings)], encoder)
     transferred = metrics.figures(result.waveform.numpy(), content, style, notes="content")["texture_transfer"]
     assert transferred is not None

@@ -24,10 +24,10 @@ def mosaic_system(settings: Settings) -> System:
 
 def _rendered(settings: Settings, content: Samples, style: Samples) -> Rendered:
     own, other = (
-        analyse(torch.from_numpy(np.ascontiguousarray(sound, np.float32)), settings.sample_rate)
+        analyse(torch.from_numpy(np.ascontiguousarray(sound, np.float32)), settings.analysis_rate)
         for sound in (content, style)
     )
-    log_spectrogram, phase = lay_along(own, other, settings.sample_rate)
+    log_spectrogram, phase = lay_along(own, other, settings.analysis_rate)
     return Rendered(
         reconstruct(log_spectrogram, len(content), settings, phase).numpy(), magnitude(log_spectrogram).numpy()
     )

@@ -19,7 +19,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from tasks.audio.sound_files import SAMPLE_RATE, downmix
+from stylecore.channels import downmix
+from tasks.audio.sound_files import SAMPLE_RATE
 
 PATCHES = Path("/usr/share/midi/freepats")
 KITS = Path("/usr/share/hydrogen/data/drumkits")

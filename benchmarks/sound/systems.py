@@ -175,7 +175,7 @@ def synthesised(settings: Settings, encoder: Encoder, content: Samples, style: S
 
 def encoded(settings: Settings, encoder: Encoder, content: Samples, style: Samples) -> Pair:
     """Return content and style as the method takes them."""
-    analyses = [analyse(_tensor(sound), settings.sample_rate) for sound in (content, style)]
+    analyses = [analyse(_tensor(sound), settings.analysis_rate) for sound in (content, style)]
     return paired(analyses[0], analyses[1], len(content), encoder, settings)
 
 

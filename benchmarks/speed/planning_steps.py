@@ -91,7 +91,7 @@ def close(root: str) -> dict[str, Any]:
     run = Run(RUN_ID, "", root, Settings(), RunOptions(device="cpu"), datetime.now(UTC))
     began = time.perf_counter()
     with holding(Storage(), root, RUN_ID):
-        write_run_snapshot(run, Plan(plan_uri(root, RUN_ID), (), PlanCounts(), 0.0, None))
+        write_run_snapshot(run, Plan(plan_uri(root, RUN_ID), (), PlanCounts(), 0.0, 0.0, None))
     return {"seconds": time.perf_counter() - began, "cpu_s": time.process_time(), "own_peak_mib": peak_mib("self")}
 
 

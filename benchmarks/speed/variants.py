@@ -142,7 +142,7 @@ def variants(pairs: int, settings: Settings) -> tuple[list[Variant], Tensor]:
         listed.append(Variant(f"{', '.join(map(str, widths))} filters", of(objective), same_network=False))
     if shutil.which(COMPILER):
         listed.append(Variant("gradient by autograd, compiled", torch.compile(of(autograd))))
-    return listed, starting_log_spectrograms(own, encoder, n_fft(settings.sample_rate) // 2 + 1)
+    return listed, starting_log_spectrograms(own, encoder, n_fft(settings.analysis_rate) // 2 + 1)
 
 
 def _encoded(clips: Sequence[JudgedPair], settings: Settings, encoder: Encoder) -> list[Pair]:
@@ -150,7 +150,7 @@ def _encoded(clips: Sequence[JudgedPair], settings: Settings, encoder: Encoder) 
     made = []
     for seed, clip in enumerate(clips):
         content, style = (
-            sound_log_spectrogram(torch.from_numpy(samples), settings.sample_rate)
+            sound_log_spectrogram(torch.from_numpy(samples), settings.analysis_rate)
             for samples in (clip.content.samples[:shortest], clip.style.samples)
         )
         targets = encode_content(encoder, content, settings), encode_style(encoder, style, settings)
@@ -200,7 +200,7 @@ def report(timings: Mapping[int, Sequence[Timing]], threads: int) -> dict[str, o
     return {
         "machine": machine(),
         "threads": threads,
-        "bins": n_fft(Settings().sample_rate) // 2 + 1,
+        "bins": n_fft(Settings().analysis_rate) // 2 + 1,
         "batches": {str(batch): [timing._asdict() for timing in found] for batch, found in timings.items()},
     }
 

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from manifests.files import Files, absolute, join
 from manifests.fingerprint import FINGERPRINT_DIGITS
 from manifests.parquet import BATCH_ROWS
+from manifests.results.layout import AUDIO_SUFFIXES
 
-_ADDRESS = re.compile(rf"/audio/(..)/(\1[0-9a-f]{{{FINGERPRINT_DIGITS - 2}}})(-[0-9a-zA-Z-]+)?\.flac$")
+_ENDING = "|".join(AUDIO_SUFFIXES)
+_ADDRESS = re.compile(rf"/audio/(..)/(\1[0-9a-f]{{{FINGERPRINT_DIGITS - 2}}})(-[0-9a-zA-Z-]+)?\.({_ENDING})$")
 """Of a fingerprint's audio; an attempt may have a longer name of its own."""
 
 _KEY_DIGITS = 16

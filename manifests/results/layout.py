@@ -2,7 +2,7 @@
 
 Under an output root lie:
 
-- `audio/<2 digits>/<fingerprint>.flac`: content-addressed sounds, created and never replaced
+- `audio/<2 digits>/<fingerprint>.flac`, `.wav` or `.ogg`: content-addressed sounds, created and never replaced
 - `results/run_id=<id>/part-<shard>.parquet`: one row per attempted pair, never changed
 - `results/compacted-<number>.parquet`: such rows of many files, gathered while runs are at work, or by a collection
 - `snapshots/<run_id>.parquet`: a run's pairs with their newest rows
@@ -38,10 +38,13 @@ LARGEST_SEAL_BYTES = 16_000
 _NEEDED = ("pair_id", "content", "style", "status", "fingerprint")
 
 
-def audio_uri(root: str, fingerprint: str, attempt: str = "") -> str:
+AUDIO_SUFFIXES = ("flac", "wav", "ogg")
+
+
+def audio_uri(root: str, fingerprint: str, attempt: str = "", suffix: str = "flac") -> str:
     """Return where the audio of a fingerprint lies; under a longer name, that of an attempt which needs its own."""
     name = f"{fingerprint}-{attempt}" if attempt else fingerprint
-    return join(absolute(root), "audio", fingerprint[:2], f"{name}.flac")
+    return join(absolute(root), "audio", fingerprint[:2], f"{name}.{suffix}")
 
 
 def part_uri(root: str, run_id: str, shard: int) -> str:

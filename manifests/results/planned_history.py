@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ _LOST = "without audio"
 _COUNTING = ("fingerprint", "status", "error_type", "finished_at")
 """Columns that say which row of a fingerprint counts, and what it says."""
 
-_PLANNING = (*_COUNTING, "pair_id", "seconds_total", "duration_s")
+_PLANNING = (*_COUNTING, "pair_id", "seconds_total", "duration_s", "sample_rate")
 
 HISTORY_ROWS = 1 << 16
 """Rows that are looked at in one go: each time costs a pass over the pairs that are looked for."""
@@ -42,15 +43,17 @@ class Outcomes(NamedTuple):
         `[N]`: when that row was finished, in us since 1970.
     named : ndarray of bool
         `[N]`: whether any row has the pair's `pair_id`, whatever its fingerprint.
-    seconds, audio_s : float
-        Time that all succeeded rows took, and the length of their audio, both in s.
+    seconds : float
+        Time that all succeeded rows took, s.
+    audio_s : mapping
+        Length of their audio in s, by its sampling rate in Hz.
     """
 
     states: NDArray[np.int8]
     finished: NDArray[np.int64]
     named: NDArray[np.bool_]
     seconds: float
-    audio_s: float
+    audio_s: Mapping[int, float]
 
 
 class LostAudio(NamedTuple):
@@ -121,13 +124,15 @@ def _looked_up(
 ) -> Outcomes:
     best = _Best(fingerprints)
     named = np.zeros(len(pair_ids), dtype=bool)
-    seconds = audio_s = 0.0
+    seconds = 0.0
+    audio_s: defaultdict[int, float] = defaultdict(float)
     for rows in stream_rows(files, parts, _PLANNING, HISTORY_ROWS):
         best.see(rows)
         named |= _mask(pc.is_in(pair_ids, value_set=rows.column("pair_id").combine_chunks()))
         done = rows.filter(pc.equal(rows.column("status"), SUCCEEDED))
         seconds += pc.sum(done.column("seconds_total")).as_py() or 0.0
-        audio_s += pc.sum(done.column("duration_s")).as_py() or 0.0
+        for sums in done.group_by("sample_rate").aggregate([("duration_s", "sum")]).to_pylist():
+            audio_s[sums["sample_rate"] or 0] += sums["duration_s_sum"] or 0.0
     return Outcomes(best.states, best.finished, named, seconds, audio_s)
 
 

@@ -10,6 +10,8 @@ from stylecore.terms.term import Batch, Kept, SpectrogramTerm, TargetSound, Weig
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stylecore.settings import Settings
+
 
 class Spectral(SpectrogramTerm):
     """Mean square of the difference of spectral envelopes, at each resolution; frames count by their loudness."""
@@ -32,7 +34,7 @@ class Spectral(SpectrogramTerm):
 
         whole, settings = sound.log_spectrogram[None], sound.settings
         weights = frame_weights(whole, settings.envelopes)
-        found = spectral_envelope(whole, weights, settings.envelopes, settings.spectral_bands)
+        found = spectral_envelope(whole, weights, settings.envelopes, *_bands(settings))
         return {"spectral": tuple(envelope[0] for envelope in found)}
 
     def distance(self, contents: Sequence[Kept], styles: Sequence[Kept], batch: Batch) -> Callable[[Tensor], Tensor]:
@@ -47,7 +49,7 @@ class Spectral(SpectrogramTerm):
         weights = padded([content["frame_weights"] for content in contents])
 
         def distance(log_spectrogram: Tensor) -> Tensor:
-            found = spectral_envelope(log_spectrogram, weights, settings.envelopes, settings.spectral_bands)
+            found = spectral_envelope(log_spectrogram, weights, settings.envelopes, *_bands(settings))
             if settings.envelopes == "energy":
                 return relative_distance(found[0], wanted[0])
             distances = [(a - b).square().mean(1) for a, b in zip(found, wanted, strict=True) if b.shape[1]]
@@ -55,6 +57,12 @@ class Spectral(SpectrogramTerm):
             return distances[0] + sum(distances[1:]) / 4
 
         return distance
+
+
+def _bands(settings: Settings) -> tuple[int, int]:
+    from stylecore.envelopes import BROAD_BANDS
+
+    return settings.in_whole_band(settings.spectral_bands), settings.in_whole_band(BROAD_BANDS)
 
 
 TERM = Spectral()

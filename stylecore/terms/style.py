@@ -26,7 +26,8 @@ class Style(EncodedTerm):
         """Return Gram matrices `[bands, C, C]` by layer."""
         from stylecore.encoded import gram
 
-        layers, bands = sound.settings.style_layers, sound.settings.style_bands
+        settings = sound.settings
+        layers, bands = settings.style_layers, settings.in_whole_band(settings.style_bands)
         encodings = sound.encodings(max(layers))
         return {"grams": {layer: gram(encodings[layer - 1][None], None, bands)[0] for layer in layers}}
 

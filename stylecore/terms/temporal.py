@@ -63,7 +63,8 @@ class Temporal(SpectrogramTerm):
             whole = _distance(envelope, wanted, batch.frames, settings.envelopes)
             if settings.temporal_bands == 0:
                 return whole
-            rhythm = rhythm_envelopes(log_spectrogram, batch.mask, settings.temporal_bands, batch.reach)
+            bands = settings.in_whole_band(settings.temporal_bands)
+            rhythm = rhythm_envelopes(log_spectrogram, batch.mask, bands, batch.reach)
             return whole + _distance(rhythm, by_band, batch.frames, "log")
 
         return distance
@@ -75,7 +76,7 @@ def _envelopes(log_spectrogram: Tensor, sound: TargetSound) -> dict[str, Tensor]
     whole, settings = log_spectrogram[None], sound.settings
     return {
         "temporal": temporal_envelope(whole, settings.envelopes)[0],
-        "rhythm": rhythm_envelopes(whole, None, settings.temporal_bands, sound.reach)[0],
+        "rhythm": rhythm_envelopes(whole, None, settings.in_whole_band(settings.temporal_bands), sound.reach)[0],
     }
 
 

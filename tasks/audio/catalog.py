@@ -25,15 +25,17 @@ MEMO_SCHEMA = pa.schema(
         ("version", pa.string()),
         ("identity", pa.string()),
         ("duration_s", pa.float64()),
+        ("sample_rate", pa.int32()),
+        ("channels", pa.int32()),
     ]
 )
 
 
 class Sound(NamedTuple):
-    """A sound as planning sees it: where, which bytes (size and version), identity (sha256), length in seconds.
+    """A sound as planning sees it: where, which bytes (size and version), identity (sha256), length in s, rate in Hz.
 
-    A sound that cannot be read has the identity `unreadable:<error type>` and no length: its pairs fail as rows, and
-    count as changed once the file does.
+    A sound that cannot be read has the identity `unreadable:<error type>` and no length, rate or channels: its pairs
+    fail as rows, and count as changed once the file does.
     """
 
     uri: str
@@ -41,6 +43,8 @@ class Sound(NamedTuple):
     version: str
     identity: str
     duration_s: float
+    sample_rate: int
+    channels: int
 
     @property
     def readable(self) -> bool:
@@ -105,7 +109,7 @@ def _identify_one(uri: str, remembered: Sound | None, files: Storage) -> Sound:
         if remembered is not None and version and (remembered.size, remembered.version) == (size, version):
             return remembered
         info, identity = probe_identified(uri, files)
-        return Sound(uri, size, version, identity, info.duration_s)
+        return Sound(uri, size, version, identity, info.duration_s, info.sample_rate, info.channels)
     except AudioError as error:
         return _unreadable(uri, error.error_type)
     except StorageUnreachable:
@@ -119,4 +123,4 @@ def _identify_one(uri: str, remembered: Sound | None, files: Storage) -> Sound:
 
 
 def _unreadable(uri: str, error_type: str) -> Sound:
-    return Sound(uri, 0, "", f"{UNREADABLE}{error_type}", 0.0)
+    return Sound(uri, 0, "", f"{UNREADABLE}{error_type}", 0.0, 0, 0)

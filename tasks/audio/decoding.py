@@ -6,10 +6,13 @@ with the path.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from stylecore.channels import downmix
 from tasks.audio.lengths import refuse_short
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.streams import SoundInfo, measure, samples_of
@@ -20,8 +23,27 @@ SILENCE_PEAK = 2.0**-14
 LOUDEST = 2.0**32
 """Largest sample that is believed: full scale is 1, and of integers that were written as if they were numbers 2^31."""
 
-CANCELLED_SHARE = 0.05
-"""Energy of the mean of N channels, as a share of what N unrelated channels leave, below which they cancel out."""
+MOST_CHANNELS = 8
+"""Of a result: no more fit into a FLAC file."""
+
+
+class ResultForm(NamedTuple):
+    """What the result of a content is to be like: its sampling rate in Hz, and whether it keeps the channels."""
+
+    sample_rate: int
+    keeps_channels: bool
+
+
+class DecodedContent(NamedTuple):
+    """A content, and what its result is measured by.
+
+    `samples` `[N]`, mono, at the rate of the computation; `length`, in samples, of the result; `channels`
+    `[length, channels]` at the result's rate, None where it has one.
+    """
+
+    samples: NDArray[np.float32]
+    length: int
+    channels: NDArray[np.float32] | None
 
 
 def inspect(data: bytes | memoryview, uri: str) -> SoundInfo:
@@ -63,10 +85,58 @@ def decode(data: bytes | memoryview, uri: str, sample_rate: int) -> NDArray[np.f
     MemoryError
         As `inspect`.
     """
+    channels, own_rate = _checked_channels(data, uri)
+    return _analysed(downmix(channels), own_rate, sample_rate, uri)
+
+
+def decode_content(data: bytes | memoryview, uri: str, sample_rate: int, form: ResultForm) -> DecodedContent:
+    """Return a content, with the channels that its result is to have.
+
+    Parameters
+    ----------
+    data, uri, sample_rate
+        As for `decode`.
+    form : ResultForm
+        Of the result.
+
+    Raises
+    ------
+    AudioError
+        As `decode`, and `too_many_channels`.
+    MemoryError
+        As `inspect`.
+    """
+    channels, own_rate = _checked_channels(data, uri)
+    samples = _analysed(downmix(channels), own_rate, sample_rate, uri)
+    length = round(len(channels) * form.sample_rate / own_rate)
+    if not form.keeps_channels or channels.shape[1] == 1:
+        return DecodedContent(samples, length, None)
+    if channels.shape[1] > MOST_CHANNELS:
+        message = f"'{uri}' has {channels.shape[1]} channels; up to {MOST_CHANNELS} are kept. Ask for a mono result"
+        raise AudioError("too_many_channels", f"{message}: channels=mono")
+    return DecodedContent(samples, length, fitted(_resampled(channels, own_rate, form.sample_rate), length))
+
+
+def fitted(samples: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """Return samples `[N]` or `[N, channels]` with a length: resampling rounds up or down.
+
+    >>> fitted(np.array([1, 2, 3], np.float32), 2), fitted(np.array([1], np.float32), 2)
+    (array([1., 2.], dtype=float32), array([1., 0.], dtype=float32))
+    """
+    missing = [(0, max(0, length - len(samples)))] + [(0, 0)] * (samples.ndim - 1)
+    return np.pad(samples[:length], missing)
+
+
+def _checked_channels(data: bytes | memoryview, uri: str) -> tuple[NDArray[np.float32], int]:
+    """Return a sound's channels `[N, channels]` and their rate, or say what is wrong with all of them."""
     channels, own_rate = samples_of(data, uri)
     refuse_short(len(channels) / own_rate, uri)
     _refuse_extremes(channels, uri)
-    mono = downmix(channels)
+    return channels, own_rate
+
+
+def _analysed(mono: NDArray[np.floating], own_rate: int, sample_rate: int, uri: str) -> NDArray[np.float32]:
+    """Return a sound `[N]` at another rate, unless it is silent there."""
     samples = _resampled(mono, own_rate, sample_rate)
     # Also after resampling: a sound wholly above the new band is silent too. A constant is a sound at its ends only.
     constant = float(mono.mean(dtype=np.float64))
@@ -95,41 +165,3 @@ def _resampled(samples: NDArray[np.floating], own_rate: int, sample_rate: int) -
 
 def _peak(samples: NDArray[np.floating]) -> float:
     return float(np.abs(samples).max(initial=0))
-
-
-def downmix(channels: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return the mean of the channels, or the loudest channel where the mean cancels them out.
-
-    Stereo in anti-phase has a silent mean. Unrelated channels keep `1 / N` of their energy in the mean, and so does a
-    lone channel among silent ones; less than a twentieth of that is cancellation.
-
-    Parameters
-    ----------
-    channels : ndarray of float
-        `[N, channels]`.
-
-    Returns
-    -------
-    ndarray of float
-        `[N]`.
-
-    Examples
-    --------
-    >>> downmix(np.array([[1.0, 0.5], [0.0, 1.0]]))
-    array([0.75, 0.5 ])
-    >>> downmix(np.array([[1.0, -1.0], [0.5, -0.5]]))
-    array([1. , 0.5])
-    """
-    mean: NDArray[np.floating] = channels.mean(axis=1)
-    # One channel at a time: all of them in float64 would be three times the sound.
-    energies = np.array([_energy(channels[:, channel]) for channel in range(channels.shape[1])])
-    unrelated = energies.mean() / len(energies)
-    if _energy(mean) < CANCELLED_SHARE * unrelated:
-        return channels[:, energies.argmax()]
-    return mean
-
-
-def _energy(samples: NDArray[np.floating]) -> float:
-    """Return the energy of what can be heard: a constant has none."""
-    mean = samples.mean(dtype=np.float64)
-    return float(np.square(samples, dtype=np.float64).sum() - len(samples) * mean * mean)

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.audio.decoding import DecodedContent, ResultForm
 from tasks.audio.sandbox_worker import CPU_LIMIT_S, MEMORY_BYTES, DecodingRequest
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.streams import SoundInfo
@@ -75,6 +76,11 @@ class Decoders:
         samples: NDArray[np.float32] = self._fulfilled(_order(data, uri, sample_rate))
         return samples
 
+    def decode_content(self, data: bytes, uri: str, sample_rate: int, form: ResultForm) -> DecodedContent:
+        """Do `tasks.audio.decoding.decode_content` in a child; raises as `inspect`."""
+        content: DecodedContent = self._fulfilled(_order(data, uri, sample_rate, form))
+        return content
+
     def pids(self) -> list[int]:
         """Return the numbers of the processes that wait for work."""
         return [child.pid for child in self._idle]
@@ -122,8 +128,8 @@ class Decoders:
         return child
 
 
-def _order(data: bytes, uri: str, sample_rate: int) -> DecodingRequest:
-    return DecodingRequest(uri, cast(memoryview, pickle.PickleBuffer(data)), sample_rate)
+def _order(data: bytes, uri: str, sample_rate: int, form: ResultForm | None = None) -> DecodingRequest:
+    return DecodingRequest(uri, cast(memoryview, pickle.PickleBuffer(data)), sample_rate, form)
 
 
 def _verdict(death: ChildDied, uri: str) -> AudioError:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.audio.decoding import decode, inspect
+from tasks.audio.decoding import DecodedContent, ResultForm, decode, decode_content, inspect
 from tasks.audio.streams import SoundInfo
 from tasks.workers.server import Tell, serve
 
@@ -24,14 +24,18 @@ CPU_LIMIT_S = 20
 
 
 class DecodingRequest(NamedTuple):
-    """What the parent asks for: the samples at a rate in Hz, or with the rate 0 only what `inspect` says."""
+    """What the parent asks for: the samples at a rate in Hz, or with the rate 0 only what `inspect` says.
+
+    With the form of a result it is a content that is asked for.
+    """
 
     uri: str
     data: memoryview
     sample_rate: int
+    form: ResultForm | None = None
 
 
-def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.float32] | None:
+def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.float32] | DecodedContent | None:
     """Inspect or decode a sound within its CPU time; no order is a question whether this program runs.
 
     Raises
@@ -46,6 +50,8 @@ def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.
     allow_cpu_time()
     if order.sample_rate == 0:
         return inspect(order.data, order.uri)
+    if order.form is not None:
+        return decode_content(order.data, order.uri, order.sample_rate, order.form)
     return decode(order.data, order.uri, order.sample_rate)
 
 

@@ -1,4 +1,4 @@
-"""Sounds in and out: any file that libsndfile reads becomes 16 kHz mono, results become FLAC.
+"""Sounds in and out: any file that libsndfile reads becomes mono at the rate of the computation, results become FLAC.
 
 Whatever is wrong with a file becomes an `AudioError` with a type from `manifests.schema.ERROR_TYPES` and a message
 with the path: the pair's row shows both, and no other pair is harmed. Only a storage that stays away is no fault of any
@@ -18,7 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from manifests.files import Files
-from tasks.audio.decoding import SILENCE_PEAK, SoundInfo, downmix
+from tasks.audio.decoding import SILENCE_PEAK, DecodedContent, ResultForm, SoundInfo
 from tasks.audio.lengths import MAX_DURATION_S, MIN_DURATION_S
 from tasks.audio.sandbox import DECODERS
 from tasks.audio.sound_errors import AudioError
@@ -30,15 +30,18 @@ __all__ = [
     "SAMPLE_RATE",
     "SILENCE_PEAK",
     "AudioError",
+    "DecodedContent",
+    "ResultForm",
     "SoundInfo",
     "decode_flac",
-    "downmix",
     "encode_flac",
+    "pcm_of",
     "pcm_to_float",
     "probe",
     "probe_identified",
     "quantised",
     "read_planned",
+    "read_planned_content",
     "read_sound",
     "samples_sha256",
 ]
@@ -134,11 +137,32 @@ def read_planned(uri: str, files: Files, sample_rate: int, identity: str) -> NDA
     StorageUnreachable
         If the storage stayed away.
     """
+    with _planned(uri, files, identity) as data:
+        return DECODERS.decode(data, uri, sample_rate)
+
+
+def read_planned_content(uri: str, files: Files, sample_rate: int, form: ResultForm, identity: str) -> DecodedContent:
+    """Do `read_planned` for a content, whose result is to have its channels.
+
+    Raises
+    ------
+    AudioError
+        As `read_planned`, and `too_many_channels`.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    with _planned(uri, files, identity) as data:
+        return DECODERS.decode_content(data, uri, sample_rate, form)
+
+
+@contextmanager
+def _planned(uri: str, files: Files, identity: str) -> Iterator[bytes]:
+    """Give the bytes of a file, if they are those that planning has met."""
     try:
         with _loaded(uri, files) as data:
             if hashlib.sha256(data).hexdigest() != identity:
                 raise AudioError("storage", f"'{uri}' has changed since the run was planned: run again")
-            return DECODERS.decode(data, uri, sample_rate)
+            yield data
     except AudioError as error:
         if error.error_type not in ("missing", "is_folder"):
             raise
@@ -146,23 +170,23 @@ def read_planned(uri: str, files: Files, sample_rate: int, identity: str) -> NDA
 
 
 def quantised(samples: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return samples `[N]` in the steps of a 24-bit file: what `encode_flac` writes of them, and is read again.
+    """Return samples in the steps of a 24-bit file: what `encode_flac` writes of them, and is read again.
 
     Raises
     ------
     ValueError
         If a sample is not finite or exceeds full scale: clipping would be silent damage.
     """
-    return pcm_to_float(_pcm(samples))
+    return pcm_to_float(pcm_of(samples))
 
 
 def encode_flac(samples: NDArray[np.floating], sample_rate: int) -> bytes:
-    """Return a mono sound as a 24-bit FLAC file; equal samples give equal bytes with the same libsndfile.
+    """Return a sound as a 24-bit FLAC file; equal samples give equal bytes with the same libsndfile.
 
     Parameters
     ----------
     samples : ndarray of float
-        `[N]`, within full scale, -1 to 1.
+        `[N]` or `[N, channels]`, within full scale, -1 to 1.
     sample_rate : int
         In Hz.
 
@@ -172,12 +196,18 @@ def encode_flac(samples: NDArray[np.floating], sample_rate: int) -> bytes:
         As `quantised`.
     """
     file = io.BytesIO()
-    soundfile.write(file, _pcm(samples), sample_rate, format="FLAC", subtype="PCM_24")
+    soundfile.write(file, pcm_of(samples), sample_rate, format="FLAC", subtype="PCM_24")
     return file.getvalue()
 
 
-def _pcm(samples: NDArray[np.floating]) -> NDArray[np.int32]:
-    """Return samples in steps of 24 bits, full scale 2^31; rounded here, so that every libsndfile writes the same."""
+def pcm_of(samples: NDArray[np.floating]) -> NDArray[np.int32]:
+    """Return samples in steps of 24 bits, full scale 2^31; rounded here, so that every libsndfile writes the same.
+
+    Raises
+    ------
+    ValueError
+        As `quantised`.
+    """
     peak = float(np.abs(samples).max(initial=0))
     if not peak <= 1:
         raise ValueError(f"peak={peak} is not within full scale, 1")
@@ -187,18 +217,18 @@ def _pcm(samples: NDArray[np.floating]) -> NDArray[np.int32]:
 
 
 def decode_flac(data: bytes) -> NDArray[np.int32]:
-    """Return the samples of a file of `encode_flac`, exactly as written: `[N]`, full scale is 2^31."""
+    """Return the samples of a file of `encode_flac`, exactly as written and shaped; full scale is 2^31."""
     pcm: NDArray[np.int32] = soundfile.read(io.BytesIO(data), dtype="int32")[0]
     return pcm
 
 
 def pcm_to_float(pcm: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Return decoded samples `[N]` with full scale 1; exact, since 24 bits fit a float32."""
+    """Return decoded samples with full scale 1; exact, since 24 bits fit a float32."""
     return (pcm / 2.0**31).astype(np.float32)
 
 
 def samples_sha256(pcm: NDArray[np.int32]) -> str:
-    """Return the sha256 of decoded samples `[N]` as little-endian int32: the sound's, whatever the encoder did."""
+    """Return the sha256 of decoded samples as little-endian int32: the sound's, whatever the encoder did."""
     return hashlib.sha256(pcm.astype("<i4").tobytes()).hexdigest()
 
 

@@ -88,7 +88,8 @@ class SubprocessExecutor:
         self.measurement_pool.warm_up()
 
         def ask(some: Sequence[PairState]) -> list[PairState]:
-            made: list[PairState] = slot.worker.request(replace(batch, outcomes=some), self.stall_s, _count_step)
+            sent = [replace(outcome, space=None) for outcome in some]  # a device knows of no channels
+            made: list[PairState] = slot.worker.request(replace(batch, outcomes=sent), self.stall_s, _count_step)
             return made
 
         for outcome, answer in zip(ready, answered(ask, ready, _gave_up), strict=True):

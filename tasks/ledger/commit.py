@@ -18,7 +18,7 @@ class ResultRow:
     """A row of the results and, if the pair succeeded, the file that belongs to it."""
 
     row: dict[str, object]
-    flac: bytes | None
+    audio: bytes | None
 
 
 def commit_shard(results: Sequence[ResultRow], root: str, run_id: str, shard: int, files: Files) -> None:
@@ -53,12 +53,12 @@ def _with_audio(files: Files, root: str, run_id: str, result: ResultRow, may_be_
     fingerprint. If that is taken by other bytes, which a run that was killed before it wrote its rows has left, or may
     be removed by who took them for garbage, it gets a name of its own.
     """
-    if result.flac is None:
+    if result.audio is None:
         return result.row
-    name = str(result.row["fingerprint"])
-    own = audio_uri(root, name, f"{run_id}-{sha256(result.flac).hexdigest()[:8]}")
-    for uri in [own] if may_be_removed else [audio_uri(root, name), own]:
-        if _is_created(files, uri, result.flac):
+    name, suffix = str(result.row["fingerprint"]), str(result.row["output"]).rsplit(".", 1)[-1]
+    own = audio_uri(root, name, f"{run_id}-{sha256(result.audio).hexdigest()[:8]}", suffix)
+    for uri in [own] if may_be_removed else [audio_uri(root, name, suffix=suffix), own]:
+        if _is_created(files, uri, result.audio):
             return {**result.row, "output": uri}
     raise StorageError(f"'{own}' was changed while it was written. Run the same command again")
 

@@ -21,7 +21,7 @@ from manifests.fingerprint import FINGERPRINT_DIGITS
 from manifests.parquet import BATCH_ROWS, open_parquet, parquet_errors
 from manifests.results.compaction import compact, compacted_uri, is_compact, next_number
 from manifests.results.history import current_parts, known_names, listed_parts, stream_rows, with_parts
-from manifests.results.layout import latest_uri, sealed_parts
+from manifests.results.layout import AUDIO_SUFFIXES, latest_uri, sealed_parts
 from manifests.results.publishing import publish_again, versions
 from manifests.schema import SUCCEEDED
 from tasks.clock import clock
@@ -34,7 +34,7 @@ HALF_WRITTEN_S = 24 * 3600.0
 
 _THREADS = 16
 _REMEDY = "Move it away, or run the manifest again"
-_AUDIO = re.compile(rf"/[0-9a-f]{{{FINGERPRINT_DIGITS}}}(-[0-9a-zA-Z-]+)?\.flac$")
+_AUDIO = re.compile(rf"/[0-9a-f]{{{FINGERPRINT_DIGITS}}}(-[0-9a-zA-Z-]+)?\.({'|'.join(AUDIO_SUFFIXES)})$")
 _RUN_TIME = "%Y%m%dT%H%M%S"
 
 

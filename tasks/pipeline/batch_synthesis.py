@@ -98,8 +98,8 @@ def _encoded(outcome: PairState, device: str, weights: Weights, cache: ByteLimit
     try:
         analyses = [
             cache.get(
-                (planned[f"{side}_identity"], device, settings.sample_rate),
-                partial(_analysed, samples, settings.sample_rate, device),
+                (planned[f"{side}_identity"], device, settings.analysis_rate),
+                partial(_analysed, samples, settings.analysis_rate, device),
             )
             for side, samples in (("content", content), ("style", style))
         ]

@@ -8,21 +8,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.audio.sound_files import AudioError, read_planned, read_sound
+from stylecore.settings import Settings
+from tasks.audio.sound_files import AudioError, ResultForm, read_planned, read_planned_content, read_sound
 from tasks.cache import ByteLimitedCache
-from tasks.pair_state import PairState, PlannedPair, error_type_of
+from tasks.pair_state import PairState, PlannedPair, ResultSpace, error_type_of
 from tasks.storage.storage import Storage, StorageError, StorageUnreachable
 
 
 @dataclass(frozen=True)
-class _Samples:
-    """A decoded sound with its size, for the cache."""
+class _Style:
+    """A decoded style with its size, for the cache."""
 
-    value: NDArray[np.float32]
+    samples: NDArray[np.float32]
 
     @property
     def n_bytes(self) -> int:
-        return self.value.nbytes
+        return self.samples.nbytes
+
+
+@dataclass(frozen=True)
+class _Content:
+    """A decoded content, and the space of its result, with their size, for the cache."""
+
+    samples: NDArray[np.float32]
+    space: ResultSpace
+
+    @property
+    def n_bytes(self) -> int:
+        channels = self.space.channels
+        return self.samples.nbytes + (0 if channels is None else channels.nbytes)
 
 
 def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) -> PairState:
@@ -45,8 +59,9 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
     began = time.perf_counter()
     outcome = PairState(planned)
     try:
-        outcome.content = _read("content", outcome, files, sounds)
-        outcome.style = _read("style", outcome, files, sounds)
+        content = _content(outcome, files, sounds)
+        outcome.content, outcome.space = content.samples, content.space
+        outcome.style = _style(outcome, files, sounds).samples
     except AudioError as error:
         outcome.fail(error.error_type, str(error))
     except StorageUnreachable:
@@ -59,14 +74,29 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
     return outcome
 
 
-def _read(side: str, outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> NDArray[np.float32]:
-    """Return a sound; what fingerprint and cache know nothing of is a transient failure."""
-    uri, planned, rate = str(outcome.planned[side]), outcome.planned[f"{side}_identity"], outcome.settings.sample_rate
+def _content(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> _Content:
+    uri, identity = _readable("content", outcome, files)
+    written = Settings.model_validate_json(str(outcome.planned["settings"]))
+    form = ResultForm(written.output_rate(outcome.content_rate), written.channels == "keep")
+    rate = outcome.settings.analysis_rate
 
-    def read() -> _Samples:
-        if planned is not None:
-            return _Samples(read_planned(uri, files, rate, str(planned)))
-        read_sound(uri, files, rate)  # most likely fails as it did then
+    def read() -> _Content:
+        found = read_planned_content(uri, files, rate, form, identity)
+        return _Content(found.samples, ResultSpace(form.sample_rate, found.length, found.channels))
+
+    return sounds.get((identity, rate, form), read)
+
+
+def _style(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> _Style:
+    uri, identity = _readable("style", outcome, files)
+    rate = outcome.settings.analysis_rate
+    return sounds.get((identity, rate), lambda: _Style(read_planned(uri, files, rate, identity)))
+
+
+def _readable(side: str, outcome: PairState, files: Storage) -> tuple[str, str]:
+    """Return a sound's URI and identity; what fingerprint and cache know nothing of is a transient failure."""
+    uri, identity = str(outcome.planned[side]), outcome.planned[f"{side}_identity"]
+    if identity is None:
+        read_sound(uri, files)  # most likely fails as it did then
         raise StorageError(f"'{uri}' could not be read when the run was planned: run again")
-
-    return sounds.get((planned, rate), read).value
+    return uri, str(identity)

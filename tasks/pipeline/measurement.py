@@ -1,4 +1,4 @@
-"""Write sounds as FLAC, read them again, and measure what a listener would hear. Needs no torch."""
+"""Write sounds, read them again, and measure what a listener would hear. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from dataclasses import dataclass, fields, is_dataclass
 from hashlib import sha256
 
 import numpy as np
+import soxr
+from numpy.typing import NDArray
 
 from stylecore import metrics
+from stylecore.channels import downmix
 from stylecore.features import SAMPLE_RATE
-from tasks.audio.sound_files import decode_flac, encode_flac, pcm_to_float, samples_sha256
+from tasks.audio.encoding import FORMATS, decode, encode
+from tasks.audio.sound_files import pcm_of, samples_sha256
 from tasks.cache import ByteLimitedCache
 from tasks.pair_state import IdentifiedSound, Measurement, MeasurementFailure, MeasurementRequest, error_type_of
+from tasks.pipeline.placing import placed_in
 
 
 @dataclass(frozen=True)
@@ -57,43 +62,63 @@ def measure_all(
 
 
 def measure(order: MeasurementRequest, cache: ByteLimitedCache) -> Measurement:
-    """Write one result as FLAC bytes, decode it again, and measure that.
+    """Write one result into the bytes of a file, decode it again, and measure that, mixed down and at 16 kHz.
 
     Parameters
     ----------
     order : MeasurementRequest
-        Samples in the steps of a 24-bit file.
+        A result, its content and its style.
     cache : ByteLimitedCache
         Of the features of contents and styles.
 
     Raises
     ------
     ValueError
-        If the file does not give back the very samples: their losses would be those of another sound.
+        If a file without loss does not give back the very samples: their losses would be those of another sound.
     SignalError
         If a sound cannot be measured.
     """
     began = time.perf_counter()
-    flac = encode_flac(order.samples, order.sample_rate)
-    pcm = decode_flac(flac)
-    written = pcm_to_float(pcm)
-    if not np.array_equal(written, order.samples):
-        raise ValueError("FLAC gave back other samples than were written")
-    sums = {"file_sha256": sha256(flac).hexdigest(), "samples_sha256": samples_sha256(pcm)}
+    heard = placed_in(order.space, order.samples, order.sample_rate)
+    audio = encode(heard.samples, order.space.sample_rate, order.file_format, order.tags)
+    written = decode(audio)
+    if FORMATS[order.file_format].is_lossless and not np.array_equal(written, heard.samples):
+        raise ValueError(f"{order.file_format} gave back other samples than were written")
     encoded = time.perf_counter()
     sounds = {
-        "output": metrics.features(written),
-        "content": _features(order.content, cache),
-        "style": _features(order.style, cache),
+        "output": metrics.features(_measured(written, order.space.sample_rate)),
+        "content": _features(order.content, order.sample_rate, cache),
+        "style": _features(order.style, order.sample_rate, cache),
     }
     figures = metrics.compare(sounds["output"], sounds["content"], sounds["style"], notes=order.notes)
     described = {f"{whose}_{name}": value for whose, of in sounds.items() for name, value in of.descriptors.items()}
     seconds = {"write": encoded - began, "measure": time.perf_counter() - encoded}
-    return Measurement(flac, **sums, figures={**described, **figures}, seconds=seconds)
+    return Measurement(
+        audio,
+        sha256(audio).hexdigest(),
+        samples_sha256(pcm_of(written.clip(-1, 1))),
+        order.space.sample_rate,
+        len(written),
+        1 if written.ndim == 1 else written.shape[1],
+        heard.gain,
+        {**described, **figures},
+        seconds,
+    )
 
 
-def _features(sound: IdentifiedSound, cache: ByteLimitedCache) -> metrics.SoundFeatures:
-    return cache.get(sound.identity, lambda: _Features(metrics.features(sound.samples))).value
+def _features(sound: IdentifiedSound, sample_rate: int, cache: ByteLimitedCache) -> metrics.SoundFeatures:
+    def features() -> _Features:
+        return _Features(metrics.features(_measured(sound.samples, sample_rate)))
+
+    return cache.get((sound.identity, sample_rate), features).value
+
+
+def _measured(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    """Return a sound `[N]` or `[N, channels]` as it is measured: mono, at 16 kHz."""
+    mono = samples if samples.ndim == 1 else downmix(samples)
+    if sample_rate != SAMPLE_RATE:
+        mono = soxr.resample(mono, sample_rate, SAMPLE_RATE, quality="HQ")
+    return np.asarray(mono, dtype=np.float32)
 
 
 def warm_up() -> None:

@@ -67,7 +67,7 @@ def render(made: Sequence[Made], encoder: Encoder, device: str) -> None:
             loss_curve=synthesis.loss_curve,
             evaluations=synthesis.evaluations,
             stop_reason=synthesis.stop_reason,
-            convergence_db=_convergence_db(synthesis, samples, gain, outcome.settings.sample_rate),
+            convergence_db=_convergence_db(synthesis, samples, gain, outcome.settings.analysis_rate),
         )
     share = (time.perf_counter() - began) / len(made)
     for outcome, _, _ in made:
@@ -93,7 +93,7 @@ def _heard_terms(heard: Sequence[tuple[Pair, Samples]], encoder: Encoder, device
     pairs = [pair for pair, _ in heard]
     problem = equation_1(pairs, encoder)
     log_spectrograms = [
-        log_spectrogram(on_device(samples, device)[None], pair.settings.sample_rate)[0] for pair, samples in heard
+        log_spectrogram(on_device(samples, device)[None], pair.settings.analysis_rate)[0] for pair, samples in heard
     ]
     terms = problem.objective(padded(log_spectrograms)).stacked.tolist()  # read back once for all
     return [dict(zip((term.name for term in TERMS), own, strict=True)) for own in terms]

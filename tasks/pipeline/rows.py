@@ -40,7 +40,7 @@ def failed(outcome: PairState, run: RowContext) -> ResultRow:
 
 def succeeded(outcome: PairState, run: RowContext) -> ResultRow:
     """Return the row of a pair that was rendered and measured, and its file."""
-    rendered, found, rate = outcome.rendered, outcome.measurement, outcome.settings.sample_rate
+    rendered, found = outcome.rendered, outcome.measurement
     assert rendered is not None
     assert found is not None
     for stage, seconds in found.seconds.items():
@@ -48,18 +48,19 @@ def succeeded(outcome: PairState, run: RowContext) -> ResultRow:
     row = {
         **_common_row(outcome, run),
         **_loss_columns(outcome, rendered),
-        "output": audio_uri(run.root, str(outcome.planned["fingerprint"])),
+        "output": audio_uri(run.root, str(outcome.planned["fingerprint"]), suffix=outcome.settings.suffix),
         "status": "succeeded",
         "file_sha256": found.file_sha256,
         "samples_sha256": found.samples_sha256,
-        "n_samples": len(rendered.samples),
-        "duration_s": len(rendered.samples) / rate,
-        "sample_rate": rate,
-        "gain_db": 20.0 * float(np.log10(rendered.gain)),
+        "n_samples": found.n_samples,
+        "duration_s": found.n_samples / found.sample_rate,
+        "sample_rate": found.sample_rate,
+        "n_channels": found.n_channels,
+        "gain_db": 20.0 * float(np.log10(rendered.gain * found.gain)),
         **found.figures,
         "spectral_convergence_db": rendered.convergence_db,
     }
-    return ResultRow(row, found.flac)
+    return ResultRow(row, found.audio)
 
 
 def _common_row(outcome: PairState, run: RowContext) -> dict[str, object]:

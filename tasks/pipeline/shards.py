@@ -193,7 +193,7 @@ def _planned_weights(plan_uri: str, options: RunOptions) -> Weights:
 def _counted(results: Sequence[ResultRow]) -> Committed:
     for result in results:
         PROGRESS.count_pair(str(result.row["status"]))
-    succeeded = sum(result.flac is not None for result in results)
+    succeeded = sum(result.audio is not None for result in results)
     return Committed(succeeded, len(results) - succeeded, 1)
 
 

@@ -6,6 +6,7 @@ import torch
 
 from manifests.files import absolute, parent
 from manifests.fingerprint import fingerprint
+from manifests.results.layout import AUDIO_SUFFIXES
 from stylecore.settings import CORE_VERSION, Settings
 from tasks.audio.catalog import identify
 from tasks.cache import ByteLimitedCache
@@ -21,12 +22,12 @@ from tasks.storage.storage import Storage, StorageError
 def synthesise_single(
     content: str, style: str, out: str, settings: Settings, device: str, weights: str | None = None
 ) -> dict[str, object]:
-    """Synthesise one pair into a FLAC file.
+    """Synthesise one pair into a file.
 
     Parameters
     ----------
     content, style, out : str
-        Local paths or s3:// URIs; `out` ends in .flac.
+        Local paths or s3:// URIs; `out` ends in .flac, .wav or .ogg, which says what is written.
     settings : Settings
         `seed` is used as it is.
     device, weights : str
@@ -42,10 +43,13 @@ def synthesise_single(
     WeightsError
         If the weights cannot be read.
     StorageError
-        If `out` does not end in .flac, or cannot be written.
+        If `out` ends in anything else, or cannot be written.
     """
-    if not out.lower().endswith(".flac"):
-        raise StorageError(f"{out}: the result is FLAC; name a file that ends in .flac")
+    suffix = out.lower().rsplit(".", 1)[-1]
+    if suffix not in AUDIO_SUFFIXES:
+        raise StorageError(f"{out}: the result is FLAC, WAV or Ogg; name a file that ends in .flac, .wav or .ogg")
+    if suffix != settings.suffix:
+        settings = settings.model_copy(update={"file_format": suffix})
     files, device, target = Storage(), choose_device(device), absolute(out)
     if target in (absolute(content), absolute(style)):
         raise StorageError(f"{out}: is one of the two sounds; name another file for the result")
@@ -58,6 +62,7 @@ def synthesise_single(
         "style": chosen[1].uri,
         "content_identity": chosen[0].sha256,
         "style_identity": chosen[1].sha256,
+        "content_rate": chosen[0].sample_rate,
         "settings": text,
         "fingerprint": fingerprint(chosen[0].identity, chosen[1].identity, text, network.digest, CORE_VERSION),
     }
@@ -67,8 +72,8 @@ def synthesise_single(
     compute.synthesise(SynthesisRequest([outcome], device, torch.get_num_threads(), 0, network), compute.devices.all[0])
     compute.measure([outcome])
     (measured,) = rows_of([outcome], context)
-    if measured.flac is not None:
+    if measured.audio is not None:
         with files.writing(target) as sink:
-            sink.write(measured.flac)
+            sink.write(measured.audio)
         measured.row["output"] = target
     return measured.row

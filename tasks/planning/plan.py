@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -17,7 +18,7 @@ from manifests.reading.compact_pairs import Manifest
 from manifests.results.planned_history import FAILED_TRANSIENTLY, Outcomes, compared_with_audio, look_up
 from manifests.results.replacement_guard import refuse_another_manifest
 from manifests.sharding import cut_digest, cut_shards
-from stylecore.settings import Settings
+from stylecore.settings import RATES, Settings
 from stylecore.weights import Weights
 from tasks.audio.catalog import Sound, identify, read_memo, write_memo
 from tasks.options import RunOptions
@@ -27,6 +28,7 @@ from tasks.planning.plan_table import (
     plan_uri,
     user_columns_uri,
     with_fingerprints,
+    with_licences,
     with_lost_audio,
     write_plan,
 )
@@ -42,14 +44,16 @@ USUAL_EVALUATIONS = 70
 class Plan:
     """What travels between tasks: where the plan lies, which shards hold work, and how much.
 
-    `seconds_per_second` is what a second of audio has cost in this output root so far, None if nothing has; `cut` tells
-    one way to cut shards from another.
+    `pending_work_s` is that audio in seconds at 16 kHz: one at 48 kHz is the work of three. `seconds_per_second` is
+    what such a second has cost in this output root so far, None if nothing has. `cut` tells one way to cut shards from
+    another.
     """
 
     uri: str
     shards: tuple[int, ...]
     counts: PlanCounts
     pending_audio_s: float
+    pending_work_s: float
     seconds_per_second: float | None
     cut: str = ""
 
@@ -79,17 +83,34 @@ class PlannedManifest:
         """Give the rows as they are written, some thousand at a time."""
         return plan_rows(self.pairs, self.sounds, self.settings)
 
+    def pending_samples(self) -> float:
+        """Return how many samples, in all channels, will be written."""
+        per_second = _of_contents(self.pairs, lambda uri: self._samples_per_second(self.sounds[uri]))
+        working = is_work(self.pairs.column("action").combine_chunks().indices.to_numpy())
+        return float((per_second * self.pairs.column("duration_s").to_numpy())[working].sum())
+
+    def _samples_per_second(self, content: Sound) -> int:
+        channels = content.channels if self.settings.channels == "keep" else 1
+        return self.settings.output_rate(content.sample_rate) * channels
+
     def summary(self, uri: str, outcomes: Outcomes) -> Plan:
         """Return what travels of the plan, once it is written."""
         actions = self.pairs.column("action").combine_chunks().indices.to_numpy()
         working = is_work(actions)
         counts = np.bincount(actions, minlength=len(ACTIONS)).tolist()
+        durations = self.pairs.column("duration_s").to_numpy()[working]
+        rates = self.pairs.column("analysis_rate").to_numpy()[working]
+        spent_on = sum(
+            audio_s * float(work_per_second(self.settings.at_rate_for(rate).analysis_rate))
+            for rate, audio_s in outcomes.audio_s.items()
+        )
         return Plan(
             uri=uri,
             shards=tuple(np.unique(self.pairs.column("shard").to_numpy()[working]).tolist()),
             counts=PlanCounts(*counts),
-            pending_audio_s=float(self.pairs.column("duration_s").to_numpy()[working].sum()),
-            seconds_per_second=outcomes.seconds / outcomes.audio_s if outcomes.audio_s else None,
+            pending_audio_s=float(durations.sum()),
+            pending_work_s=float((durations * work_per_second(rates)).sum()),
+            seconds_per_second=outcomes.seconds / spent_on if spent_on else None,
             cut=cut_digest(self.pairs),
         )
 
@@ -136,7 +157,7 @@ def make_plan(
         sounds = corrected
         planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
     outcomes, lost = compared_with_audio(files, output, planned.column("fingerprint"), outcomes)
-    planned = with_lost_audio(planned, lost)
+    planned = with_licences(with_lost_audio(planned, lost), manifest.user)
     actions = pa.DictionaryArray.from_arrays(pa.array(choose_actions(planned, outcomes, options)), pa.array(ACTIONS))
     whole = PlannedManifest(planned.append_column("action", actions), sounds, settings, weights)
     return whole, whole.summary("", outcomes)
@@ -146,7 +167,7 @@ def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOp
     """Plan a run and write the plan beside the results, where its shards read it."""
     files = Storage()
     planned, plan = make_plan(manifest, output, settings, options, files)
-    refuse_small_disk(output, plan.pending_audio_s * settings.sample_rate, len(plan.shards))
+    refuse_small_disk(output, planned.pending_samples(), len(plan.shards))
     refuse_small_temporary_folder(manifest.pairs.num_rows)
     uri = plan_uri(output, run_id)
     write_plan(uri, files, planned.rows(), planned.weights.digest)
@@ -167,8 +188,9 @@ def _looked_up(
     files: Storage,
 ) -> tuple[pa.Table, Outcomes]:
     """Return the pairs in the order of their shards, with their fingerprints, and what the history says of them."""
-    durations, effort = _durations(pairs, sounds), _effort(pairs, settings)
-    planned = cut_shards(pairs, durations, options.shard_audio_s, effort)
+    durations, rates = _durations(pairs, sounds), _rates(pairs, sounds, settings)
+    effort = _effort(pairs, settings) * work_per_second(rates)
+    planned = cut_shards(pairs, durations, options.shard_audio_s, effort, rates)
     planned = with_fingerprints(planned, sounds, settings, weights.digest)
     return planned, look_up(files, output, planned.column("fingerprint"), planned.column("pair_id"))
 
@@ -194,9 +216,23 @@ def _sound_uris(pairs: pa.Table) -> list[str]:
 
 
 def _durations(pairs: pa.Table, sounds: Mapping[str, Sound]) -> NDArray[np.float64]:
+    return _of_contents(pairs, lambda uri: sounds[uri].duration_s).astype(np.float64)
+
+
+def _rates(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Settings) -> NDArray[np.int32]:
+    """Return the sampling rate at which each pair is computed, Hz, `[N]`."""
+    return _of_contents(pairs, lambda uri: settings.at_rate_for(sounds[uri].sample_rate).analysis_rate).astype(np.int32)
+
+
+def _of_contents(pairs: pa.Table, value: Callable[[str], float]) -> NDArray[Any]:
+    """Return what is known of each pair's content, `[N]`; each content is asked for once."""
     contents = pairs.column("content").combine_chunks()
-    durations = np.array([sounds[uri].duration_s for uri in contents.dictionary.to_pylist()], dtype=np.float64)
-    return durations[contents.indices.to_numpy()]
+    return np.array([value(uri) for uri in contents.dictionary.to_pylist()])[contents.indices.to_numpy()]
+
+
+def work_per_second(rates: ArrayLike) -> NDArray[np.float64]:
+    """Return how much work a second at a sampling rate is: as many times as much as at the paper's as it has bins."""
+    return np.asarray(rates, dtype=np.float64) / RATES[0]
 
 
 def _effort(pairs: pa.Table, settings: Settings) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from manifests.files import Files, join
 from manifests.fingerprint import fingerprints, seed_for, with_seed
 from manifests.parquet import BATCH_ROWS, write_parquet
+from manifests.reading.columns import is_text
 from manifests.reading.compact_pairs import combinations
 from manifests.results.planned_history import LostAudio
 from manifests.schema import ROW_SETTINGS
@@ -37,13 +38,21 @@ PLAN_SCHEMA = pa.schema(
         ("seed", pa.int64()),
         ("fingerprint", pa.string()),
         ("duration_s", pa.float64()),
+        ("content_rate", pa.int32()),
+        ("analysis_rate", pa.int32()),
         ("shard", pa.int32()),
         ("action", pa.string()),
         ("audio_lost_us", pa.int64()),
+        ("content_licence", pa.string()),
+        ("style_licence", pa.string()),
     ]
 )
 """Of a plan on disk, sorted by shard. `settings` is JSON without the seed: pairs of equal settings share one text.
+`content_rate` is that of the content's file, 0 where it cannot be read, `analysis_rate` that of the computation, in Hz.
 `audio_lost_us` is `LostAudio.until` of a pair whose audio was gone when the run was planned, else null."""
+
+LICENCES = ("content_licence", "style_licence")
+"""Of the user's columns those that go into the files of results; `license` is read too."""
 
 WEIGHTS_KEY = b"timbreflow.weights_digest"
 
@@ -100,6 +109,18 @@ def with_lost_audio(pairs: pa.Table, lost: LostAudio) -> pa.Table:
     return pairs.append_column("audio_lost_us", pc.take(pa.array(lost.until), found))
 
 
+def with_licences(pairs: pa.Table, user: pa.Table | None) -> pa.Table:
+    """Give each pair the licences of its sounds, where the manifest has text columns that say so (`LICENCES`)."""
+    if user is None:
+        return pairs
+    for name in LICENCES:
+        given = [one for one in (name, name.replace("licence", "license")) if one in user.column_names]
+        if given and is_text(user.schema.field(given[0]).type):
+            said = user.column(given[0]).cast(pa.string())
+            pairs = pairs.append_column(name, said.take(pairs.column("row")))
+    return pairs
+
+
 def lost_audio(plan: pa.Table) -> LostAudio:
     """Return what `with_lost_audio` wrote down, from a table with `fingerprint` and `audio_lost_us`."""
     lost = plan.select(["fingerprint", "audio_lost_us"]).drop_null().combine_chunks()
@@ -122,7 +143,9 @@ def plan_rows(planned: pa.Table, sounds: Mapping[str, Sound], settings: Settings
         for side in ("content", "style"):
             identities = [sounds[uri].sha256 for uri in _texts(batch, side)]
             columns[f"{side}_identity"] = pa.array(identities, pa.string())
-        columns.setdefault("audio_lost_us", pa.nulls(batch.num_rows))
+        columns["content_rate"] = pa.array([sounds[uri].sample_rate for uri in _texts(batch, "content")], pa.int32())
+        for name in ("audio_lost_us", *LICENCES):
+            columns.setdefault(name, pa.nulls(batch.num_rows))
         yield pa.table([columns[field.name].cast(field.type) for field in PLAN_SCHEMA], schema=PLAN_SCHEMA)
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from manifests.files import absolute
 from manifests.reading.reader import read_whole
 from manifests.schema import ERROR_TYPES
-from stylecore.settings import Settings
+from stylecore.settings import RATES, Settings
 from tasks.audio.catalog import UNREADABLE
 from tasks.devices.choice import choose_device, shards_at_a_time
 from tasks.options import RunOptions
@@ -49,10 +49,15 @@ def preview_run(manifest: str, output: str, settings: Settings, options: RunOpti
         )
 
         cost, basis = (
-            seconds_per_audio_second(settings, device, options.threads, read_weights(options.weights, files)),
+            seconds_per_audio_second(
+                settings.model_copy(update={"sample_rate": RATES[0]}),
+                device,
+                options.threads,
+                read_weights(options.weights, files),
+            ),
             "from ten evaluations on a second of noise",
         )
-    seconds = cost * plan.pending_audio_s / shards_at_a_time(options)
+    seconds = cost * plan.pending_work_s / shards_at_a_time(options)
     return Preview(asdict(plan.counts), plan.pending_audio_s, seconds, basis, tuple(unreadable_notes(planned)))
 
 

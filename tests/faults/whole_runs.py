@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from unittest.mock import patch
 
 import numpy as np
@@ -152,11 +152,14 @@ def _renew(write: Callable[[], object], lease: Lease) -> None:
 
 
 def assert_whole(expected: pd.DataFrame, output: str) -> None:
-    """Assert that an output root holds what an unharmed one does: each pair once, with its audio, and none twice."""
+    """Assert that an output root holds what an unharmed one does: each pair once, with its audio, and none twice.
+
+    The row says where its audio lies: not at its usual address where a collection may still be about to remove that.
+    """
     table, files = read_table(output), Storage()
     pd.testing.assert_frame_equal(table[KEPT], expected[KEPT])
     for row in table[table["status"] == "succeeded"].to_dict("records"):
-        assert sha256(files.read(audio_uri(output, row["fingerprint"]))).hexdigest() == row["file_sha256"]
+        assert sha256(files.read(row["output"])).hexdigest() == row["file_sha256"]
     assert doubled(output) == []
 
 
@@ -169,6 +172,6 @@ def doubled(output: str) -> list[str]:
 
 def assert_no_row_without_audio(output: str) -> None:
     """Assert what the next run relies on: it takes a pair for done whose row is there."""
-    made = attempts(output) if parts(output) else pd.DataFrame({"status": [], "fingerprint": []})
-    there = set(Storage().find(join(output, "audio")))
-    assert {audio_uri(output, name) for name in made.loc[made["status"] == "succeeded", "fingerprint"]} <= there
+    made = attempts(output) if parts(output) else pd.DataFrame({"status": [], "output": []})
+    there = {PurePosixPath(uri).name for uri in Storage().find(join(output, "audio"))}
+    assert {PurePosixPath(uri).name for uri in made.loc[made["status"] == "succeeded", "output"]} <= there

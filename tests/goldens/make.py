@@ -48,7 +48,7 @@ def rendered(name: str, n_threads: int = 1) -> NDArray[np.float32]:
     chosen = whole.resolve({name: min(count, getattr(whole, name)) for name, count in FEW.items()})
     torch.set_num_threads(n_threads)
     try:
-        analyses = [analyse(sound, chosen.sample_rate) for sound in (content, style)]
+        analyses = [analyse(sound, chosen.analysis_rate) for sound in (content, style)]
         (result,) = synthesise([paired(*analyses, len(content), encoder, chosen)], encoder)
     finally:
         torch.set_num_threads(threads)

@@ -111,10 +111,13 @@ def test_it_says_what_plain_python_says(
 
 
 def test_costs_are_those_of_what_succeeded(tmp_path: Path) -> None:
-    rows = [{"fingerprint": name, "pair_id": name, "told": ("succeeded", None)} for name in NAMES[:3]]
+    rows = [
+        {"fingerprint": name, "pair_id": name, "told": ("succeeded", None), "sample_rate": rate}
+        for name, rate in zip(NAMES[:3], (16_000, 48_000, 16_000), strict=True)
+    ]
     commit(str(tmp_path), "r1", 0, [*rows, {**rows[0], "fingerprint": "bad", "told": ("failed", "silent")}])
     found = looked_up(str(tmp_path), ["a0"], ["a0"])
-    assert (found.seconds, found.audio_s) == (9.0, 6.0)
+    assert (found.seconds, dict(found.audio_s)) == (9.0, {16_000: 4.0, 48_000: 2.0})
 
 
 def test_memory_follows_the_plan_and_not_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

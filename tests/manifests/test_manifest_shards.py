@@ -168,11 +168,19 @@ def test_a_pair_longer_than_a_shard_has_its_own() -> None:
 
 def test_types_and_columns() -> None:
     cut = cut_shards(_pairs(2).append_column("row", pa.array([4, 5])), [1.0, 2.0], None)
-    assert cut.column_names == ["pair_id", "content", "style", "row", "duration_s", "shard"]
-    assert [cut.schema.field(name).type for name in ("duration_s", "shard")] == [
-        pa.float64(),
-        pa.int32(),
-    ]
+    assert cut.column_names == ["pair_id", "content", "style", "row", "duration_s", "analysis_rate", "shard"]
+    types = [cut.schema.field(name).type for name in ("duration_s", "analysis_rate", "shard")]
+    assert types == [pa.float64(), pa.int32(), pa.int32()]
+
+
+def test_pairs_of_different_rates_share_no_batch_and_what_cannot_be_read_comes_last() -> None:
+    rates = np.resize([16_000, 48_000, 32_000], 60)
+    cut = cut_shards(_pairs(60), np.r_[np.ones(50), np.zeros(10)], 100.0, None, rates).to_pandas()
+    assert (cut["duration_s"].to_numpy() > 0).tolist() == [True] * 50 + [False] * 10
+    assert cut["analysis_rate"][:50].is_monotonic_increasing
+    batches = cut_batches(pa.Table.from_pandas(cut[:50], preserve_index=False), 8).to_pandas()
+    assert (batches.groupby("batch")["analysis_rate"].nunique() == 1).all()
+    assert batches.groupby("analysis_rate")["batch"].nunique().tolist() == [3, 2, 3]
 
 
 @pytest.mark.parametrize(

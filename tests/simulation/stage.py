@@ -142,7 +142,9 @@ class Device:
         flac = f"{outcome.planned['fingerprint']} {self._world.random.randrange(self._variants)}".encode()
         samples = np.zeros(8, np.float32)
         outcome.rendered = Rendered(samples, 1.0, _TERMS, _TERMS, [1.0], 1, "iterations", 0.0)
-        outcome.measurement = Measurement(flac, sha256(flac).hexdigest(), sha256(flac).hexdigest(), {}, {})
+        outcome.measurement = Measurement(
+            flac, sha256(flac).hexdigest(), sha256(flac).hexdigest(), 16_000, 1, 1, 1.0, {}, {}
+        )
 
 
 def _narrow_rows(outcomes: Sequence[PairState], run: RowContext) -> list[ResultRow]:

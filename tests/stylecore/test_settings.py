@@ -120,9 +120,11 @@ def test_an_unknown_setting_is_refused_with_the_one_that_was_meant_or_the_known_
 def test_settings_for_everybody_come_first_and_the_others_say_so() -> None:
     """Prefect's form shows fields in this order, each with its description."""
     fields = Settings.model_fields
-    assert list(fields)[:7] == ["notes", "strength", "alpha", "beta", "gamma", "delta", "seed"]
+    weights = ["alpha", "beta", "gamma", "delta"]
+    everybody = ["notes", "strength", *weights, "seed", "sample_rate", "channels", "file_format"]
+    assert list(fields)[: len(everybody)] == everybody
     expert = [name for name, field in fields.items() if (field.description or "").startswith("Expert: ")]
-    assert expert == list(fields)[7:]
+    assert expert == list(fields)[len(everybody) :]
 
 
 def test_all_faults_are_named_at_once() -> None:

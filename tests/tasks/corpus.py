@@ -30,7 +30,7 @@ from tasks.planning.plan_table import PlannedPair, planned_pairs
 from tasks.storage.storage import Storage
 
 DEMO = Path(__file__).parents[2] / "assets" / "demo"
-QUICK = Settings(coarse_iterations=4, iterations=6, sound_iterations=3, griffin_lim_iterations=5)
+QUICK = Settings(sample_rate=16_000, coarse_iterations=4, iterations=6, sound_iterations=3, griffin_lim_iterations=5)
 CPU = RunOptions(device="cpu")
 HERE = InProcessExecutor("cpu")
 """Computes in this process; its caches last for all tests of it."""

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from manifests.files import join
 from manifests.schema import ERROR_TYPES
+from stylecore.channels import downmix
 from tasks.audio.sound_files import (
     SAMPLE_RATE,
     AudioError,
     decode_flac,
-    downmix,
     encode_flac,
     pcm_to_float,
     probe,

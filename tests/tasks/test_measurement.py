@@ -22,6 +22,7 @@ from stylecore import features, metrics
 from stylecore.spectrogram import magnitude
 from stylecore.synthesis import Pair, Synthesis, losses_of
 from stylecore.weights import shipped
+from tasks.audio.encoding import decode
 from tasks.audio.sound_files import decode_flac, pcm_to_float, read_sound, samples_sha256
 from tasks.cache import ByteLimitedCache
 from tasks.devices.hardware import encoder_on
@@ -95,8 +96,8 @@ def measured(outcome: PairState) -> ResultRow:
 
 
 def written(found: ResultRow) -> NDArray[np.float32]:
-    assert found.flac is not None, found.row["error_message"]
-    return pcm_to_float(decode_flac(found.flac))
+    assert found.audio is not None, found.row["error_message"]
+    return pcm_to_float(decode_flac(found.audio))
 
 
 def waveform(case: Case) -> NDArray[np.float64]:
@@ -166,8 +167,8 @@ class TestRow:
         self, outcomes: dict[str, PairState], name: str, tmp_path: Path
     ) -> None:
         outcome, found = outcomes[name], measured(outcomes[name])
-        assert found.flac is not None
-        (tmp_path / "out.flac").write_bytes(found.flac)
+        assert found.audio is not None
+        (tmp_path / "out.flac").write_bytes(found.audio)
         output = soundfile.read(tmp_path / "out.flac")[0]
         style = read_sound(str(outcome.planned["style"]), Storage())
         expected = metrics.figures(output, content(outcome), style)
@@ -200,9 +201,9 @@ class TestRow:
 
     def test_the_sums_are_those_of_file_and_samples(self, outcomes: dict[str, PairState]) -> None:
         found = measured(outcomes["odd"])
-        assert found.flac is not None
-        assert found.row["file_sha256"] == sha256(found.flac).hexdigest()
-        assert found.row["samples_sha256"] == samples_sha256(decode_flac(found.flac))
+        assert found.audio is not None
+        assert found.row["file_sha256"] == sha256(found.audio).hexdigest()
+        assert found.row["samples_sha256"] == samples_sha256(decode_flac(found.audio))
         assert measured(outcomes["odd"]).row["samples_sha256"] == found.row["samples_sha256"]
 
     def test_it_has_every_column_of_the_schema(self, outcomes: dict[str, PairState]) -> None:
@@ -246,7 +247,7 @@ class TestFailure:
 
         monkeypatch.setattr(metrics, "compare", failing)
         found = measured(outcomes["quiet"])
-        assert found.flac is None
+        assert found.audio is None
         assert (found.row["status"], found.row["error_type"]) == ("failed", error_type)
         assert str(error) in str(found.row["error_message"])
         assert "samples_sha256" not in found.row
@@ -264,7 +265,7 @@ class TestFailure:
         ]
         render(made, encoder_on("cpu", shipped()), "cpu")
         found = measured(bad)
-        assert found.flac is None
+        assert found.audio is None
         assert (found.row["status"], found.row["error_type"]) == ("failed", "internal")
         assert measured(good).row["samples_sha256"] == measured(cases["odd"].outcome).row["samples_sha256"]
 
@@ -272,9 +273,9 @@ class TestFailure:
         self, outcomes: dict[str, PairState], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Its losses would be those of another sound."""
-        monkeypatch.setattr(measurement, "decode_flac", lambda data: decode_flac(data) + 256)
+        monkeypatch.setattr(measurement, "decode", lambda data: decode(data) + np.float32(2**-23))
         found = measured(outcomes["quiet"])
-        assert found.flac is None
+        assert found.audio is None
         assert "other samples" in str(found.row["error_message"])
 
     def test_the_first_reason_stays(self, outcomes: dict[str, PairState]) -> None:

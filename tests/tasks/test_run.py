@@ -512,10 +512,16 @@ class TestFormats:
         names = sorted(path.name for path in tmp_path.iterdir() if path.name != "style.wav")
         rows: list[Row] = [{"pair_id": name, "content": name, "style": "style.wav", "seed": 5} for name in names]
         rows += [{"pair_id": f"as style {name}", "content": "style.wav", "style": name} for name in ("voice.mp3",)]
-        run = run_all(write_manifest(tmp_path / "pairs.parquet", rows), tmp_path / "out")
+        native = QUICK.model_copy(update={"sample_rate": "native"})
+        run = run_all(write_manifest(tmp_path / "pairs.parquet", rows), tmp_path / "out", native)
         assert run.table["error_message"].dropna().tolist() == []
-        assert set(run.table["sample_rate"]) == {16_000}
         table = run.table.set_index("pair_id").loc[names]
+        own = {f"rate{other}.flac": max(other, 16_000) for other in (8_000, 16_000, 44_100, 48_000, 96_000)}
+        assert table["sample_rate"].to_dict() == {name: own.get(name, rate) for name in names}
+        assert table["n_channels"].to_dict() == {name: 1 + (name == "stereo.wav") for name in names}
+        for row in table.itertuples():
+            info = soundfile.info(row.output)
+            assert (info.samplerate, info.channels, info.frames) == (row.sample_rate, row.n_channels, row.n_samples)
         np.testing.assert_allclose(table["duration_s"].to_numpy(float), 0.5, atol=0.06)  # mp3 pads
         np.testing.assert_allclose(table["duration_s"].drop("voice.mp3").to_numpy(float), 0.5, atol=1e-3)
         # Linear interpolation and 8 kHz are not the same sound, but nearly.
