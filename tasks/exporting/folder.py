@@ -26,7 +26,7 @@ from tasks.exporting.export_record import RECORD_SCHEMA, write_record
 from tasks.exporting.file_names import unique_names
 from tasks.exporting.folder_state import Digests, FolderState, Judged, judge, outdated, read_state
 from tasks.exporting.in_threads import in_threads
-from tasks.exporting.link_or_copy import Placed, copied, linked_or_copied
+from tasks.exporting.link_or_copy import ExportedFile, copied, linked_or_copied
 from tasks.exporting.name_template import NameTemplate
 from tasks.exporting.succeeded_pairs import SucceededPairs, read_succeeded
 from tasks.ledger.gc import HALF_WRITTEN_S
@@ -205,11 +205,11 @@ class _Update:
                 with suppress(FileNotFoundError):
                     self._files.delete(uri)
 
-    def place(self, put: Callable[[str, str, str, Storage], Placed | None], progress: Progress) -> None:
+    def place(self, put: Callable[[str, str, str, Storage], ExportedFile | None], progress: Progress) -> None:
         """Put every file in its place that is not there."""
         rows = np.flatnonzero(~self._done & ~self._taken).tolist()
 
-        def one(row: int) -> Placed | None:
+        def one(row: int) -> ExportedFile | None:
             target = join(self._state.folder, self._names[row].as_py())
             return put(self._pairs.source(row), target, self._pairs.rows.column("sha256")[row].as_py(), self._files)
 
@@ -218,7 +218,7 @@ class _Update:
             progress(count, len(rows))
             self._write_now_and_then()
 
-    def _count(self, row: int, placed: Placed | None) -> None:
+    def _count(self, row: int, placed: ExportedFile | None) -> None:
         if placed is None:
             self.exported.missing += 1
             return

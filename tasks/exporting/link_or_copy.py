@@ -15,7 +15,7 @@ from tasks.storage.storage import Storage
 _BLOCK_BYTES = 1 << 20
 
 
-class Placed(NamedTuple):
+class ExportedFile(NamedTuple):
     """How a file has come to its place, and its size in bytes."""
 
     is_link: bool
@@ -26,7 +26,7 @@ class _OtherBytes(Exception):
     """The audio is not what its row says."""
 
 
-def linked_or_copied(source: str, target: str, sha256: str, files: Storage) -> Placed | None:
+def linked_or_copied(source: str, target: str, sha256: str, files: Storage) -> ExportedFile | None:
     """Bring audio to a place as a hard link, or as a copy where there can be none; None if the audio is gone.
 
     The bytes of a link are not looked at.
@@ -34,13 +34,13 @@ def linked_or_copied(source: str, target: str, sha256: str, files: Storage) -> P
     try:
         size = files.stat(source).size
         if size and files.link(source, target):
-            return Placed(True, size)
+            return ExportedFile(True, size)
     except FileNotFoundError:
         return None
     return copied(source, target, sha256, files)
 
 
-def copied(source: str, target: str, sha256: str, files: Storage) -> Placed | None:
+def copied(source: str, target: str, sha256: str, files: Storage) -> ExportedFile | None:
     """Copy audio to a place, where it appears whole; None if the audio is gone, or has other bytes than it should.
 
     Parameters
@@ -62,7 +62,7 @@ def copied(source: str, target: str, sha256: str, files: Storage) -> Placed | No
                 raise _OtherBytes
     except (FileNotFoundError, _OtherBytes):
         return None
-    return Placed(False, size)
+    return ExportedFile(False, size)
 
 
 def sha256_of(uri: str, files: Storage) -> str | None:

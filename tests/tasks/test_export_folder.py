@@ -16,7 +16,7 @@ from tasks.exporting import folder as exporting
 from tasks.exporting.export_errors import ExportError
 from tasks.exporting.folder import Exported, export_folder, refuse_export
 from tasks.exporting.in_threads import in_threads
-from tasks.exporting.link_or_copy import Placed
+from tasks.exporting.link_or_copy import ExportedFile
 from tasks.storage.storage import Storage, StorageError
 from tests.tasks.corpus import write_manifest
 from tests.tasks.output_root import exported_row, failed_row, files_in, put, write_root
@@ -152,7 +152,7 @@ def test_an_export_that_was_broken_off_goes_on(tmp_path: Path, monkeypatch: pyte
     write_root(str(tmp_path / "root"), rows(*"abcdef"))
     put_one = exporting.linked_or_copied
 
-    def dying(source: str, target: str, sha256: str, files: Storage) -> Placed | None:
+    def dying(source: str, target: str, sha256: str, files: Storage) -> ExportedFile | None:
         if target.endswith("d.flac"):
             raise StorageError("cannot write: the disk is full")
         return put_one(source, target, sha256, files)
