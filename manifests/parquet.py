@@ -156,13 +156,17 @@ def read_own(table: ForeignTable, columns: Sequence[str]) -> pa.Table:
             bound = f"more than {MAX_OWN_BYTES / 2**30:g} GiB in memory"
             raise ManifestError(f"{table.uri}: its own columns take {bound}. Leave out what the results do not need")
         with parquet_errors(table.uri, table.remedy):
-            decoded = [
-                column if column.type == field.type else column.cast(field.type)
-                for column, field in zip(batch.columns, schema, strict=True)
-            ]
+            decoded = [_as_written(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
             batches.append(pa.RecordBatch.from_arrays(decoded, schema=schema))
             batches[-1].validate(full=True)
     return pa.Table.from_batches(batches, schema=schema)
+
+
+def _as_written(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return a column in the type that its file says; a text that came as a dictionary may have been none."""
+    if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(kind):
+        column = column.cast(column.type.value_type)
+    return column if column.type == kind else column.cast(kind)
 
 
 def longest_text(column: pa.DictionaryArray) -> int:

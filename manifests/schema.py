@@ -38,7 +38,8 @@ class Column:
 
 
 REQUIRED_COLUMNS = ("content", "style")
-FLOAT_SETTINGS = ("strength", *(term.weight.name for term in TERMS))
+EXCERPT_SETTINGS = ("content_start_s", "content_end_s", "style_start_s", "style_end_s")
+FLOAT_SETTINGS = ("strength", *(term.weight.name for term in TERMS), *EXCERPT_SETTINGS)
 INTEGER_SETTINGS = ("iterations", "seed")
 ROW_SETTINGS = FLOAT_SETTINGS + INTEGER_SETTINGS
 """Settings that a manifest may give per row."""
@@ -90,12 +91,21 @@ def _setting_columns() -> list[Column]:
             "settings",
             _STRING,
             "resolved settings of the pair, a JSON object; "
-            "`notes`, `strength`, `channels` and `file_format` only where they are not `content`, 1, `keep` and `flac`",
+            "`notes`, `strength`, `channels` and `file_format` where they differ from `content`, 1, `keep` and `flac`; "
+            "an excerpt only where there is one",
         ),
         Column("strength", _FLOAT, "how far to go: 0 the content, 1 the style's voice"),
         *(Column(term.weight.name, _FLOAT, f"weight of the {term.meaning}{_share(term)}") for term in TERMS),
         Column("iterations", _INT64, "limit of the evaluations of the objective"),
         Column("seed", _INT64, "seed of the Gaussian noise that the optimisation starts from"),
+        *(column for sound in REQUIRED_COLUMNS for column in _excerpt_columns(sound)),
+    ]
+
+
+def _excerpt_columns(sound: str) -> list[Column]:
+    return [
+        Column(f"{sound}_start_s", _FLOAT, f"where the excerpt of the {sound} that was used begins, s"),
+        Column(f"{sound}_end_s", _FLOAT, f"where it ends, s; null: with the {sound} itself"),
     ]
 
 
@@ -196,8 +206,9 @@ ERROR_TYPES: dict[str, str] = {
     "empty": "the file has no bytes, or the sound no samples",
     "truncated": "the file is damaged, or ends before the length that its header promises",
     "not_audio": "the file is in no format that can be decoded; the message names it where it is known",
-    "too_short": "the sound is shorter than 0.2 s by more than 0.02 s",
-    "too_long": "the sound is longer than 30 s by more than 0.5 s",
+    "too_short": "the sound, or its excerpt, is shorter than 0.2 s by more than 0.02 s",
+    "too_long": "the sound, or its excerpt, is longer than 30 s by more than 0.5 s",
+    "beyond_end": "the excerpt begins after the end of the sound, or ends after it by more than 0.1 s",
     "silent": "the sound is silence",
     "not_finite": "the sound has samples that are NaN, infinite or larger than in any scale (2^32)",
     "decode_limit": "decoding the sound takes more memory or time than is allowed, or crashes the decoder",

@@ -230,7 +230,8 @@ def _places(column: pa.ChunkedArray, first: NDArray[np.int64] | None = None) -> 
     keys = {"first": pa.array(np.zeros(len(encoded.dictionary), dtype=np.int64)), "text": encoded.dictionary}
     if first is not None:
         by_code = np.zeros(len(encoded.dictionary), dtype=np.int64)
-        by_code[codes] = first
+        falling = np.argsort(-first, kind="stable")  # a content may have several lengths, by excerpt: the least stays
+        by_code[codes[falling]] = first[falling]
         keys["first"] = pa.array(by_code)
     by_text = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys]).to_numpy()
     places = np.empty(len(by_text), dtype=np.int64)

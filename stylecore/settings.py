@@ -26,6 +26,10 @@ HIGHEST_RATE = 192_000
 Notes = Literal["content", "style"]
 """Whose notes a result is meant to play."""
 
+SoundOfPair = Literal["content", "style"]
+SOUNDS: tuple[SoundOfPair, SoundOfPair] = ("content", "style")
+"""The sounds of a pair."""
+
 
 class SettingsError(StylecoreError, ValueError):
     """A setting is unknown or out of its bounds; the message names it, its value and the bound."""
@@ -63,6 +67,20 @@ else:
     )
 
 
+LONGEST_FILE_S = 1e6
+"""Times in a sound file that are believed, s: twelve days."""
+
+
+def _begin(sound: str) -> Any:
+    text = f"where the excerpt of the {sound} that is used begins, s"
+    return Field(0.0, ge=0, le=LONGEST_FILE_S, allow_inf_nan=False, description=text)
+
+
+def _end(sound: str) -> Any:
+    text = f"where the excerpt of the {sound} ends, s; by default with the {sound} itself"
+    return Field(None, gt=0, le=LONGEST_FILE_S, allow_inf_nan=False, description=text)
+
+
 class Settings(_Weighted):
     """Everything that changes the sound of a pair; its JSON is fingerprinted, stored and shown in Prefect's form.
 
@@ -81,6 +99,10 @@ class Settings(_Weighted):
     file_format: Literal["flac", "wav", "wav-float", "ogg"] = Field(
         "flac", description="file of the result: flac or wav of 24 bits, wav-float of 32, or ogg, which loses a little"
     )
+    content_start_s: float = _begin("content")
+    content_end_s: float | None = _end("content")
+    style_start_s: float = _begin("style")
+    style_end_s: float | None = _end("style")
 
     # Those above are for everybody, those below for who changes the method; Prefect's form shows the descriptions.
     content_layers: tuple[int, ...] = Field(
@@ -173,7 +195,15 @@ class Settings(_Weighted):
                 raise ValueError(f"{name}={layers}: layers are different numbers from 1 to 5")
         if not any(self.weights_of_terms.values()):
             raise ValueError(f"{_listed(self.weights_of_terms)} are all 0: nothing is left to optimise")
+        for sound in SOUNDS:
+            start_s, end_s = self.excerpt(sound)
+            if end_s is not None and end_s <= start_s:
+                raise ValueError(f"{sound}_end_s={end_s} <= {sound}_start_s={start_s}: an excerpt ends after it begins")
         return self
+
+    def excerpt(self, sound: SoundOfPair) -> tuple[float, float | None]:
+        """Return where the part of a sound that is used begins and ends, in s; an end of None is the sound's own."""
+        return getattr(self, f"{sound}_start_s"), getattr(self, f"{sound}_end_s")
 
     @property
     def weights_of_terms(self) -> dict[str, float]:
@@ -301,6 +331,8 @@ NEUTRAL: dict[str, object] = {
     "channels": "keep",
     "file_format": "flac",
     **{term.weight.name: 0.0 for term in TERMS if term.weight.default == 0},
+    **{f"{sound}_start_s": 0.0 for sound in SOUNDS},
+    **{f"{sound}_end_s": None for sound in SOUNDS},
 }
 """Values, equal to the defaults, with which a setting changes nothing. Each setting that is added joins them."""
 

@@ -20,11 +20,15 @@ from stylecore.lbfgs import DIVERGED, STOP_REASONS, Evaluation, Minimum, minimis
 from stylecore.losses import Objective, Problem, Target
 from stylecore.phase import griffin_lim, random_phase
 from stylecore.refinement import by_length, refine
-from stylecore.settings import Settings
+from stylecore.settings import SOUNDS, Settings
 from stylecore.spectrogram import Polar, at_reference_level, frame_count, log_spectrogram, magnitude, n_fft
 from stylecore.terms import TERMS
 
-OWN_SETTINGS = frozenset({"notes", "strength", "iterations", "seed"} | {term.weight.name for term in TERMS})
+OWN_SETTINGS = frozenset(
+    {"notes", "strength", "iterations", "seed"}
+    | {term.weight.name for term in TERMS}
+    | {f"{sound}_{bound}_s" for sound in SOUNDS for bound in ("start", "end")}
+)
 """What may differ between the settings of pairs in one batch."""
 
 

@@ -5,7 +5,7 @@ Outcomes travel between processes; nothing in them needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stylecore.settings import Notes, Settings
+from stylecore.settings import Notes, Settings, SoundOfPair
 from tasks.clock import clock
 
 PlannedPair = Mapping[str, object]
@@ -93,7 +93,7 @@ class Rendered:
 class IdentifiedSound:
     """Samples `[N]` with their identity: what is known of them already is remembered by it."""
 
-    identity: str
+    identity: Hashable
     samples: NDArray[np.float32]
 
 
@@ -153,6 +153,10 @@ class PairState:
         """Sampling rate of the content's file, Hz."""
         return int(str(self.planned["content_rate"]))
 
+    def heard(self, sound: SoundOfPair) -> tuple[Hashable, ...]:
+        """Return what tells the samples of a sound from others': its bytes, and which part of it the pair uses."""
+        return (self.planned[f"{sound}_identity"], *self.settings.excerpt(sound))
+
     def fail(self, error_type: str, message: str) -> None:
         """Record why there is no result; the first reason stays."""
         if self.error_type is None:
@@ -190,17 +194,17 @@ class MeasurementRequest:
     def of(cls, outcome: PairState) -> MeasurementRequest:
         """Return the order for a rendered outcome."""
         assert outcome.rendered is not None
-        planned, settings = outcome.planned, outcome.settings
+        settings = outcome.settings
         assert outcome.content is not None
         assert outcome.style is not None
         assert outcome.space is not None
         return cls(
             outcome.rendered.samples,
             settings.analysis_rate,
-            IdentifiedSound(str(planned["content_identity"]), outcome.content),
-            IdentifiedSound(str(planned["style_identity"]), outcome.style),
+            IdentifiedSound(outcome.heard("content"), outcome.content),
+            IdentifiedSound(outcome.heard("style"), outcome.style),
             outcome.space,
-            Tags.of(planned),
+            Tags.of(outcome.planned),
             settings.file_format,
             settings.notes,
         )

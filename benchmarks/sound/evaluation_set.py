@@ -148,8 +148,10 @@ PAIRS = (
 )
 
 
-def make_set(folder: Path) -> list[str]:
+def make_set(folder: Path, sample_rate: int = SAMPLE_RATE) -> list[str]:
     """Write sounds, manifest and origins; return the names of sounds that differ from those of the documents.
+
+    The documents' are at 16 kHz; at another rate all differ.
 
     Raises
     ------
@@ -158,7 +160,7 @@ def make_set(folder: Path) -> list[str]:
     """
     check_installed([sound.source for sound in SOUNDS])
     (folder / "sounds").mkdir(parents=True, exist_ok=True)
-    digests = {sound.name: _write(sound, folder / "sounds" / f"{sound.name}.flac") for sound in SOUNDS}
+    digests = {sound.name: _write(sound, folder / "sounds" / f"{sound.name}.flac", sample_rate) for sound in SOUNDS}
     _write_csv(folder / "SOURCES.csv", [_origin(sound, digests[sound.name]) for sound in SOUNDS])
     pairs = [
         {"content": f"sounds/{content}.flac", "style": f"sounds/{style}.flac", "pair_id": pair_id(content, style)}
@@ -181,7 +183,7 @@ def known_digests() -> dict[str, str]:
         return {row["name"]: row["samples_sha256"] for row in csv.DictReader(file)}
 
 
-def levelled(samples: Samples, seconds: float) -> NDArray[np.float32]:
+def levelled(samples: Samples, seconds: float, sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
     """Return a sound from where it begins, `seconds` long, faded out and at a peak of 0.8.
 
     >>> sound = levelled(np.concatenate([np.zeros(800), np.ones(32_000)]), 1.0)
@@ -190,17 +192,17 @@ def levelled(samples: Samples, seconds: float) -> NDArray[np.float32]:
     """
     audible = np.abs(samples) > np.abs(samples).max() * 10.0 ** (START_DB / 20.0)
     start = int(np.argmax(audible))
-    cut = samples[start : start + round(seconds * SAMPLE_RATE)].copy()
-    fade = round(FADE_S * SAMPLE_RATE)
+    cut = samples[start : start + round(seconds * sample_rate)].copy()
+    fade = round(FADE_S * sample_rate)
     cut[-fade:] *= np.linspace(1.0, 0.0, fade)
     return (PEAK / np.abs(cut).max() * cut).astype(np.float32)
 
 
-def _write(sound: Sound, path: Path) -> str:
-    samples = levelled(sound.source.samples(), sound.seconds)
-    if len(samples) < round(sound.seconds * SAMPLE_RATE):
-        raise SourceMissing(f"{sound.name} lasts {len(samples) / SAMPLE_RATE:.2f} s instead of {sound.seconds} s")
-    flac = encode_flac(samples, SAMPLE_RATE)
+def _write(sound: Sound, path: Path, sample_rate: int) -> str:
+    samples = levelled(sound.source.samples(sample_rate), sound.seconds, sample_rate)
+    if len(samples) < round(sound.seconds * sample_rate):
+        raise SourceMissing(f"{sound.name} lasts {len(samples) / sample_rate:.2f} s instead of {sound.seconds} s")
+    flac = encode_flac(samples, sample_rate)
     path.write_bytes(flac)
     return samples_sha256(decode_flac(flac))
 
@@ -234,13 +236,15 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="Make the evaluation set from Debian's packages.")
     parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help=f"default: {DEFAULT_FOLDER}")
-    folder = parser.parse_args().folder
+    parser.add_argument("--sample-rate", type=int, default=SAMPLE_RATE, help=f"Hz, default: {SAMPLE_RATE}")
+    asked = parser.parse_args()
+    folder = asked.folder
     try:
-        differing = make_set(folder)
+        differing = make_set(folder, asked.sample_rate)
     except SourceMissing as error:
         sys.exit(f"evaluation set: {error}")
     print(f"{len(PAIRS)} pairs of {len(SOUNDS)} sounds: {folder / 'pairs.parquet'}")
-    if differing:
+    if differing and asked.sample_rate == SAMPLE_RATE:
         print(f"made by other versions than those of docs/quality.md, and not the same: {', '.join(differing)}")
 
 

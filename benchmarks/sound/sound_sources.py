@@ -46,8 +46,8 @@ class Source(Protocol):
     def files(self) -> tuple[Path, ...]:
         """The recordings that are heard."""
 
-    def samples(self) -> Samples:
-        """Return the sound, `[N]`, mono at 16 kHz, at any level."""
+    def samples(self, sample_rate: int = SAMPLE_RATE) -> Samples:
+        """Return the sound, `[N]`, mono at a rate in Hz, at any level."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Phrase:
         """The patch."""
         return (PATCHES / f"{self.patch}.pat",)
 
-    def samples(self) -> Samples:
+    def samples(self, sample_rate: int = SAMPLE_RATE) -> Samples:
         """Render in a folder of its own, with a configuration that names this patch alone."""
         with tempfile.TemporaryDirectory() as folder:
             midi, config, audio = (Path(folder) / name for name in ("notes.mid", "patch.cfg", "notes.wav"))
@@ -79,7 +79,7 @@ class Phrase:
             config.write_text(f"bank 0\n0 {self.files[0]}\n")
             options = ["-c", str(config), "-Ow", "-o", str(audio), "--output-24bit", "--output-mono", "-s", "44100"]
             run_player(["timidity", *options, "-EFreverb=0", "-EFchorus=0", "--quiet", str(midi)], "timidity")
-            return read_mono(audio)
+            return read_mono(audio, sample_rate)
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ class Cut:
         """The recording."""
         return (self.file,)
 
-    def samples(self) -> Samples:
+    def samples(self, sample_rate: int = SAMPLE_RATE) -> Samples:
         """Return it to its end."""
-        return read_mono(self.file)[round(self.start_s * SAMPLE_RATE) :]
+        return read_mono(self.file, sample_rate)[round(self.start_s * sample_rate) :]
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,14 @@ class Beat:
         """The single strokes."""
         return tuple(KITS / self.kit / name for name, _ in self.patterns)
 
-    def samples(self) -> Samples:
+    def samples(self, sample_rate: int = SAMPLE_RATE) -> Samples:
         """Place every stroke at its time; strokes ring on over each other."""
         bar = max(len(pattern) for _, pattern in self.patterns)
-        mixed = np.zeros(round((self.bars * bar * self.sixteenth_s + 3.0) * SAMPLE_RATE))
+        mixed = np.zeros(round((self.bars * bar * self.sixteenth_s + 3.0) * sample_rate))
         for file, (_, pattern) in zip(self.files, self.patterns, strict=True):
-            stroke = read_mono(file)
+            stroke = read_mono(file, sample_rate)
             for position, sign in enumerate(pattern * self.bars):
-                start = round(position * self.sixteenth_s * SAMPLE_RATE)
+                start = round(position * self.sixteenth_s * sample_rate)
                 part = stroke[: len(mixed) - start] * {"x": 1.0, "o": 0.4, ".": 0.0}[sign]
                 mixed[start : start + len(part)] += part
         return mixed
@@ -137,12 +137,12 @@ class Spoken:
     packages: tuple[str, ...] = ("espeak-ng",)
     files: tuple[Path, ...] = ()
 
-    def samples(self) -> Samples:
+    def samples(self, sample_rate: int = SAMPLE_RATE) -> Samples:
         """Return the sentence."""
         with tempfile.TemporaryDirectory() as folder:
             audio = Path(folder) / "speech.wav"
             run_player(["espeak-ng", "-v", self.voice, "-s", "150", "-w", str(audio), self.text], "espeak-ng")
-            return read_mono(audio)
+            return read_mono(audio, sample_rate)
 
 
 def check_installed(sources: Sequence[Source]) -> None:
@@ -161,10 +161,10 @@ def check_installed(sources: Sequence[Source]) -> None:
         raise SourceMissing(f"{len(missing)} recordings are missing, the first is {file}: {install}")
 
 
-def read_mono(file: Path) -> Samples:
-    """Return a recording of any rate, length and number of channels as mono at 16 kHz, `[N]`."""
+def read_mono(file: Path, sample_rate: int = SAMPLE_RATE) -> Samples:
+    """Return a recording of any rate, length and number of channels as mono at a rate in Hz, `[N]`."""
     channels, rate = soundfile.read(file, dtype="float64", always_2d=True)
-    return np.asarray(soxr.resample(downmix(channels), rate, SAMPLE_RATE, quality="HQ"))
+    return np.asarray(soxr.resample(downmix(channels), rate, sample_rate, quality="HQ"))
 
 
 def _midi(notes: str) -> mido.MidiFile:

@@ -29,7 +29,10 @@ WAY = {
         ("stylecore.synthesis", "synthesise", "the optimised sound"),
         ("tasks.pipeline.rendering", "render", "at the content's level, in 24 bits"),
     ),
-    "a measurement worker": (("tasks.pipeline.measurement", "measure", "FLAC, decoded again, and figures"),),
+    "a measurement worker": (
+        ("tasks.pipeline.placing", "placed_in", "the content's rate, channels and level"),
+        ("tasks.pipeline.measurement", "measure", "a file, decoded again, and figures"),
+    ),
     "the flow again": (
         ("tasks.pipeline.rows", "rows_of", "a row of the results"),
         ("tasks.ledger.commit", "commit_shard", "audio, then rows, under the lease"),

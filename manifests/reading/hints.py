@@ -95,10 +95,18 @@ def column_hints(names: Sequence[str]) -> Iterator[str]:
     """
     free = [name for name in OPTIONAL_COLUMNS if name not in names]
     for name in names:
-        close = difflib.get_close_matches(_plain(name), free, n=1, cutoff=LIKENESS)
-        if close and name not in MANIFEST_COLUMNS:
-            meant = f"Is it '{close[0]}'? Then rename it"
-            yield f"column '{name}' is taken for one of your own, and sets nothing. {meant}"
+        meant = _nearest(_plain(name), free)
+        if meant is not None and name not in MANIFEST_COLUMNS:
+            remedy = f"Is it '{meant}'? Then rename it"
+            yield f"column '{name}' is taken for one of your own, and sets nothing. {remedy}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name that this one may be misspelled; `style_` in front of both makes no two names alike."""
+    side = next((f"{sound}_" for sound in REQUIRED_COLUMNS if name.startswith(f"{sound}_")), "")
+    rests = {one.removeprefix(side): one for one in known if one.startswith(side)}
+    close = difflib.get_close_matches(name.removeprefix(side), rests, n=1, cutoff=LIKENESS)
+    return rests[close[0]] if close else None
 
 
 def _and_more(paths: int) -> str:

@@ -8,7 +8,8 @@ path and each distinct combination of row settings of a batch once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from manifests.decompression_guard import may_swell
 from manifests.files import Files, FileStat, relative_to
 from manifests.fingerprint import pair_ids, settings_text
+from manifests.own_types import fitted, recast, rounded, without_views
 from manifests.parquet import ForeignTable, open_foreign, parquet_errors, read_batches, read_own
 from manifests.reading.columns import Place, names, paths, setting, texts
 from manifests.reading.compact_pairs import Manifest, combinations, gather
@@ -137,13 +139,28 @@ def user_columns(manifest: str, files: Files) -> pa.Table | None:
             # With no column selected Arrow keeps no row count, so another one carries it.
             rows = read_own(table, own or [_carrier(table)])
             tables.append(part.extended(rows, _user_names(part.schema(table.schema))))
+    joined = _joined(tables, manifest)
+    return joined.select(_user_names(joined.schema))
+
+
+def _joined(tables: Sequence[pa.Table], manifest: str) -> pa.Table:
+    """Join the user's own columns of all files, and make sure that they can be written with the results."""
     try:
-        joined = pa.concat_tables(tables, promote_options="permissive")
+        joined = pa.concat_tables(fitted(tables), promote_options="permissive")
     except pa.ArrowException as error:
         raise ManifestError(
             f"{manifest}: its files do not fit together ({error}). Give each column one type"
         ) from error
-    return joined.select(_user_names(joined.schema))
+    if (name := rounded(tables, joined.schema)) is not None:
+        problem = "decimal numbers in some of its files, and others elsewhere, which would round them"
+        raise ManifestError(f"{manifest}: column '{name}' has {problem}. Give it one type")
+    try:
+        recast(recast(joined.schema.empty_table(), without_views(joined.schema)), joined.schema)
+    except pa.ArrowException as error:
+        raise ManifestError(
+            f"{manifest}: a column of its own cannot be taken along ({error}). Leave it out, or give it a plainer type"
+        ) from error
+    return joined
 
 
 def user_schema(manifest: str, files: Files) -> pa.Schema:
@@ -308,11 +325,18 @@ def _validate(given: dict[str, object], row: int, place: Place, validate_row: Ro
     try:
         validate_row(given)
     except ValueError as error:
-        blamed = [name for name in given if _is_refused({name: given[name]}, validate_row)]
-        column = (blamed or list(given))[0]
         place.refuse(
-            column, row, f"{' '.join(str(error).split())}. Correct the value, or use null for the run's setting"
+            _blamed(given, validate_row),
+            row,
+            f"{' '.join(str(error).split())}. Correct the value, or use null for the run's setting",
         )
+
+
+def _blamed(given: dict[str, object], validate_row: RowValidator) -> str:
+    """Return the setting to name where some are refused: one that is wrong alone, or without which the others pass."""
+    alone = (name for name in given if _is_refused({name: given[name]}, validate_row))
+    together = (name for name in given if not _is_refused({n: v for n, v in given.items() if n != name}, validate_row))
+    return next(chain(alone, together, given))
 
 
 def _is_refused(given: dict[str, object], validate_row: RowValidator) -> bool:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manifests.files import Files, absolute, join
+from manifests.own_types import recast, without_views
 from manifests.results.external_sort import sorting
 from manifests.results.history import stream_rows, with_parts
 from manifests.results.layout import latest_uri, snapshot_uri
@@ -81,6 +82,7 @@ def write_snapshot(
     uris = [latest_uri(root), snapshot_uri(root, run_id)]
     present = versions(files, uris)  # before the parts: no newer table is replaced by an older one
     plan = plan.sort_by("row")
+    own = recast(user, without_views(user.schema)) if user is not None else None
     schema = pa.schema([*RESULT_SCHEMA, *(user.schema if user is not None else [])], metadata=RESULT_SCHEMA.metadata)
 
     def write(parts: list[str]) -> int:  # those of now: while they are read, shards may commit more
@@ -91,7 +93,7 @@ def write_snapshot(
             for rows, positions in _chosen(files, parts, places):
                 sorter.add(rows, positions)
                 go_on()
-            finished = _watched(_finished(sorter.tables(), pairs, user, root, schema), go_on)
+            finished = _watched(_finished(sorter.tables(), pairs, own, root, schema), go_on)
             return publish_tables(uris, files, finished, schema, present, check)
 
     return with_parts(files, root, write)
@@ -125,7 +127,8 @@ def _finished(
             table = _replaced(table, name, pairs.column(name))
         table = _replaced(table, "output", _outputs(table, root))
         own = user.take(pairs.column("row")).columns if user is not None else []
-        yield pa.table([*table.columns, *own], schema=schema)
+        whole = pa.Table.from_arrays([*table.columns, *own], names=schema.names)
+        yield recast(whole, schema)
 
 
 def _refuse_shorter(plan: pa.Table, user: pa.Table | None) -> None:

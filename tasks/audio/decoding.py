@@ -13,7 +13,8 @@ import soxr
 from numpy.typing import NDArray
 
 from stylecore.channels import downmix
-from tasks.audio.lengths import refuse_short
+from tasks.audio.excerpts import WHOLE, Excerpt
+from tasks.audio.lengths import LONGEST_S, refuse_short
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.streams import SoundInfo, measure, samples_of
 
@@ -46,7 +47,7 @@ class DecodedContent(NamedTuple):
     channels: NDArray[np.float32] | None
 
 
-def inspect(data: bytes | memoryview, uri: str) -> SoundInfo:
+def inspect(data: bytes | memoryview, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
     """Find out how long a sound is, from the size of its data or by decoding it.
 
     Parameters
@@ -55,6 +56,8 @@ def inspect(data: bytes | memoryview, uri: str) -> SoundInfo:
         The whole file.
     uri : str
         Its name, for messages.
+    longest_s : float
+        How long it may be.
 
     Raises
     ------
@@ -63,11 +66,11 @@ def inspect(data: bytes | memoryview, uri: str) -> SoundInfo:
     MemoryError
         If it takes more memory than there is.
     """
-    return measure(data, uri)
+    return measure(data, uri, longest_s)
 
 
-def decode(data: bytes | memoryview, uri: str, sample_rate: int) -> NDArray[np.float32]:
-    """Return a sound as mono at one sampling rate, at its own level: `[N]`, full scale is 1.
+def decode(data: bytes | memoryview, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
+    """Return a sound, or an excerpt of it, as mono at one sampling rate, at its own level: `[N]`, full scale is 1.
 
     Parameters
     ----------
@@ -77,24 +80,28 @@ def decode(data: bytes | memoryview, uri: str, sample_rate: int) -> NDArray[np.f
         Its name, for messages.
     sample_rate : int
         Of the result, in Hz.
+    excerpt : Excerpt
+        Which samples of the file are read, before they get the other rate.
 
     Raises
     ------
     AudioError
-        As `inspect`, and `too_short`, `silent` and `not_finite`.
+        As `inspect`, and `too_short`, `beyond_end`, `silent` and `not_finite`.
     MemoryError
         As `inspect`.
     """
-    channels, own_rate = _checked_channels(data, uri)
-    return _analysed(downmix(channels), own_rate, sample_rate, uri)
+    channels, own_rate = _checked_channels(data, uri, excerpt)
+    return _analysed(downmix(channels), own_rate, sample_rate, excerpt.named(uri))
 
 
-def decode_content(data: bytes | memoryview, uri: str, sample_rate: int, form: ResultForm) -> DecodedContent:
+def decode_content(
+    data: bytes | memoryview, uri: str, sample_rate: int, form: ResultForm, excerpt: Excerpt = WHOLE
+) -> DecodedContent:
     """Return a content, with the channels that its result is to have.
 
     Parameters
     ----------
-    data, uri, sample_rate
+    data, uri, sample_rate, excerpt
         As for `decode`.
     form : ResultForm
         Of the result.
@@ -106,8 +113,8 @@ def decode_content(data: bytes | memoryview, uri: str, sample_rate: int, form: R
     MemoryError
         As `inspect`.
     """
-    channels, own_rate = _checked_channels(data, uri)
-    samples = _analysed(downmix(channels), own_rate, sample_rate, uri)
+    channels, own_rate = _checked_channels(data, uri, excerpt)
+    samples = _analysed(downmix(channels), own_rate, sample_rate, excerpt.named(uri))
     length = round(len(channels) * form.sample_rate / own_rate)
     if not form.keeps_channels or channels.shape[1] == 1:
         return DecodedContent(samples, length, None)
@@ -127,15 +134,16 @@ def fitted(samples: NDArray[np.float32], length: int) -> NDArray[np.float32]:
     return np.pad(samples[:length], missing)
 
 
-def _checked_channels(data: bytes | memoryview, uri: str) -> tuple[NDArray[np.float32], int]:
+def _checked_channels(data: bytes | memoryview, uri: str, excerpt: Excerpt) -> tuple[NDArray[np.float32], int]:
     """Return a sound's channels `[N, channels]` and their rate, or say what is wrong with all of them."""
-    channels, own_rate = samples_of(data, uri)
-    refuse_short(len(channels) / own_rate, uri)
-    _refuse_extremes(channels, uri)
+    channels, own_rate = samples_of(data, uri, excerpt)
+    name = excerpt.named(uri)
+    refuse_short(len(channels) / own_rate, name)
+    _refuse_extremes(channels, name)
     return channels, own_rate
 
 
-def _analysed(mono: NDArray[np.floating], own_rate: int, sample_rate: int, uri: str) -> NDArray[np.float32]:
+def _analysed(mono: NDArray[np.floating], own_rate: int, sample_rate: int, name: str) -> NDArray[np.float32]:
     """Return a sound `[N]` at another rate, unless it is silent there."""
     samples = _resampled(mono, own_rate, sample_rate)
     # Also after resampling: a sound wholly above the new band is silent too. A constant is a sound at its ends only.
@@ -144,18 +152,18 @@ def _analysed(mono: NDArray[np.floating], own_rate: int, sample_rate: int, uri: 
     if min(_peak(mono - np.float32(constant)), _peak(heard)) <= SILENCE_PEAK:
         peak = f"peak at most {20 * np.log10(SILENCE_PEAK):.0f} dBFS"
         around = "" if abs(constant) <= SILENCE_PEAK else f" around a constant {constant:.3g}"
-        raise AudioError("silent", f"'{uri}' is silent ({peak}{around})")
+        raise AudioError("silent", f"{name} is silent ({peak}{around})")
     return samples
 
 
-def _refuse_extremes(channels: NDArray[np.float32], uri: str) -> None:
+def _refuse_extremes(channels: NDArray[np.float32], name: str) -> None:
     # The ends of a range hold NaN if anything does, and need no copy of the sound.
     low, high = float(channels.min()), float(channels.max())
     if not np.isfinite([low, high]).all():
-        raise AudioError("not_finite", f"'{uri}' holds NaN or Inf samples")
+        raise AudioError("not_finite", f"{name} holds NaN or Inf samples")
     peak = max(-low, high)
     if peak > LOUDEST:
-        raise AudioError("not_finite", f"'{uri}' holds a sample of {peak:.3g}, where 1 is full scale: it is damaged")
+        raise AudioError("not_finite", f"{name} holds a sample of {peak:.3g}, where 1 is full scale: it is damaged")
 
 
 def _resampled(samples: NDArray[np.floating], own_rate: int, sample_rate: int) -> NDArray[np.float32]:

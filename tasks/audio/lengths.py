@@ -1,7 +1,8 @@
-"""How long a sound may be, and what is said of one that is not."""
+"""How long what is used of a sound may be, and what is said of one that is not. A name has its quotes already."""
 
 from __future__ import annotations
 
+import math
 from typing import NoReturn
 
 from tasks.audio.sound_errors import AudioError
@@ -14,34 +15,40 @@ TOLERANCE_S = 0.5
 SHORT_TOLERANCE_S = 0.02
 """Below the minimum: what rounding and encoders take from a clip of 0.2 s."""
 
+END_TOLERANCE_S = 0.1
+"""Behind the end of a sound: where an excerpt may still end. Players count the padding of an MP3, and people round."""
+
 LONGEST_S, SHORTEST_S = MAX_DURATION_S + TOLERANCE_S, round(MIN_DURATION_S - SHORT_TOLERANCE_S, 6)
 
+ANY_LENGTH_S = math.inf
+"""How long a file may be of which an excerpt is read: its bytes are limited, and the time to decode them."""
 
-def refuse_long(duration_s: float, uri: str) -> None:
+
+def refuse_long(duration_s: float, name: str, longest_s: float = LONGEST_S) -> None:
     """Raise `too_long`, with the excess, for a sound of that length if it is longer than is read."""
-    if duration_s > LONGEST_S:
-        excess = f"{_seconds(duration_s - MAX_DURATION_S)} more than {MAX_DURATION_S:g} s"
-        message = f"'{uri}' lasts {_seconds(duration_s)}, {excess} ({TOLERANCE_S:g} s more is let pass)"
+    if duration_s > longest_s:
+        excess = f"{seconds_text(duration_s - MAX_DURATION_S)} more than {MAX_DURATION_S:g} s"
+        message = f"{name} lasts {seconds_text(duration_s)}, {excess} ({TOLERANCE_S:g} s more is let pass)"
         raise AudioError("too_long", message)
 
 
-def refuse_endless(duration_s: float, uri: str) -> NoReturn:
+def refuse_endless(duration_s: float, name: str) -> NoReturn:
     """Raise `too_long` for a sound of which no more than that length was looked at."""
-    raise AudioError("too_long", f"'{uri}' lasts more than {duration_s:g} s; up to {MAX_DURATION_S:g} s are read")
+    raise AudioError("too_long", f"{name} lasts more than {duration_s:g} s; up to {MAX_DURATION_S:g} s are read")
 
 
-def refuse_short(duration_s: float, uri: str) -> None:
+def refuse_short(duration_s: float, name: str) -> None:
     """Raise `too_short`, with what is missing, for a sound of that length if it is shorter than is read."""
     if duration_s < SHORTEST_S:
-        lack = f"{_seconds(MIN_DURATION_S - duration_s)} less than {MIN_DURATION_S:g} s"
-        message = f"'{uri}' lasts {_seconds(duration_s)}, {lack} ({SHORT_TOLERANCE_S:g} s less is let pass)"
+        lack = f"{seconds_text(MIN_DURATION_S - duration_s)} less than {MIN_DURATION_S:g} s"
+        message = f"{name} lasts {seconds_text(duration_s)}, {lack} ({SHORT_TOLERANCE_S:g} s less is let pass)"
         raise AudioError("too_short", message)
 
 
-def _seconds(duration_s: float) -> str:
+def seconds_text(duration_s: float) -> str:
     """Return a length with its milliseconds, but without needless zeros.
 
-    >>> _seconds(31.0), _seconds(30.613), _seconds(1e9)
+    >>> seconds_text(31.0), seconds_text(30.613), seconds_text(1e9)
     ('31 s', '30.613 s', '1000000000 s')
     """
     return f"{duration_s:.3f}".rstrip("0").rstrip(".") + " s"

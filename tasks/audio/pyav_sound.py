@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,42 +30,65 @@ _GAPLESS = "iTunSMPB"
 _FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
 
 
-class ForeignSound(NamedTuple):
-    """A sound that is open: its rate in Hz, its channels, and its samples `[N, channels]`, full scale 1, in blocks."""
+class ForeignStream:
+    """A sound that is read from front to back, as `soundfile.SoundFile` reads one whose length is not known.
 
-    sample_rate: int
-    channels: int
-    blocks: Iterator[NDArray[np.float32]]
+    What an encoder has added is taken off where the container tells.
 
-
-@contextmanager
-def opened_by_pyav(part: Part, uri: str) -> Iterator[ForeignSound | None]:
-    """Open a sound; None if it has no samples. What an encoder has added is taken off where the container tells.
+    Parameters
+    ----------
+    part : Part
+        The sound, of a format or a codec that libsndfile does not read.
+    uri : str
+        Its name, for messages.
 
     Raises
     ------
     AudioError
-        Types `not_audio` and `truncated`, here or while the blocks are read.
+        Types `empty`, `not_audio` and `truncated`, here or while it is read.
     MemoryError
         If it takes more memory than there is.
     """
-    import av
 
-    if part.is_foreign:
-        refuse_cut(memoryview(part.pieces[0]), part.demuxer, uri)
-    with _understood(part, uri):
-        container = av.open(part.file(), "r", format=part.demuxer, metadata_errors="replace")
-    with container:
-        frames = _frames(container, part, uri)
+    frames = 1 << 62
+    subtype = format = ""
+
+    def __init__(self, part: Part, uri: str) -> None:
+        import av
+
+        if part.is_foreign:
+            refuse_cut(memoryview(part.pieces[0]), part.demuxer, uri)
+        with _understood(part, uri):
+            self._container = av.open(part.file(), "r", format=part.demuxer, metadata_errors="replace")
+        frames = _frames(self._container, part, uri)
         first = next(frames, None)
         if first is None:
-            _refuse_fewer(0, _promised(container, part, container.streams.audio[0].rate or 0), uri)
-            yield None
-            return
-        kind = first.sample_rate, first.layout.nb_channels
-        promised = _promised(container, part, kind[0])
+            _refuse_fewer(0, _promised(self._container, part, self._container.streams.audio[0].rate or 0), uri)
+            raise AudioError("empty", f"'{uri}' holds no samples")
+        self.samplerate, self.channels = kind = int(first.sample_rate), int(first.layout.nb_channels)
         blocks = (_samples(frame, kind, uri) for frame in chain([first], frames))
-        yield ForeignSound(*kind, _trimmed(blocks, promised, uri))
+        self._blocks = _trimmed(blocks, _promised(self._container, part, self.samplerate), uri)
+        self._left = np.zeros((0, self.channels), np.float32)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._container.close()
+
+    def read(self, frames: int, dtype: str = "float32", always_2d: bool = True) -> NDArray[np.float32]:
+        """Return the next samples, `[N, channels]`, full scale 1: fewer than asked for at the end only."""
+        found, n_samples = [self._left], len(self._left)
+        while n_samples < frames and (block := next(self._blocks, None)) is not None:
+            found.append(block)
+            n_samples += len(block)
+        whole = np.concatenate(found)
+        self._left = whole[frames:]
+        return whole[:frames]
+
+    def seek(self, frames: int) -> int:
+        """Refuse: FFmpeg goes to a packet, and not to a sample."""
+        raise NotImplementedError
 
 
 def _frames(container: Any, part: Part, uri: str) -> Iterator[Any]:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.audio.decoding import DecodedContent, ResultForm
+from tasks.audio.excerpts import WHOLE, Excerpt
+from tasks.audio.lengths import LONGEST_S
 from tasks.audio.sandbox_worker import CPU_LIMIT_S, MEMORY_BYTES, DecodingRequest
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.streams import SoundInfo
@@ -57,7 +59,7 @@ class Decoders:
         self._idle: list[Child] = []
         self.started = 0
 
-    def inspect(self, data: bytes, uri: str) -> SoundInfo:
+    def inspect(self, data: bytes, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
         """Do `tasks.audio.decoding.inspect` in a child.
 
         Raises
@@ -68,17 +70,20 @@ class Decoders:
         ChildError
             If no child can be started.
         """
-        info: SoundInfo = self._fulfilled(_order(data, uri, 0))
+        info: SoundInfo = self._fulfilled(DecodingRequest(uri, _unpickled(data), 0, longest_s=longest_s))
         return info
 
-    def decode(self, data: bytes, uri: str, sample_rate: int) -> NDArray[np.float32]:
+    def decode(self, data: bytes, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
         """Do `tasks.audio.decoding.decode` in a child; raises as `inspect`."""
-        samples: NDArray[np.float32] = self._fulfilled(_order(data, uri, sample_rate))
+        samples: NDArray[np.float32] = self._fulfilled(DecodingRequest(uri, _unpickled(data), sample_rate, excerpt))
         return samples
 
-    def decode_content(self, data: bytes, uri: str, sample_rate: int, form: ResultForm) -> DecodedContent:
+    def decode_content(
+        self, data: bytes, uri: str, sample_rate: int, form: ResultForm, excerpt: Excerpt = WHOLE
+    ) -> DecodedContent:
         """Do `tasks.audio.decoding.decode_content` in a child; raises as `inspect`."""
-        content: DecodedContent = self._fulfilled(_order(data, uri, sample_rate, form))
+        order = DecodingRequest(uri, _unpickled(data), sample_rate, excerpt, form=form)
+        content: DecodedContent = self._fulfilled(order)
         return content
 
     def pids(self) -> list[int]:
@@ -128,8 +133,9 @@ class Decoders:
         return child
 
 
-def _order(data: bytes, uri: str, sample_rate: int, form: ResultForm | None = None) -> DecodingRequest:
-    return DecodingRequest(uri, cast(memoryview, pickle.PickleBuffer(data)), sample_rate, form)
+def _unpickled(data: bytes) -> memoryview:
+    """Return bytes as what travels without a copy."""
+    return cast(memoryview, pickle.PickleBuffer(data))
 
 
 def _verdict(death: ChildDied, uri: str) -> AudioError:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.audio.decoding import DecodedContent, ResultForm, decode, decode_content, inspect
+from tasks.audio.excerpts import WHOLE, Excerpt
+from tasks.audio.lengths import LONGEST_S
 from tasks.audio.streams import SoundInfo
 from tasks.workers.server import Tell, serve
 
@@ -24,14 +26,16 @@ CPU_LIMIT_S = 20
 
 
 class DecodingRequest(NamedTuple):
-    """What the parent asks for: the samples at a rate in Hz, or with the rate 0 only what `inspect` says.
+    """What the parent asks for: the samples of an excerpt at a rate in Hz, or with the rate 0 what `inspect` says.
 
-    With the form of a result it is a content that is asked for.
+    `longest_s` is for `inspect`. With the form of a result it is a content that is asked for.
     """
 
     uri: str
     data: memoryview
     sample_rate: int
+    excerpt: Excerpt = WHOLE
+    longest_s: float = LONGEST_S
     form: ResultForm | None = None
 
 
@@ -49,10 +53,10 @@ def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.
         return None
     allow_cpu_time()
     if order.sample_rate == 0:
-        return inspect(order.data, order.uri)
+        return inspect(order.data, order.uri, order.longest_s)
     if order.form is not None:
-        return decode_content(order.data, order.uri, order.sample_rate, order.form)
-    return decode(order.data, order.uri, order.sample_rate)
+        return decode_content(order.data, order.uri, order.sample_rate, order.form, order.excerpt)
+    return decode(order.data, order.uri, order.sample_rate, order.excerpt)
 
 
 def set_limits() -> None:

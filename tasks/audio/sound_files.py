@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from manifests.files import Files
 from tasks.audio.decoding import SILENCE_PEAK, DecodedContent, ResultForm, SoundInfo
-from tasks.audio.lengths import MAX_DURATION_S, MIN_DURATION_S
+from tasks.audio.excerpts import WHOLE, Excerpt
+from tasks.audio.lengths import LONGEST_S, MAX_DURATION_S, MIN_DURATION_S
 from tasks.audio.sandbox import DECODERS
 from tasks.audio.sound_errors import AudioError
 from tasks.storage.storage_errors import StorageUnreachable
@@ -55,8 +56,8 @@ _LARGE_BYTES = 16 << 20
 _LARGE = threading.Semaphore(2)
 """Large files that are in memory at a time, however many threads read: planning has 16."""
 
-_TOO_MUCH: dict[tuple[str, int, str], str] = {}
-"""What was said of sounds that could not be decoded within the limits, by URI, size and version."""
+_TOO_MUCH: dict[Hashable, str] = {}
+"""What was said of sounds that could not be decoded within the limits, by URI, size, version and what was wanted."""
 
 _PCM_24 = 2**23
 _PCM_24_IN_32 = 2**8
@@ -83,24 +84,29 @@ def probe(uri: str, files: Files) -> SoundInfo:
     return probe_identified(uri, files)[0]
 
 
-def probe_identified(uri: str, files: Files) -> tuple[SoundInfo, str]:
-    """Do `probe`, and return the identity too: the sha256 of the bytes it is about."""
-    with _loaded(uri, files) as data:
-        return DECODERS.inspect(data, uri), hashlib.sha256(data).hexdigest()
+def probe_identified(uri: str, files: Files, longest_s: float = LONGEST_S) -> tuple[SoundInfo, str]:
+    """Do `probe`, and return the identity too: the sha256 of the bytes it is about.
+
+    With `ANY_LENGTH_S` a sound may be longer than is read, as it is if only excerpts of it are.
+    """
+    with _loaded(uri, files, longest_s) as data:
+        return DECODERS.inspect(data, uri, longest_s), hashlib.sha256(data).hexdigest()
 
 
-def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
-    """Read a sound as mono at one sampling rate, at its own level.
+def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
+    """Read a sound, or an excerpt of it, as mono at one sampling rate, at its own level.
 
     Parameters
     ----------
     uri : str
-        Local path or S3 URI of a wav, flac, ogg, mp3 or aiff file, of any sampling rate and number of channels,
-        0.2 s to 30 s long (`tasks.audio.lengths` has the tolerances).
+        Local path or S3 URI of a wav, flac, ogg, mp3 or aiff file, of any sampling rate and number of channels; it,
+        or the excerpt, 0.2 s to 30 s long (`tasks.audio.lengths` has the tolerances).
     files : Files
         Where to read it.
     sample_rate : int
         Of the result, in Hz.
+    excerpt : Excerpt
+        Which part of it.
 
     Returns
     -------
@@ -111,16 +117,18 @@ def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE) -> NDArra
     ------
     AudioError
         Types `missing`, `is_folder`, `empty` (no bytes or no samples), `truncated` (damaged, or fewer samples than the
-        header says), `not_audio`, `too_short`, `too_long`, `silent`, `not_finite`, `decode_limit`, `out_of_memory`
-        and `storage`.
+        header says), `not_audio`, `too_short`, `too_long`, `beyond_end`, `silent`, `not_finite`, `decode_limit`,
+        `out_of_memory` and `storage`.
     StorageUnreachable
         If the storage stayed away.
     """
-    with _loaded(uri, files) as data:
-        return DECODERS.decode(data, uri, sample_rate)
+    with _loaded(uri, files, excerpt) as data:
+        return DECODERS.decode(data, uri, sample_rate, excerpt)
 
 
-def read_planned(uri: str, files: Files, sample_rate: int, identity: str) -> NDArray[np.float32]:
+def read_planned(
+    uri: str, files: Files, sample_rate: int, identity: str, excerpt: Excerpt = WHOLE
+) -> NDArray[np.float32]:
     """Do `read_sound` for a sound that planning has met: what is gone or has changed is a transient fault.
 
     Parameters
@@ -129,6 +137,8 @@ def read_planned(uri: str, files: Files, sample_rate: int, identity: str) -> NDA
         As for `read_sound`.
     identity : str
         The sha256 of the bytes that planning has met.
+    excerpt : Excerpt
+        Which part of the sound.
 
     Raises
     ------
@@ -137,11 +147,13 @@ def read_planned(uri: str, files: Files, sample_rate: int, identity: str) -> NDA
     StorageUnreachable
         If the storage stayed away.
     """
-    with _planned(uri, files, identity) as data:
-        return DECODERS.decode(data, uri, sample_rate)
+    with _planned(uri, files, identity, excerpt) as data:
+        return DECODERS.decode(data, uri, sample_rate, excerpt)
 
 
-def read_planned_content(uri: str, files: Files, sample_rate: int, form: ResultForm, identity: str) -> DecodedContent:
+def read_planned_content(
+    uri: str, files: Files, sample_rate: int, form: ResultForm, identity: str, excerpt: Excerpt = WHOLE
+) -> DecodedContent:
     """Do `read_planned` for a content, whose result is to have its channels.
 
     Raises
@@ -151,15 +163,15 @@ def read_planned_content(uri: str, files: Files, sample_rate: int, form: ResultF
     StorageUnreachable
         If the storage stayed away.
     """
-    with _planned(uri, files, identity) as data:
-        return DECODERS.decode_content(data, uri, sample_rate, form)
+    with _planned(uri, files, identity, excerpt) as data:
+        return DECODERS.decode_content(data, uri, sample_rate, form, excerpt)
 
 
 @contextmanager
-def _planned(uri: str, files: Files, identity: str) -> Iterator[bytes]:
+def _planned(uri: str, files: Files, identity: str, excerpt: Excerpt) -> Iterator[bytes]:
     """Give the bytes of a file, if they are those that planning has met."""
     try:
-        with _loaded(uri, files) as data:
+        with _loaded(uri, files, excerpt) as data:
             if hashlib.sha256(data).hexdigest() != identity:
                 raise AudioError("storage", f"'{uri}' has changed since the run was planned: run again")
             yield data
@@ -233,14 +245,17 @@ def samples_sha256(pcm: NDArray[np.int32]) -> str:
 
 
 @contextmanager
-def _loaded(uri: str, files: Files) -> Iterator[bytes]:
-    """Give the bytes of a file that is not too large, and let few large ones be in memory at a time."""
+def _loaded(uri: str, files: Files, wanted: Hashable) -> Iterator[bytes]:
+    """Give the bytes of a file that is not too large, and let few large ones be in memory at a time.
+
+    `wanted` is how much of the sound will be decoded: what takes too long for one excerpt may not for another.
+    """
     with _typed(uri):
         size, version = files.stat(uri)
     if size > MAX_FILE_BYTES:
         message = f"'{uri}' has {size} bytes, more than the {MAX_FILE_BYTES} that are read"
         raise AudioError("decode_limit", message)
-    with _refused_once((uri, size, version)), _LARGE if size > _LARGE_BYTES else nullcontext():
+    with _refused_once((uri, size, version, wanted)), _LARGE if size > _LARGE_BYTES else nullcontext():
         with _typed(uri), files.open(uri) as stream:
             # A byte more than there should be: a file may grow while it is read.
             data = stream.read(size + 1)
@@ -250,7 +265,7 @@ def _loaded(uri: str, files: Files) -> Iterator[bytes]:
 
 
 @contextmanager
-def _refused_once(sound: tuple[str, int, str]) -> Iterator[None]:
+def _refused_once(sound: Hashable) -> Iterator[None]:
     """Let no sound use up its time or its memory again for each pair that names it, unless it has changed."""
     if sound in _TOO_MUCH:
         raise AudioError("decode_limit", _TOO_MUCH[sound])

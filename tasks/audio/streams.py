@@ -8,7 +8,6 @@ the length that is allowed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 
 from manifests.reading import suffixes
 from tasks.audio.containers import HINT, Part, parts
-from tasks.audio.lengths import LONGEST_S, refuse_endless, refuse_long
-from tasks.audio.pyav_sound import opened_by_pyav
+from tasks.audio.excerpts import WHOLE, Excerpt
+from tasks.audio.lengths import ANY_LENGTH_S, LONGEST_S, refuse_endless, refuse_long, refuse_short
+from tasks.audio.pyav_sound import ForeignStream
 from tasks.audio.sound_errors import AudioError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
@@ -39,6 +39,10 @@ _NO_MEMORY = 17
 _BY_SIZE = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
 """Encodings in which so many bytes are so many samples."""
 
+_IN_BLOCKS = frozenset({"IMA_ADPCM", "MS_ADPCM", "ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32"})
+"""Encodings in blocks that do not rest on each other. Of MPEG and Opus a frame rests on those before it, and of Vorbis
+libsndfile finds the wrong place near the end: what lies before an excerpt is decoded there."""
+
 
 class SoundInfo(NamedTuple):
     """Length in s and in samples per channel, sampling rate in Hz, channels."""
@@ -49,25 +53,6 @@ class SoundInfo(NamedTuple):
     channels: int
 
 
-class _Sound(NamedTuple):
-    """A sound that is open, whoever decodes it.
-
-    Attributes
-    ----------
-    sample_rate, channels : int
-        Rate in Hz, and number of channels.
-    n_by_size : int, optional
-        Samples per channel, where the size of the data settles that; None where only decoding tells.
-    blocks : iterator
-        The samples, `[N, channels]` at a time.
-    """
-
-    sample_rate: int
-    channels: int
-    n_by_size: int | None
-    blocks: Iterator[NDArray[np.float32]]
-
-
 class _Stream(soundfile.SoundFile):
     """A sound that is read from front to back: a seek to where a read ended fails at the end of an unknown length."""
 
@@ -75,8 +60,13 @@ class _Stream(soundfile.SoundFile):
         return False
 
 
-def measure(data: bytes | memoryview, uri: str) -> SoundInfo:
+Stream = _Stream | ForeignStream
+
+
+def measure(data: bytes | memoryview, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
     """Return how long the sounds in a file are together; what is compressed is decoded to find out.
+
+    Where it may be longer than is read of a sound, a count suffices for one that is: what is decoded is an excerpt.
 
     Raises
     ------
@@ -86,88 +76,114 @@ def measure(data: bytes | memoryview, uri: str) -> SoundInfo:
         If it takes more memory than there is.
     """
     n_samples, sound = 0, None
-    for sound in _sounds(data, uri):
-        for n_more in [sound.n_by_size] if sound.n_by_size is not None else map(len, sound.blocks):
-            n_samples += n_more
-            _refuse_beyond(n_samples, sound, uri)
+    name = WHOLE.named(uri)
+    for sound, part in _streams(data, uri, longest_s):
+        counted = _counted(sound, part)
+        if counted is not None and (_is_by_size(sound) or LONGEST_S < counted / sound.samplerate <= longest_s):
+            n_samples += counted
+            _refuse_large(n_samples, sound, name, longest_s)
+            continue
+        for block in _blocks(sound, part, uri):
+            n_samples += len(block)
+            _refuse_large(n_samples, sound, name, longest_s)
     if sound is None or n_samples == 0:
         raise AudioError("empty", f"'{uri}' holds no samples")
-    return SoundInfo(n_samples / sound.sample_rate, n_samples, sound.sample_rate, sound.channels)
+    return SoundInfo(n_samples / sound.samplerate, n_samples, sound.samplerate, sound.channels)
 
 
-def samples_of(data: bytes | memoryview, uri: str) -> tuple[NDArray[np.float32], int]:
+def samples_of(data: bytes | memoryview, uri: str, excerpt: Excerpt = WHOLE) -> tuple[NDArray[np.float32], int]:
     """Return the samples of the sounds in a file, one after the other, `[N, channels]`, and their rate in Hz.
+
+    Nothing is decoded behind an excerpt, nor before it where libsndfile goes to the very sample without.
 
     Raises
     ------
-    AudioError, MemoryError
+    AudioError
+        As `measure`, and `beyond_end` and `too_short` if the excerpt is not there.
+    MemoryError
         As `measure`.
     """
+    excerpt.refuse_long(uri)
     blocks: list[NDArray[np.float32]] = []
-    n_samples, sample_rate = 0, 0
-    for sound in _sounds(data, uri):
-        sample_rate = sound.sample_rate
-        _refuse_beyond(n_samples + (sound.n_by_size or 0), sound, uri)
-        for block in sound.blocks:
-            n_samples += len(block)
-            _refuse_beyond(n_samples, sound, uri)
+    place, n_samples, sample_rate = 0, 0, 0
+    for sound, part in _streams(data, uri, LONGEST_S if excerpt.is_whole else ANY_LENGTH_S):
+        sample_rate = sound.samplerate
+        first, last = excerpt.samples(sample_rate)
+        end = None if last is None else last - place
+        begin = _passed_over(sound, part, uri, max(0, first - place))
+        _refuse_large(n_samples + _still_to_come(sound, part, begin, end), sound, excerpt.named(uri))
+        place += begin
+        for block in _blocks(sound, part, uri, begin, end):
+            place, n_samples = place + len(block), n_samples + len(block)
+            _refuse_large(n_samples, sound, excerpt.named(uri))
             blocks.append(block)
+        if last is not None and place >= last:
+            break
+    else:  # the sound has ended first, and `place` is where
+        if place == 0:
+            raise AudioError("empty", f"'{uri}' holds no samples")
+        excerpt.refuse_beyond(place / sample_rate, uri)
     if n_samples == 0:
-        raise AudioError("empty", f"'{uri}' holds no samples")
+        refuse_short(0.0, excerpt.named(uri))
     return (blocks[0] if len(blocks) == 1 else np.concatenate(blocks)), sample_rate
 
 
-def _sounds(data: bytes | memoryview, uri: str) -> Iterator[_Sound]:
+def _streams(data: bytes | memoryview, uri: str, longest_s: float) -> Iterator[tuple[Stream, Part]]:
     """Give the sounds in a file, opened and found to be of one kind."""
     if not data:
         raise AudioError("empty", f"'{uri}' is empty")
     kind = None
-    for part in parts(data, uri):
+    for part in parts(data, uri, longest_s):
         with _opened(part, uri) as sound:
-            if sound is None:
-                continue
             _refuse_rate(sound, uri)
-            if kind not in (None, (sound.sample_rate, sound.channels)):
-                one, other = f"{kind[0]} Hz, {kind[1]} channels", f"{sound.sample_rate} Hz, {sound.channels} channels"
+            if kind not in (None, (sound.samplerate, sound.channels)):
+                one, other = f"{kind[0]} Hz, {kind[1]} channels", f"{sound.samplerate} Hz, {sound.channels} channels"
                 raise AudioError("not_audio", f"'{uri}' was joined of sounds that differ ({one}; {other}){HINT}")
-            kind = sound.sample_rate, sound.channels
-            yield sound
+            kind = sound.samplerate, sound.channels
+            if sound.frames > 0:
+                yield sound, part
 
 
-@contextmanager
-def _opened(part: Part, uri: str) -> Iterator[_Sound | None]:
-    """Open a sound by libsndfile, or by PyAV where that alone may read it; None for one without samples."""
-    stream = None if part.is_foreign else _libsndfiles_stream(part, uri)
-    if stream is not None:
-        with stream:
-            n_by_size = stream.frames if _is_by_size(stream) else None
-            blocks = _blocks(stream, part, uri) if stream.frames else iter(())
-            yield _Sound(stream.samplerate, stream.channels, n_by_size, blocks)
-    elif part.demuxer and suffixes.has_pyav():
-        with opened_by_pyav(part, uri) as found:
-            yield found and _Sound(found.sample_rate, found.channels, None, found.blocks)
-    else:
+def _opened(part: Part, uri: str) -> Stream:
+    """Open a sound by libsndfile, or by PyAV where that alone may read it."""
+    could = bool(part.demuxer) and suffixes.has_pyav()
+    if not part.is_foreign:
+        try:
+            return _Stream(part.file())
+        except soundfile.LibsndfileError as error:
+            if not (part.codec and could) or error.code == _NO_MEMORY:
+                raise _understood(error, part, uri) from error
+    elif not could:
         raise AudioError("not_audio", f"'{uri}' {part.unread}")
+    return ForeignStream(part, uri)
 
 
-def _libsndfiles_stream(part: Part, uri: str) -> _Stream | None:
-    """Return a sound that libsndfile has opened; None if it does not know the codec, which has a name."""
-    try:
-        return _Stream(part.file())
-    except soundfile.LibsndfileError as error:
-        if part.codec and error.code != _NO_MEMORY:
-            return None
-        raise _understood(error, part, uri) from error
+def _passed_over(sound: Stream, part: Part, uri: str, wanted: int) -> int:
+    """Go on to a sample of a sound, and return its number: that of the samples if there are no more."""
+    counted = _counted(sound, part)
+    if wanted == 0 or (counted is not None and counted <= wanted):
+        return min(wanted, counted or 0)
+    if _is_by_size(sound) or sound.format == "FLAC" or sound.subtype in _IN_BLOCKS:
+        try:
+            return int(sound.seek(wanted))
+        except soundfile.LibsndfileError as error:
+            raise _understood(error, part, uri) from error
+    return sum(len(block) for block in _blocks(sound, part, uri, 0, wanted))
 
 
-def _blocks(sound: _Stream, part: Part, uri: str) -> Iterator[NDArray[np.float32]]:
-    """Give all samples of a sound, `[N, channels]` at a time, or raise `truncated` if there are too few in the end."""
-    known = sound.frames if sound.frames < _UNKNOWN_LENGTH else None
-    expected = known if part.n_samples is None else part.n_samples
+def _blocks(
+    sound: Stream, part: Part, uri: str, begin: int = 0, end: int | None = None
+) -> Iterator[NDArray[np.float32]]:
+    """Give the samples of a sound, `[N, channels]` at a time, or raise `truncated` if there are too few in the end.
+
+    From the sample on to which it has gone already, up to one, or to the last.
+    """
+    expected = _counted(sound, part)
+    stop = expected if end is None else end if expected is None else min(expected, end)
     most = sound.frames if _is_by_size(sound) else max(1, _BLOCK_VALUES // sound.channels)
-    n_samples = 0
-    while expected is None or n_samples < expected:
-        wanted = most if expected is None else min(most, expected - n_samples)
+    n_samples = begin
+    while stop is None or n_samples < stop:
+        wanted = most if stop is None else min(most, stop - n_samples)
         try:
             block: NDArray[np.float32] = sound.read(wanted, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
@@ -176,12 +192,24 @@ def _blocks(sound: _Stream, part: Part, uri: str) -> Iterator[NDArray[np.float32
         yield block
         if len(block) < wanted:
             break
-    if expected is not None and n_samples < expected:
+    if expected is not None and stop is not None and n_samples < stop:
         message = f"'{uri}' ends early: {n_samples} samples per channel instead of {expected}"
         raise AudioError("truncated", message)
 
 
-def _is_by_size(sound: _Stream) -> bool:
+def _counted(sound: Stream, part: Part) -> int | None:
+    """Return how many samples a sound should have, if anything tells."""
+    known = sound.frames if sound.frames < _UNKNOWN_LENGTH else None
+    return known if part.n_samples is None else part.n_samples
+
+
+def _still_to_come(sound: Stream, part: Part, begin: int, end: int | None) -> int:
+    """Return how many samples lie between two, as far as the bytes show it before they are decoded."""
+    shown = sound.frames if _is_by_size(sound) else part.n_samples or 0
+    return max(0, (shown if end is None else min(shown, end)) - begin)
+
+
+def _is_by_size(sound: Stream) -> bool:
     return sound.subtype in _BY_SIZE and sound.frames < _UNKNOWN_LENGTH and sound.format != "FLAC"
 
 
@@ -195,18 +223,18 @@ def _understood(error: soundfile.LibsndfileError, part: Part, uri: str) -> Audio
     return AudioError("truncated", f"'{uri}' is damaged or ends early (libsndfile's error {error.code})")
 
 
-def _refuse_rate(sound: _Sound, uri: str) -> None:
-    if not MIN_RATE_HZ <= sound.sample_rate <= MAX_RATE_HZ:
+def _refuse_rate(sound: Stream, uri: str) -> None:
+    if not MIN_RATE_HZ <= sound.samplerate <= MAX_RATE_HZ:
         bounds = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are read"
-        raise AudioError("not_audio", f"'{uri}' claims a sampling rate of {sound.sample_rate} Hz; {bounds}")
+        raise AudioError("not_audio", f"'{uri}' claims a sampling rate of {sound.samplerate} Hz; {bounds}")
 
 
-def _refuse_beyond(n_samples: int, sound: _Sound, uri: str) -> None:
-    """Refuse a sound that is too long, or too large, so far."""
-    if n_samples > LONGEST_S * sound.sample_rate:
-        if sound.n_by_size is not None:
-            refuse_long(n_samples / sound.sample_rate, uri)
-        refuse_endless(LONGEST_S, uri)
-    if n_samples * sound.channels > MAX_VALUES:
+def _refuse_large(n_samples: int, sound: Stream, name: str, longest_s: float = LONGEST_S) -> None:
+    """Refuse a sound that is too long, or has too many values for one so long, so far."""
+    if n_samples > longest_s * sound.samplerate:
+        if _is_by_size(sound):
+            refuse_long(n_samples / sound.samplerate, name, longest_s)
+        refuse_endless(longest_s, name)
+    if n_samples * sound.channels > MAX_VALUES * longest_s / LONGEST_S:
         size = f"{n_samples} samples in each of {sound.channels} channels"
-        raise AudioError("decode_limit", f"'{uri}' has {size}, more than {MAX_VALUES} together")
+        raise AudioError("decode_limit", f"{name} has {size}, more than {MAX_VALUES} together")

@@ -10,6 +10,7 @@ from stylecore.analysis import Analysis, analyse
 from stylecore.encoder import Encoder
 from stylecore.errors import Interrupted
 from stylecore.pairing import paired
+from stylecore.settings import SoundOfPair
 from stylecore.synthesis import Pair, synthesise
 from stylecore.weights import Weights
 from tasks.cache import ByteLimitedCache
@@ -92,16 +93,17 @@ def _parts_that_fit(ready: Sequence[Ready], free: int | None) -> Iterator[Sequen
 def _encoded(outcome: PairState, device: str, weights: Weights, cache: ByteLimitedCache) -> Pair | None:
     """Encode one pair's sounds; None, with the reason in the outcome, if that fails."""
     began = time.perf_counter()
-    planned, settings, content, style = outcome.planned, outcome.settings, outcome.content, outcome.style
+    settings, content, style = outcome.settings, outcome.content, outcome.style
     assert content is not None
     assert style is not None
+    sounds: tuple[tuple[SoundOfPair, Samples], ...] = (("content", content), ("style", style))
     try:
         analyses = [
             cache.get(
-                (planned[f"{side}_identity"], device, settings.analysis_rate),
+                (*outcome.heard(side), device, settings.analysis_rate),
                 partial(_analysed, samples, settings.analysis_rate, device),
             )
-            for side, samples in (("content", content), ("style", style))
+            for side, samples in sounds
         ]
         return paired(analyses[0], analyses[1], len(content), encoder_on(device, weights), settings)
     except Exception as error:  # whatever one pair does, its companions go on

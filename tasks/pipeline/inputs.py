@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stylecore.settings import Settings
+from stylecore.settings import Settings, SoundOfPair
+from tasks.audio.excerpts import Excerpt
 from tasks.audio.sound_files import AudioError, ResultForm, read_planned, read_planned_content, read_sound
 from tasks.cache import ByteLimitedCache
 from tasks.pair_state import PairState, PlannedPair, ResultSpace, error_type_of
@@ -49,7 +50,7 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
     files : Storage
         Local and S3 storage.
     sounds : ByteLimitedCache
-        Of decoded sounds by identity: in a corpus most sounds are in many pairs.
+        Of decoded sounds by identity and excerpt: in a corpus most sounds are in many pairs.
 
     Raises
     ------
@@ -75,28 +76,33 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
 
 
 def _content(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> _Content:
-    uri, identity = _readable("content", outcome, files)
+    uri, identity, excerpt = _readable("content", outcome, files)
     written = Settings.model_validate_json(str(outcome.planned["settings"]))
     form = ResultForm(written.output_rate(outcome.content_rate), written.channels == "keep")
     rate = outcome.settings.analysis_rate
 
     def read() -> _Content:
-        found = read_planned_content(uri, files, rate, form, identity)
+        found = read_planned_content(uri, files, rate, form, identity, excerpt)
         return _Content(found.samples, ResultSpace(form.sample_rate, found.length, found.channels))
 
-    return sounds.get((identity, rate, form), read)
+    return sounds.get((*outcome.heard("content"), rate, form), read)
 
 
 def _style(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> _Style:
-    uri, identity = _readable("style", outcome, files)
+    uri, identity, excerpt = _readable("style", outcome, files)
     rate = outcome.settings.analysis_rate
-    return sounds.get((identity, rate), lambda: _Style(read_planned(uri, files, rate, identity)))
+
+    def read() -> _Style:
+        return _Style(read_planned(uri, files, rate, identity, excerpt))
+
+    return sounds.get((*outcome.heard("style"), rate), read)
 
 
-def _readable(side: str, outcome: PairState, files: Storage) -> tuple[str, str]:
-    """Return a sound's URI and identity; what fingerprint and cache know nothing of is a transient failure."""
+def _readable(side: SoundOfPair, outcome: PairState, files: Storage) -> tuple[str, str, Excerpt]:
+    """Return where a sound is, its identity and excerpt; one that planning could not read is a transient failure."""
     uri, identity = str(outcome.planned[side]), outcome.planned[f"{side}_identity"]
-    if identity is None:
-        read_sound(uri, files)  # most likely fails as it did then
+    excerpt = Excerpt(*outcome.settings.excerpt(side))
+    if identity is None:  # fingerprint and cache know nothing of it
+        read_sound(uri, files, excerpt=excerpt)  # most likely fails as it did then
         raise StorageError(f"'{uri}' could not be read when the run was planned: run again")
-    return uri, str(identity)
+    return uri, str(identity), excerpt

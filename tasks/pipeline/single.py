@@ -7,8 +7,9 @@ import torch
 from manifests.files import absolute, parent
 from manifests.fingerprint import fingerprint
 from manifests.results.layout import AUDIO_SUFFIXES
-from stylecore.settings import CORE_VERSION, Settings
+from stylecore.settings import CORE_VERSION, SOUNDS, Settings
 from tasks.audio.catalog import identify
+from tasks.audio.excerpts import Excerpt
 from tasks.cache import ByteLimitedCache
 from tasks.devices.choice import choose_device
 from tasks.devices.executors import SynthesisRequest
@@ -53,8 +54,11 @@ def synthesise_single(
     files, device, target = Storage(), choose_device(device), absolute(out)
     if target in (absolute(content), absolute(style)):
         raise StorageError(f"{out}: is one of the two sounds; name another file for the result")
-    sounds = identify([absolute(content), absolute(style)], {}, files)
-    chosen = sounds[absolute(content)], sounds[absolute(style)]
+    uris = absolute(content), absolute(style)
+    excerpts = [Excerpt(*settings.excerpt(sound)) for sound in SOUNDS]
+    excerpted = [uri for uri, excerpt in zip(uris, excerpts, strict=True) if not excerpt.is_whole]
+    sounds = identify(uris, {}, files, excerpted)
+    chosen = sounds[uris[0]], sounds[uris[1]]
     network, text = read_weights(weights, files), settings.canonical_json()
     planned = {
         "pair_id": "single",

@@ -32,6 +32,7 @@ from tasks.planning.plan_table import (
     with_lost_audio,
     write_plan,
 )
+from tasks.planning.planned_excerpts import excerpted_uris, seconds_used
 from tasks.storage.network_weights import read_weights
 from tasks.storage.preflight import refuse_small_disk, refuse_small_temporary_folder
 from tasks.storage.storage import Storage
@@ -149,10 +150,11 @@ def make_plan(
     if not options.replace:
         refuse_another_manifest(files, output, pairs.column("pair_id"))
     memo = read_memo(output, files)
-    sounds = identify(_sound_uris(pairs), memo, files)
+    excerpted = excerpted_uris(pairs, settings)
+    sounds = identify(_sound_uris(pairs), memo, files, excerpted)
     weights = read_weights(options.weights, files)
     planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
-    corrected = _read_again(planned.filter(outcomes.states == FAILED_TRANSIENTLY), sounds, memo, files)
+    corrected = _read_again(planned.filter(outcomes.states == FAILED_TRANSIENTLY), sounds, memo, files, excerpted)
     if corrected != sounds:
         sounds = corrected
         planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
@@ -188,7 +190,7 @@ def _looked_up(
     files: Storage,
 ) -> tuple[pa.Table, Outcomes]:
     """Return the pairs in the order of their shards, with their fingerprints, and what the history says of them."""
-    durations, rates = _durations(pairs, sounds), _rates(pairs, sounds, settings)
+    durations, rates = seconds_used(pairs, "content", sounds, settings), _rates(pairs, sounds, settings)
     effort = _effort(pairs, settings) * work_per_second(rates)
     planned = cut_shards(pairs, durations, options.shard_audio_s, effort, rates)
     planned = with_fingerprints(planned, sounds, settings, weights.digest)
@@ -196,7 +198,11 @@ def _looked_up(
 
 
 def _read_again(
-    failed: pa.Table, sounds: dict[str, Sound], memo: Mapping[str, Sound], files: Storage
+    failed: pa.Table,
+    sounds: dict[str, Sound],
+    memo: Mapping[str, Sound],
+    files: Storage,
+    excerpted: frozenset[str],
 ) -> dict[str, Sound]:
     """Return the sounds, those of failed pairs as they are now, and not as they are remembered.
 
@@ -205,7 +211,7 @@ def _read_again(
     """
     uris = {uri for side in ("content", "style") for uri in pc.unique(failed.column(side)).to_pylist()}
     remembered = [uri for uri in sorted(uris) if sounds[uri] is memo.get(uri)]
-    return {**sounds, **identify(remembered, {}, files)} if remembered else sounds
+    return {**sounds, **identify(remembered, {}, files, excerpted)} if remembered else sounds
 
 
 def _sound_uris(pairs: pa.Table) -> list[str]:
@@ -213,10 +219,6 @@ def _sound_uris(pairs: pa.Table) -> list[str]:
     named = [pairs.column(side).combine_chunks().dictionary for side in ("content", "style")]
     uris: list[str] = pc.unique(pa.chunked_array(named)).to_pylist()
     return uris
-
-
-def _durations(pairs: pa.Table, sounds: Mapping[str, Sound]) -> NDArray[np.float64]:
-    return _of_contents(pairs, lambda uri: sounds[uri].duration_s).astype(np.float64)
 
 
 def _rates(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Settings) -> NDArray[np.int32]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.files import absolute
 from manifests.reading.reader import read_whole
 from manifests.schema import ERROR_TYPES
-from stylecore.settings import RATES, Settings
+from stylecore.settings import RATES, SOUNDS, Settings
 from tasks.audio.catalog import UNREADABLE
 from tasks.devices.choice import choose_device, shards_at_a_time
 from tasks.options import RunOptions
 from tasks.planning.plan import PlannedManifest, make_plan
+from tasks.planning.planned_excerpts import seconds_used
 from tasks.storage.network_weights import read_weights
 from tasks.storage.storage import Storage
 
@@ -26,7 +28,7 @@ _SHOWN_SOUNDS = 3
 class Preview:
     """What a run would do: pairs by action, seconds of audio to compute, the estimated time and what it rests on.
 
-    `notes` are sentences on sounds that cannot be read.
+    `notes` are sentences on sounds that cannot be read, and on excerpts that cannot be used.
     """
 
     counts: dict[str, int]
@@ -58,7 +60,9 @@ def preview_run(manifest: str, output: str, settings: Settings, options: RunOpti
             "from ten evaluations on a second of noise",
         )
     seconds = cost * plan.pending_work_s / shards_at_a_time(options)
-    return Preview(asdict(plan.counts), plan.pending_audio_s, seconds, basis, tuple(unreadable_notes(planned)))
+    return Preview(
+        asdict(plan.counts), plan.pending_audio_s, seconds, basis, (*unreadable_notes(planned), *excerpt_notes(planned))
+    )
 
 
 def unreadable_notes(planned: PlannedManifest) -> Iterator[str]:
@@ -74,6 +78,23 @@ def unreadable_notes(planned: PlannedManifest) -> Iterator[str]:
         shown = ", ".join([*sorted(uris)[:_SHOWN_SOUNDS], *(["..."] if len(uris) > _SHOWN_SOUNDS else [])])
         counted = f"{_counted(len(uris), 'sound')} of {_counted(pairs, 'pair')}"
         yield f"{counted} cannot be read, {kind} ({ERROR_TYPES[kind]}): {shown}"
+
+
+def excerpt_notes(planned: PlannedManifest) -> Iterator[str]:
+    """Give a sentence on the excerpts that reading will refuse, for each of the two sounds of a pair."""
+    for sound in SOUNDS:
+        uris = planned.pairs.column(sound).combine_chunks()
+        readable = np.array([planned.sounds[uri].readable for uri in uris.dictionary.to_pylist()])
+        seconds = seconds_used(planned.pairs, sound, planned.sounds, planned.settings)
+        refused = planned.pairs.filter(pa.array((seconds == 0) & readable[uris.indices.to_numpy()]))
+        if refused.num_rows:
+            shown = refused.column("pair_id").slice(0, _SHOWN_SOUNDS).to_pylist()
+            more = ["..."] if refused.num_rows > len(shown) else []
+            pairs = _counted(refused.num_rows, "pair")
+            yield (
+                f"what {pairs} would use of the {sound} is too short, too long, or not there: "
+                f"{', '.join([*shown, *more])}"
+            )
 
 
 def _counted(count: int, name: str) -> str:

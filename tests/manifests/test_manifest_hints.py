@@ -72,7 +72,11 @@ def test_check_points_out_each_kind_once_with_its_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("alhpa", "alpha"), ("gama", "gamma"), ("Detla", "delta"), ("iteration", "iterations"), ("Pair-ID", "pair_id")],
+    [
+        *[("alhpa", "alpha"), ("gama", "gamma"), ("Detla", "delta"), ("iteration", "iterations")],
+        *[("Pair-ID", "pair_id"), ("content_start", "content_start_s"), ("Style end s", "style_end_s")],
+        ("contnet_end_s", "content_end_s"),
+    ],
 )
 def test_likely_misspellings_are_pointed_out(tmp_path: Path, name: str, meant: str) -> None:
     manifest = write(tmp_path / "p.parquet", {"content": ["a"], "style": ["s"], name: [1]})
@@ -83,6 +87,7 @@ def test_likely_misspellings_are_pointed_out(tmp_path: Path, name: str, meant: s
 
 def test_other_names_are_not(tmp_path: Path) -> None:
     own = ["label", "genre", "fold", "content_id", "style_name", "duration", "speaker", "bpm", "path"]
+    own += ["style_artist", "style_tags", "content_set", "content_genre", "style_length_s", "content_sent"]
     assert not list(column_hints(["content", "style", *own]))
 
 

@@ -19,6 +19,7 @@ from manifests import parquet as tables
 from manifests.fingerprint import pair_id
 from manifests.reading.reader import NORMALISED_SCHEMA, check, read_manifest, user_columns
 from manifests.schema import ManifestError
+from stylecore.settings import Settings
 from tasks.storage.storage import Storage
 
 FILES = Storage()
@@ -198,6 +199,28 @@ def test_bad_columns(tmp_path: Path, columns: dict[str, object], message: str) -
 def test_bad_values(tmp_path: Path, columns: dict[str, object], column: str, row: int, problem: str) -> None:
     with pytest.raises(ManifestError, match=rf"p\.parquet: column '{column}', row {row}: .*{problem}"):
         read(write(tmp_path / "p.parquet", columns))
+
+
+EXCERPT = r"content_end_s=2.0 <= content_start_s=2.5: an excerpt ends after it begins. Correct the value"
+
+BAD_EXCERPTS = [
+    (pairs(content_start_s=[1.0, 2.5, 3.0], content_end_s=[2, 2, None]), {}, "content_start_s", 2, EXCERPT),
+    (pairs(strength=[0.5] * 3, content_end_s=[None, None, 2]), {"content_start_s": 2.5}, "content_end_s", 3, EXCERPT),
+    (pairs(style_end_s=[1, 0, 1]), {}, "style_end_s", 2, "style_end_s=0.0: input should be greater than 0"),
+    (pairs(style_start_s=[1, -0.1, 1]), {}, "style_start_s", 2, "greater than or equal to 0"),
+    (pairs(style_start_s=[1, 1, float("nan")]), {}, "style_start_s", 3, "nan is not a finite number"),
+    (pairs(style_end_s=[float("inf"), 1, 1]), {}, "style_end_s", 1, "inf is not a finite number"),
+]
+
+
+@pytest.mark.parametrize(("columns", "run", "column", "row", "problem"), BAD_EXCERPTS)
+def test_bad_excerpts(
+    tmp_path: Path, columns: dict[str, object], run: dict[str, object], column: str, row: int, problem: str
+) -> None:
+    """The column that is named is one of those to correct, whatever else the row sets."""
+    path = write(tmp_path / "p.parquet", columns)
+    with pytest.raises(ManifestError, match=rf"p\.parquet: column '{column}', row {row}: .*{problem}"):
+        check(str(path), FILES, Settings().resolve(run).resolve)
 
 
 def test_text_that_is_not_utf8(tmp_path: Path) -> None:

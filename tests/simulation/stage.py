@@ -199,7 +199,7 @@ _POOLS = (
 _WIDE = ("history", "layout", "compaction", "snapshots")
 
 
-def _probe(uri: str, files: Storage) -> tuple[SoundInfo, str]:
+def _probe(uri: str, files: Storage, longest_s: float) -> tuple[SoundInfo, str]:
     return SoundInfo(1.0, 16_000, 16_000, 1), sha256(files.read(uri)).hexdigest()
 
 

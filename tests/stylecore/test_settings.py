@@ -122,6 +122,7 @@ def test_settings_for_everybody_come_first_and_the_others_say_so() -> None:
     fields = Settings.model_fields
     weights = ["alpha", "beta", "gamma", "delta"]
     everybody = ["notes", "strength", *weights, "seed", "sample_rate", "channels", "file_format"]
+    everybody += ["content_start_s", "content_end_s", "style_start_s", "style_end_s"]
     assert list(fields)[: len(everybody)] == everybody
     expert = [name for name, field in fields.items() if (field.description or "").startswith("Expert: ")]
     assert expert == list(fields)[len(everybody) :]

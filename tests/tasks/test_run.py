@@ -91,6 +91,7 @@ class TestFirstRun:
         assert (summary.computed, summary.failed, summary.failures) == (5, 0, {})
         assert list(table.columns) == [*(column.name for column in RESULT_COLUMNS), "mood"]
         may_be_null = {"error_type", "error_message", "bandwidth_shift", "melody_kept", "style_leak"}
+        may_be_null |= {"content_end_s", "style_end_s"}
         assert set(table.columns[table.isna().any()]) <= may_be_null
 
     def test_the_audio_is_there_with_the_recorded_sums(self, finished: Corpus) -> None:

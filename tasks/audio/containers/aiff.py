@@ -18,12 +18,12 @@ def is_aiff(data: memoryview) -> bool:
     return bytes(data[:4]) == b"FORM" and bytes(data[8:12]) in (b"AIFF", b"AIFC")
 
 
-def aiff_parts(data: memoryview, uri: str) -> list[Part]:
+def aiff_parts(data: memoryview, uri: str, longest_s: float) -> list[Part]:
     """Return the sounds of an AIFF file: one, or as many as were joined; raises as `wav_parts`."""
-    return joined_parts(data, lambda rest: _first_parts(rest, uri))
+    return joined_parts(data, lambda rest: _first_parts(rest, uri, longest_s))
 
 
-def _first_parts(data: memoryview, uri: str) -> tuple[list[Part], int | None]:
+def _first_parts(data: memoryview, uri: str, longest_s: float) -> tuple[list[Part], int | None]:
     container = Container(data, RIFX, int.from_bytes(data[4:8], "big") + 8, (b"FORM",), uri)
     found: dict[bytes, Chunk] = {}
     for chunk in chunks(data, _BEGINS, RIFX):
@@ -38,7 +38,7 @@ def _first_parts(data: memoryview, uri: str) -> tuple[list[Part], int | None]:
     kind = bytes(data[common.start + _COMPRESSION : common.start + _COMPRESSION + 4])
     compression = kind if bytes(data[8:12]) == b"AIFC" else b"NONE"
     if compression in _MPEG:
-        return mpeg_parts(content, uri), extent.next_file
+        return mpeg_parts(content, uri, longest_s), extent.next_file
     return [_rewritten(data, common, content, aifc_codec(compression))], extent.next_file
 
 

@@ -47,7 +47,7 @@ def is_flac(data: memoryview) -> bool:
     return bytes(data[:4]) == b"fLaC"
 
 
-def flac_parts(data: memoryview, uri: str) -> list[Part]:
+def flac_parts(data: memoryview, uri: str, longest_s: float) -> list[Part]:
     """Return the sounds of a FLAC file, one or as many as were joined, each with the length that its frames have.
 
     Raises
@@ -60,17 +60,17 @@ def flac_parts(data: memoryview, uri: str) -> list[Part]:
     starts = [found.start() for found in _BEGIN.finditer(data, 0, end)]
     if not starts or starts[0] != 0:
         return [Part((data,))]
-    return [_part(data[start:stop], uri) for start, stop in zip(starts, [*starts[1:], end], strict=True)]
+    return [_part(data[start:stop], uri, longest_s) for start, stop in zip(starts, [*starts[1:], end], strict=True)]
 
 
-def _part(data: memoryview, uri: str) -> Part:
+def _part(data: memoryview, uri: str, longest_s: float) -> Part:
     begin = _after_blocks(data)
     if begin is None:
         return Part((data,))
     fields = int.from_bytes(data[_FIELDS], "big")
     claimed = fields & ((1 << _LENGTH_BITS) - 1)
     n_samples = sum(frame.n_samples for frame in _in_order(list(_frames(data, begin)), uri))
-    refuse_long(n_samples / max(1, fields >> _RATE_AT), uri)
+    refuse_long(n_samples / max(1, fields >> _RATE_AT), f"'{uri}'", longest_s)
     if n_samples < claimed:
         message = f"'{uri}' ends early: {n_samples} samples per channel instead of {claimed}"
         raise AudioError("truncated", message)

@@ -54,7 +54,7 @@ _MOST_UNKNOWN = 2 * 1_441
 """Bytes among the frames that are neither frames nor tags, two frames at most: more is damage."""
 
 _MOST_S = 600.0
-"""Frames are counted up to this length, far beyond what is read."""
+"""Frames are counted up to this length, far beyond what is read, unless a sound may be longer."""
 
 
 class MpegFrame(NamedTuple):
@@ -96,7 +96,7 @@ def is_like_mpeg(data: memoryview) -> bool:
     return _SYNC.match(data) is not None
 
 
-def mpeg_parts(data: memoryview, uri: str) -> list[Part]:
+def mpeg_parts(data: memoryview, uri: str, longest_s: float) -> list[Part]:
     """Return the runs of frames of MPEG audio, each as a file.
 
     Raises
@@ -105,14 +105,15 @@ def mpeg_parts(data: memoryview, uri: str) -> list[Part]:
         Type `truncated` if a header counts more frames than there are, or if many bytes among them are none;
         `too_long`; `empty` if there are headers alone, and `not_audio` if there is nothing.
     """
-    frames, unknown = _frames(data)
+    most_s = max(_MOST_S, longest_s)
+    frames, unknown = _frames(data, most_s)
     if not frames:
         raise AudioError("not_audio", f"'{uri}' should hold MPEG audio, but no frame of it was found")
     runs = _runs(data, frames)
     length_s = sum(_length_s(run) for run in runs) - _TRIMMED_S
-    if length_s > _MOST_S - 1:
-        refuse_endless(_MOST_S - 1, uri)
-    refuse_long(length_s, uri)
+    if length_s > most_s - 1:
+        refuse_endless(most_s - 1, f"'{uri}'")
+    refuse_long(length_s, f"'{uri}'", longest_s)
     if not any(run.frames for run in runs):
         raise AudioError("empty", f"'{uri}' holds no samples")
     _refuse_cut(runs, uri)
@@ -203,8 +204,8 @@ def _xing(content: bytes | bytearray, frame: MpegFrame) -> int | None:
     return next((place for place in (side, side + 2) if content[place : place + 4] in (b"Xing", b"Info")), None)
 
 
-def _frames(data: memoryview) -> tuple[list[MpegFrame], int]:
-    """Return all frames, and how many bytes behind the first are neither frames nor tags."""
+def _frames(data: memoryview, most_s: float) -> tuple[list[MpegFrame], int]:
+    """Return all frames, up to that length, and how many bytes behind the first are neither frames nor tags."""
     frames: list[MpegFrame] = []
     place = unknown = n_samples = 0
     while place < len(data):
@@ -212,7 +213,7 @@ def _frames(data: memoryview) -> tuple[list[MpegFrame], int]:
         if frame is not None:
             frames.append(frame)
             n_samples, place = n_samples + frame.n_samples, frame.end
-            if n_samples > _MOST_S * frame.rate_hz:
+            if n_samples > most_s * frame.rate_hz:
                 break
             continue
         after = after_tags(data, place)

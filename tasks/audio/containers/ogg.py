@@ -46,7 +46,7 @@ def is_ogg(data: memoryview) -> bool:
     return bytes(data[:4]) == b"OggS"
 
 
-def ogg_parts(data: memoryview, uri: str) -> list[Part]:
+def ogg_parts(data: memoryview, uri: str, longest_s: float) -> list[Part]:
     """Return the sound of each link of an Ogg file, as a file.
 
     Raises
@@ -64,7 +64,7 @@ def ogg_parts(data: memoryview, uri: str) -> list[Part]:
         before = page
     if not links:
         return [Part((data,))]
-    return [_part(_sound(link, uri), uri) for link in links]
+    return [_part(_sound(link, uri), uri, longest_s) for link in links]
 
 
 def _pages(data: memoryview, uri: str) -> Iterator[Page]:
@@ -97,7 +97,7 @@ def _sound(link: Sequence[Page], uri: str) -> list[Page]:
     return [page for page in link if page.serial == serial]
 
 
-def _part(pages: Sequence[Page], uri: str) -> Part:
+def _part(pages: Sequence[Page], uri: str, longest_s: float) -> Part:
     """Return the pages of one sound, the last with a length that is so."""
     name = ogg_codec(bytes(pages[0].content[:8]))
     packets = [(page, packet if n < _HEADERS else packet[:2]) for n, (page, packet) in enumerate(_packets(pages))]
@@ -107,7 +107,7 @@ def _part(pages: Sequence[Page], uri: str) -> Part:
         return Part(tuple(page.whole for page in pages), codec=name, demuxer="ogg")
     lengths = codec.lengths([packet for _, packet in sounding])
     end = _end([page for page, _ in sounding], lengths, pages)
-    refuse_long(sum(lengths) / codec.rate_hz - _TRIMMED_S, uri)
+    refuse_long(sum(lengths) / codec.rate_hz - _TRIMMED_S, f"'{uri}'", longest_s)
     last = sounding[-1][0]
     _refuse_gap(pages, end, uri)
     pages = pages[: last + 1]

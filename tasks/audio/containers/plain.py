@@ -48,7 +48,7 @@ def is_caf(data: memoryview) -> bool:
     return bytes(data[:4]) in _CAF_MAGICS
 
 
-def caf_parts(data: memoryview, uri: str) -> list[Part]:
+def caf_parts(data: memoryview, uri: str, longest_s: float) -> list[Part]:
     """Return the sounds of a CAF file: one, or as many as were joined.
 
     Raises
@@ -56,10 +56,10 @@ def caf_parts(data: memoryview, uri: str) -> list[Part]:
     AudioError
         As `Container.extent` and `mpeg_parts`.
     """
-    return joined_parts(data, lambda rest: _first_caf(rest, uri))
+    return joined_parts(data, lambda rest: _first_caf(rest, uri, longest_s))
 
 
-def _first_caf(data: memoryview, uri: str) -> tuple[list[Part], int | None]:
+def _first_caf(data: memoryview, uri: str, longest_s: float) -> tuple[list[Part], int | None]:
     found: dict[bytes, Chunk] = {}
     for chunk in chunks(data, _CAF_BEGINS, CAF):
         found.setdefault(chunk.name, chunk)
@@ -71,7 +71,7 @@ def _first_caf(data: memoryview, uri: str) -> tuple[list[Part], int | None]:
     extent = Container(data, CAF, None, _CAF_MAGICS, uri).extent(samples)
     kind = bytes(data[description.start + 8 : description.start + 12])
     if kind in _MPEG:
-        return mpeg_parts(data[start : start + extent.size], uri), extent.next_file
+        return mpeg_parts(data[start : start + extent.size], uri, longest_s), extent.next_file
     before, size = data[: sound.start - _SIZE.size], _SIZE.pack(_EDITS + extent.size)
     return [
         Part((before, size, data[sound.start : extent.next_file]), codec=caf_codec(kind), demuxer="caf")

@@ -26,7 +26,7 @@ def is_wav(data: memoryview) -> bool:
     return (head[:4] in MAGICS[:4] and head[8:12] == b"WAVE") or (head[:16] == _W64_RIFF and head[24:28] == b"wave")
 
 
-def wav_parts(data: memoryview, uri: str) -> list[Part]:
+def wav_parts(data: memoryview, uri: str, longest_s: float) -> list[Part]:
     """Return the sounds of a WAV file: one, or as many as were joined.
 
     Raises
@@ -34,10 +34,10 @@ def wav_parts(data: memoryview, uri: str) -> list[Part]:
     AudioError
         As `Container.extent` and `mpeg_parts`.
     """
-    return joined_parts(data, lambda rest: _first_parts(rest, uri))
+    return joined_parts(data, lambda rest: _first_parts(rest, uri, longest_s))
 
 
-def _first_parts(data: memoryview, uri: str) -> tuple[list[Part], int | None]:
+def _first_parts(data: memoryview, uri: str, longest_s: float) -> tuple[list[Part], int | None]:
     magic = bytes(data[:4])
     form = W64 if magic == b"riff" else RIFX if magic == b"RIFX" else RIFF
     container = Container(data, form, _end(data, form), MAGICS, uri)
@@ -47,17 +47,17 @@ def _first_parts(data: memoryview, uri: str) -> tuple[list[Part], int | None]:
     extent = container.extent(sounds[-1])
     sounds[-1] = sounds[-1]._replace(size=extent.size)
     content = [data[sound.start : sound.start + sound.size] for sound in sounds]
-    return _sound_parts(data[fmt.start : fmt.start + fmt.size], content, form, uri), extent.next_file
+    return _sound_parts(data[fmt.start : fmt.start + fmt.size], content, form, uri, longest_s), extent.next_file
 
 
-def _sound_parts(fmt: memoryview, content: Sequence[memoryview], form: Form, uri: str) -> list[Part]:
+def _sound_parts(fmt: memoryview, content: Sequence[memoryview], form: Form, uri: str, longest_s: float) -> list[Part]:
     order = ">" if form is RIFX else "<"
     tag = struct.unpack(f"{order}H", fmt[:2])[0]
     if tag == _EXTENSIBLE and len(fmt) >= _SUB_FORMAT + 2:
         tag = struct.unpack(f"{order}H", fmt[_SUB_FORMAT : _SUB_FORMAT + 2])[0]
     n_bytes = sum(len(piece) for piece in content)
     if tag in _MPEG_TAGS and n_bytes:
-        return mpeg_parts(memoryview(b"".join(content)), uri)
+        return mpeg_parts(memoryview(b"".join(content)), uri, longest_s)
     size = struct.Struct(f"{order}I")
     before = b"WAVEfmt " + size.pack(len(fmt)) + bytes(fmt) + bytes(len(fmt) % 2) + b"data" + size.pack(n_bytes)
     magic, odd = b"RIFX" if form is RIFX else b"RIFF", bytes(n_bytes % 2)
