@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.audio.decoding import decode
+from tasks.audio.excerpts import Excerpt
 from tasks.audio.sandbox import Decoders
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.streams import measure, samples_of
@@ -203,3 +204,13 @@ def test_the_sandbox_decodes_them_within_its_limits() -> None:
         assert decoders.started == 1
     finally:
         decoders.close()
+
+
+def test_an_excerpt_is_a_part_of_the_whole() -> None:
+    data = file_of(chirp(), "ipod", "aac")
+    whole = decoded(data)[0]
+    part, rate_hz = samples_of(data, "sound", Excerpt(0.25, 0.75))
+    np.testing.assert_array_equal(part, whole[rate_hz // 4 : 3 * rate_hz // 4])
+    with pytest.raises(AudioError) as caught:
+        samples_of(data, "sound", Excerpt(2.0, 3.0))
+    assert caught.value.error_type == "beyond_end"
