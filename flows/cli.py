@@ -43,6 +43,8 @@ app = typer.Typer(
 )
 manifest_app = typer.Typer(help="Build and check manifests of content x style pairs.", no_args_is_help=True)
 app.add_typer(manifest_app, name="manifest")
+export_app = typer.Typer(help="Give results to other programs.", no_args_is_help=True)
+app.add_typer(export_app, name="export")
 PresetName = Annotated[
     str, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}; shown below is default.")
 ]
@@ -109,6 +111,10 @@ def run(
     with _refusing():
         chosen, asked = chosen_settings(preset, set_, settings), RunOptions(**options)
         refuse_runner(manifest, output, asked)
+        if asked.export is not None:
+            from tasks.exporting.folder import refuse_export
+
+            refuse_export(manifest, output, asked.export, asked.name)
         from manifests.reading.reader import notes
         from tasks.storage.storage import Storage
 
@@ -135,6 +141,7 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
     from prefect.exceptions import TerminationSignal
 
     from flows.cross_synthesis import NothingComputed, cross_synthesis
+    from flows.export_stage import ExportedRun
     from flows.terminal_tables import run_report
     from tasks.ledger.close import RunSummary
 
@@ -161,6 +168,8 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
         console.print(f"[bold red]Failed:[/] {escape(str(summary))}", soft_wrap=True)
         raise typer.Exit(EXIT_FAILED_PAIRS)
     console.print(run_report(summary), soft_wrap=True)
+    if isinstance(summary, ExportedRun):
+        console.print(f"Exported: {summary.exported}", soft_wrap=True, markup=False, highlight=False)
     if summary.failed or summary.counts["failed_before"]:
         raise typer.Exit(EXIT_FAILED_PAIRS)
 
@@ -229,6 +238,29 @@ def _show(overview: Overview, status: str | None) -> None:
         console.print(TITLE, soft_wrap=True, highlight=False)
         show(succeeded(overview, console.width))
         console.print(listening(overview), soft_wrap=True)
+
+
+@export_app.command("folder", epilog="Example: `timbreflow export folder results/ listen/ --name '{style}_{content}'`")
+@takes(options={name: OPTIONS[name] for name in ("name", "copies")})
+def export_folder_(
+    root: Annotated[str, typer.Argument(help="Output root: a folder or s3://; or a snapshot of one.")],
+    folder: Annotated[str, typer.Argument(help="Folder for the audio, or s3://.")],
+    options: Mapping[str, Any],
+) -> None:
+    """Give FOLDER the audio of all succeeded pairs of ROOT under readable names, or bring it up to date.
+
+    Files that no export has made stay as they are. Exits 1 if the audio of a pair is gone.
+    """
+    with _refusing():
+        asked = RunOptions(**options, export=folder)
+        from flows.export_display import shown_export
+        from tasks.exporting.folder import export_folder
+
+        with shown_export() as progress:
+            exported = export_folder(root, folder, asked.name, asked.copies, progress)
+    console.print(exported.sentence(), markup=False, highlight=False, soft_wrap=True)
+    if exported.missing or exported.taken:
+        raise typer.Exit(EXIT_PROBLEMS)
 
 
 @manifest_app.command(

@@ -14,6 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.backend_choice import execution_backend
 from flows.bounded_submission import work_through
+from flows.export_stage import exported_results
 from flows.progress_display import shown_progress
 from flows.ray_cluster import refuse_runner
 from flows.snapshot_refresher import refreshing_snapshot
@@ -22,6 +23,7 @@ from manifests.reading.reader import notes, read_whole
 from manifests.results.history import known_names
 from stylecore.settings import PRESETS, Settings
 from tasks.clock import clock
+from tasks.exporting.folder import refuse_export
 from tasks.interruption import clear_stop, raise_if_stopping, request_stop, within
 from tasks.ledger.close import Run, RunSummary, close_run, summary_markdown, write_run_snapshot
 from tasks.ledger.folding import fold
@@ -76,8 +78,12 @@ def cross_synthesis(
         If this run was paused for so long that another one has taken over.
     ManifestError, StorageError, DeviceError, RunnerError
         If the run cannot start, or the storage went away.
+    ExportError
+        If the results cannot be exported as the options say: before anything is computed, as far as that can be known.
     """
     refuse_runner(manifest, output, options)
+    if options.export is not None:
+        refuse_export(manifest, output, options.export, options.name)
     run, files = begin_run(manifest, output, settings, options), Storage()
     pairs = read_whole(run.manifest, files, settings.resolve)  # before anything is written
     for note in notes(run.manifest, files):
@@ -90,7 +96,8 @@ def cross_synthesis(
         lease.agree_on(planned.cut)
         summary = _held_run(run, planned, lease)
     _publish(summary)
-    return _ended(summary)
+    _refuse_nothing(summary)
+    return _ended(exported_results(run, summary))
 
 
 def _held_run(run: Run, planned: Plan, lease: Lease) -> RunSummary:
@@ -170,10 +177,13 @@ def _publish(summary: RunSummary) -> None:
         get_run_logger().warning("the summary is not in Prefect: %s", error)
 
 
-def _ended(summary: RunSummary) -> State[RunSummary]:
+def _refuse_nothing(summary: RunSummary) -> None:
     if summary.failed and not summary.computed and not summary.counts["up_to_date"]:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in summary.failures.items())
         raise NothingComputed(f"all {summary.failed} pairs failed ({kinds}); {summary.results} has a message for each")
+
+
+def _ended(summary: RunSummary) -> State[RunSummary]:
     if summary.failed:
         get_run_logger().warning("%d pairs FAILED; see error_message in %s", summary.failed, summary.results)
         return Completed(message=f"{summary.computed} pairs computed, {summary.failed} FAILED", data=summary)

@@ -13,10 +13,10 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from flows.terminal import LINE_EVERY_S
 from tasks.progress import PROGRESS
 
 ARTIFACT_EVERY_S = 5.0
-LINE_EVERY_S = 30.0
 
 
 class Display:

@@ -17,11 +17,15 @@ from flows.ray_cluster import RunnerError
 from manifests.files import UriError
 from manifests.schema import ManifestError
 from stylecore.errors import StylecoreError
+from tasks.exporting.export_errors import ExportError
 from tasks.options import DeviceError
 
 EXIT_REFUSED = 2
 
 ANY_WIDTH = 1_000_000
+
+LINE_EVERY_S = 30.0
+"""How often a line tells how far something is, where there is no terminal for a bar."""
 
 
 def _console(to_errors: bool) -> Console:
@@ -51,7 +55,7 @@ def refusing() -> Iterator[None]:
     """Turn every error that a user can repair into one line and exit code 2."""
     try:
         yield
-    except (ManifestError, UriError, StylecoreError, DeviceError, RunnerError, OSError) as error:
+    except (ManifestError, UriError, StylecoreError, DeviceError, RunnerError, ExportError, OSError) as error:
         refuse(error)
     except ValidationError as error:
         refuse("; ".join(_explained(detail["loc"][0], detail["input"], detail["msg"]) for detail in error.errors()))

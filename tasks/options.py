@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from manifests.sharding import ShardSlice
 from tasks.host import cores
@@ -14,6 +14,9 @@ from tasks.host import cores
 class DeviceError(Exception):
     """The asked-for device is not on this machine."""
 
+
+DEFAULT_NAME = "{content}__{style}"
+"""Names of exported files, unless others are asked for."""
 
 _DEVICES = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 
@@ -39,6 +42,13 @@ class RunOptions(BaseModel):
     )
     shards: str = Field("0/1", description="slice of the shards to work on: 0/2 and 1/2 on two machines at a time")
     replace: bool = Field(False, description="accept a manifest that lacks most pairs of the results so far")
+    export: str | None = Field(
+        None, min_length=1, description="folder, or s3://, that gets the audio of all pairs under readable names"
+    )
+    name: str = Field(
+        DEFAULT_NAME, min_length=1, description="names of exported files, with columns of the results in braces"
+    )
+    copies: bool = Field(False, description="export copies also where hard links, which take no space, would do")
     batch_size: int | None = Field(
         None,
         ge=1,
@@ -61,6 +71,13 @@ class RunOptions(BaseModel):
     def _is_a_device(cls, name: str) -> str:
         if not re.fullmatch(_DEVICES, name):
             raise ValueError("use auto, cpu, mps, cuda, or cuda:N for one of several GPUs, counted from 0")
+        return name
+
+    @field_validator("name")
+    @classmethod
+    def _has_something_to_name(cls, name: str, others: ValidationInfo) -> str:
+        if name != DEFAULT_NAME and others.data.get("export") is None:
+            raise ValueError("names exported files; say with export=FOLDER where they go")
         return name
 
     @field_validator("shards")

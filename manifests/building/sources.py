@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from manifests.files import Files, absolute, is_s3
 from manifests.reading.hints import path_hint
 from manifests.reading.listing import all_below, is_hidden, is_pattern, suffix_counts
-from manifests.reading.suffixes import audio_suffixes
+from manifests.reading.suffixes import EXTRA, audio_suffixes, pyav_suffixes
 from manifests.schema import ManifestError
 
 _SHOWN_NAMES = 3
@@ -21,10 +21,15 @@ _UNWRITABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 
 @dataclass
 class LeftOut:
-    """Files of folders and patterns that become no pair: hidden, no sounds, or of names that no manifest can hold."""
+    """Files of folders and patterns that become no pair.
+
+    They are hidden, no sounds, sounds that only PyAV reads, which is not installed, or of names that no manifest can
+    hold.
+    """
 
     hidden: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
+    by_pyav: set[str] = field(default_factory=set)
     unwritable: set[str] = field(default_factory=set)
 
     def sentences(self) -> list[str]:
@@ -32,6 +37,11 @@ class LeftOut:
         said = []
         if self.others:
             said.append(f"{_were(self.others)} left out, by suffix no sounds: {suffix_counts(self.others)}")
+        if self.by_pyav:
+            remedy = f"PyAV reads them: pip install '{EXTRA}'"
+            said.append(
+                f"{_were(self.by_pyav)} left out that libsndfile does not read: {suffix_counts(self.by_pyav)}. {remedy}"
+            )
         if self.hidden:
             said.append(f"{_were(self.hidden)} left out as hidden: a name begins with '.' or '_', or is a system's")
         if self.unwritable:
@@ -104,6 +114,7 @@ def _source_sounds(source: str, side: str, files: Files, left_out: LeftOut) -> l
         raise ManifestError(f"{source}: no sound among its {len(found)} files{why}. {wanted}")
     left_out.hidden |= own.hidden
     left_out.others |= own.others
+    left_out.by_pyav |= own.by_pyav
     left_out.unwritable |= own.unwritable
     return sounds
 
@@ -117,10 +128,11 @@ def _matches(pattern: str, source: str, files: Files) -> list[str]:
 
 def _is_sound(path: str, pattern: str, left_out: LeftOut) -> bool:
     """Return whether a file is taken, and tell `left_out` if not."""
+    suffix = posixpath.splitext(path)[1].lower()
     if is_hidden(path, pattern):
         left_out.hidden.add(path)
-    elif posixpath.splitext(path)[1].lower() not in audio_suffixes():
-        left_out.others.add(path)
+    elif suffix not in audio_suffixes():
+        (left_out.by_pyav if suffix in pyav_suffixes() else left_out.others).add(path)
     elif _UNWRITABLE.search(path):
         left_out.unwritable.add(path)
     else:

@@ -163,6 +163,21 @@ def _joined(tables: Sequence[pa.Table], manifest: str) -> pa.Table:
     return joined
 
 
+def user_schema(manifest: str, files: Files) -> pa.Schema:
+    """Return the user's own columns without their values; where files give one different types, as the first has it.
+
+    Raises
+    ------
+    ManifestError
+        Not Parquet, or wrong columns.
+    """
+    found: dict[str, pa.Field] = {}
+    for part in find_parts(manifest, files).files:
+        schema = _schema(part, files)
+        found = {**{name: schema.field(name) for name in _user_names(schema)}, **found}
+    return pa.schema(found.values())
+
+
 def notes(manifest: str, files: Files) -> list[str]:
     """Return sentences on what a manifest may lack without a fault: files left out, columns almost named right.
 

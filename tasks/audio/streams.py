@@ -14,9 +14,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from manifests.reading import suffixes
 from tasks.audio.containers import HINT, Part, parts
 from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import ANY_LENGTH_S, LONGEST_S, refuse_endless, refuse_long, refuse_short
+from tasks.audio.pyav_sound import ForeignStream
 from tasks.audio.sound_errors import AudioError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
@@ -56,6 +58,9 @@ class _Stream(soundfile.SoundFile):
 
     def seekable(self) -> bool:
         return False
+
+
+Stream = _Stream | ForeignStream
 
 
 def measure(data: bytes | memoryview, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
@@ -123,7 +128,7 @@ def samples_of(data: bytes | memoryview, uri: str, excerpt: Excerpt = WHOLE) -> 
     return (blocks[0] if len(blocks) == 1 else np.concatenate(blocks)), sample_rate
 
 
-def _streams(data: bytes | memoryview, uri: str, longest_s: float) -> Iterator[tuple[_Stream, Part]]:
+def _streams(data: bytes | memoryview, uri: str, longest_s: float) -> Iterator[tuple[Stream, Part]]:
     """Give the sounds in a file, opened and found to be of one kind."""
     if not data:
         raise AudioError("empty", f"'{uri}' is empty")
@@ -139,14 +144,21 @@ def _streams(data: bytes | memoryview, uri: str, longest_s: float) -> Iterator[t
                 yield sound, part
 
 
-def _opened(part: Part, uri: str) -> _Stream:
-    try:
-        return _Stream(part.file())
-    except soundfile.LibsndfileError as error:
-        raise _understood(error, part, uri) from error
+def _opened(part: Part, uri: str) -> Stream:
+    """Open a sound by libsndfile, or by PyAV where that alone may read it."""
+    could = bool(part.demuxer) and suffixes.has_pyav()
+    if not part.is_foreign:
+        try:
+            return _Stream(part.file())
+        except soundfile.LibsndfileError as error:
+            if not (part.codec and could) or error.code == _NO_MEMORY:
+                raise _understood(error, part, uri) from error
+    elif not could:
+        raise AudioError("not_audio", f"'{uri}' {part.unread}")
+    return ForeignStream(part, uri)
 
 
-def _passed_over(sound: _Stream, part: Part, uri: str, wanted: int) -> int:
+def _passed_over(sound: Stream, part: Part, uri: str, wanted: int) -> int:
     """Go on to a sample of a sound, and return its number: that of the samples if there are no more."""
     counted = _counted(sound, part)
     if wanted == 0 or (counted is not None and counted <= wanted):
@@ -160,7 +172,7 @@ def _passed_over(sound: _Stream, part: Part, uri: str, wanted: int) -> int:
 
 
 def _blocks(
-    sound: _Stream, part: Part, uri: str, begin: int = 0, end: int | None = None
+    sound: Stream, part: Part, uri: str, begin: int = 0, end: int | None = None
 ) -> Iterator[NDArray[np.float32]]:
     """Give the samples of a sound, `[N, channels]` at a time, or raise `truncated` if there are too few in the end.
 
@@ -185,19 +197,19 @@ def _blocks(
         raise AudioError("truncated", message)
 
 
-def _counted(sound: _Stream, part: Part) -> int | None:
+def _counted(sound: Stream, part: Part) -> int | None:
     """Return how many samples a sound should have, if anything tells."""
     known = sound.frames if sound.frames < _UNKNOWN_LENGTH else None
     return known if part.n_samples is None else part.n_samples
 
 
-def _still_to_come(sound: _Stream, part: Part, begin: int, end: int | None) -> int:
+def _still_to_come(sound: Stream, part: Part, begin: int, end: int | None) -> int:
     """Return how many samples lie between two, as far as the bytes show it before they are decoded."""
     shown = sound.frames if _is_by_size(sound) else part.n_samples or 0
     return max(0, (shown if end is None else min(shown, end)) - begin)
 
 
-def _is_by_size(sound: _Stream) -> bool:
+def _is_by_size(sound: Stream) -> bool:
     return sound.subtype in _BY_SIZE and sound.frames < _UNKNOWN_LENGTH and sound.format != "FLAC"
 
 
@@ -205,19 +217,19 @@ def _understood(error: soundfile.LibsndfileError, part: Part, uri: str) -> Audio
     if error.code == _NO_MEMORY:
         return MemoryError()
     if part.codec:
-        return AudioError("not_audio", f"'{uri}' is encoded as {part.codec}, which is not read{HINT}")
+        return AudioError("not_audio", f"'{uri}' {part.unread}")
     if error.code in _UNREADABLE:
         return AudioError("not_audio", f"'{uri}' is no sound file that libsndfile reads")
     return AudioError("truncated", f"'{uri}' is damaged or ends early (libsndfile's error {error.code})")
 
 
-def _refuse_rate(sound: _Stream, uri: str) -> None:
+def _refuse_rate(sound: Stream, uri: str) -> None:
     if not MIN_RATE_HZ <= sound.samplerate <= MAX_RATE_HZ:
         bounds = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz are read"
         raise AudioError("not_audio", f"'{uri}' claims a sampling rate of {sound.samplerate} Hz; {bounds}")
 
 
-def _refuse_large(n_samples: int, sound: _Stream, name: str, longest_s: float = LONGEST_S) -> None:
+def _refuse_large(n_samples: int, sound: Stream, name: str, longest_s: float = LONGEST_S) -> None:
     """Refuse a sound that is too long, or has too many values for one so long, so far."""
     if n_samples > longest_s * sound.samplerate:
         if _is_by_size(sound):

@@ -118,7 +118,7 @@ def read_overview(table: ResultTable, files: Storage, most_rows: int) -> Overvie
     OSError
         If it cannot be read.
     """
-    return _whole(lambda: _read_overview(table, files, most_rows))
+    return of_one_version(lambda: _read_overview(table, files, most_rows))
 
 
 def _read_overview(table: ResultTable, files: Storage, most_rows: int) -> Overview:
@@ -146,11 +146,11 @@ def lost_audio(table: ResultTable, files: Storage) -> frozenset[str]:
         named = [rows.filter(pc.equal(rows.column("status"), SUCCEEDED)).column("fingerprint") for rows in pieces]
         return pa.chunked_array([chunk for column in named for chunk in column.chunks], pa.string())
 
-    names = _whole(fingerprints)
+    names = of_one_version(fingerprints)
     return frozenset(names.filter(pa.array(missing_audio(files, root, names))).to_pylist())
 
 
-def _whole(read: Callable[[], Read]) -> Read:
+def of_one_version(read: Callable[[], Read]) -> Read:
     """Return what is read of a table, of one version: on S3 a table that is replaced meanwhile is read anew."""
     for _ in range(ATTEMPTS - 1):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -26,6 +27,9 @@ OWN = ".timbreflow"
 
 HALF_WRITTEN = f"{OWN}-"
 """How the names of unfinished files begin: what a kill leaves."""
+
+_NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS})
+"""What a system says where there can be no further link: another disk, FAT, a file that has too many."""
 
 LOCK = f"{OWN}.lock"
 LOCK_TIMEOUT_S = 60.0
@@ -78,6 +82,15 @@ class LocalFiles:
                     if stat.S_ISREG(status.st_mode) and not name.startswith(OWN):
                         yield f"{parent}/{name}", status.st_size
 
+    def entries(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Give what lies right in a folder: also folders, links to nothing, pipes and the like, with the size -1."""
+        if not self.is_folder(folder):
+            return
+        with os.scandir(folder) as found:
+            for entry in found:
+                if not entry.name.startswith(OWN):
+                    yield entry.name, entry.stat().st_size if entry.is_file() else -1
+
     def glob(self, pattern: str) -> list[str]:
         """Return the files that match, sorted, those with a dot in front too.
 
@@ -116,6 +129,20 @@ class LocalFiles:
             stream.write(data)
             _sync(stream)
             os.link(half_written, uri)
+
+    def link(self, source: str, uri: str) -> bool:
+        """Give a file a second name, in place of what is there; False where the file system has no hard links."""
+        half_written = _made(Path(uri).parent) / f"{HALF_WRITTEN}{uuid.uuid4().hex}"
+        try:
+            os.link(source, half_written)
+            half_written.replace(uri)
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+            return False
+        finally:
+            half_written.unlink(missing_ok=True)  # renaming a file to another name of itself does nothing
+        return True
 
     def load(self, uri: str) -> tuple[bytes, str] | None:
         """Return a file's bytes and version for `swap`, None if it is absent."""

@@ -120,13 +120,24 @@ class S3Files:
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """Give every object below a prefix with its size, page by page."""
-        bucket, key, _ = self._s3.split_path(folder)
-        more = {"Bucket": bucket, "Prefix": f"{key.rstrip('/')}/" if key else ""}
+        bucket, below, _ = self._s3.split_path(folder)
+        for key, size in self._listed({"Bucket": bucket, "Prefix": f"{below.rstrip('/')}/" if below else ""}):
+            yield f"s3://{bucket}/{key}", size
+
+    def entries(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Give the objects right below a prefix by the rest of their keys; a prefix may be one of them as well."""
+        bucket, below, _ = self._s3.split_path(folder)
+        prefix = f"{below.rstrip('/')}/" if below else ""
+        for key, size in self._listed({"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}):
+            yield key.removeprefix(prefix), size
+
+    def _listed(self, request: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+        more = dict(request)
         while more:
             page = self._page(more)
             for item in page.get("Contents", ()):
                 if not item["Key"].endswith("/"):
-                    yield f"s3://{bucket}/{item['Key']}", int(item["Size"])
+                    yield item["Key"], int(item["Size"])
             token = page.get("NextContinuationToken")
             more = {**more, "ContinuationToken": token} if token else {}
 

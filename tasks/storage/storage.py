@@ -74,6 +74,14 @@ class Storage:
         with _naming("list", folder):
             yield from self._at(folder).sizes(folder)
 
+    def entries(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Give what lies right in a folder, by name: the size of a file, -1 for what is none; nothing if it is absent.
+
+        Keys that only begin like the folder's are no entries on S3.
+        """
+        with _naming("list", folder):
+            yield from self._at(folder).entries(folder)
+
     def glob(self, pattern: str) -> list[str]:
         """Return the files that match a pattern, sorted."""
         with _naming("list", pattern):
@@ -104,6 +112,13 @@ class Storage:
         """Write a file once, whole; raise FileExistsError if it is there."""
         with _naming("create", uri):
             self._at(uri).create(uri, data)
+
+    def link(self, source: str, uri: str) -> bool:
+        """Give a file a second name, a hard link in place of what is there; False where there can be none, as on S3."""
+        if is_s3(source) or is_s3(uri):
+            return False
+        with _naming("link", uri):
+            return self._local.link(source, uri)
 
     def load(self, uri: str) -> tuple[bytes, str] | None:
         """Return a small file whole with its version for `swap`; None if it is absent."""

@@ -28,6 +28,7 @@ COMMANDS = [
     ("pretrain",),
     ("manifest", "build"),
     ("manifest", "check"),
+    ("export", "folder"),
 ]
 
 
@@ -87,9 +88,15 @@ def test_failed_pairs_exit_1_and_the_table_says_why(
 
     flute = (sounds / "content" / "flute_phrase.wav").read_bytes()
     (sounds / "not_audio.wav").write_bytes(flute)
-    code, said = with_server("run", manifest, "out", "--retry-failed", *FAST)
+    code, said = with_server("run", manifest, "out", "--retry-failed", "--export", "named", *FAST)
     assert code == 0, said
     assert "2 pairs computed" in said
+    assert "Exported: 3 files in" in said
+    assert sorted(path.name for path in (sounds / "named").glob("*.flac")) == [
+        "harp_phrase__violin_sustained.flac",
+        "not_audio__glass_rub.flac",
+        "not_audio__violin_sustained.flac",
+    ]
     assert list(pd.read_parquet(sounds / "out" / "results.parquet")["status"]) == ["succeeded"] * 3
 
 

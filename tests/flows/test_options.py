@@ -149,7 +149,7 @@ OTHERS = ("prefect ", "pip ", "ray ", "sox ", "apt-get ")
 """Programs whose options are their own business."""
 
 NAMED = re.compile(
-    r"timbreflow (?P<ours>(?:manifest )?[a-z]+)|python -m (?P<benchmark>benchmarks[.\w]+)|(?P<other>"
+    r"timbreflow (?P<ours>(?:(?:manifest|export) )?[a-z]+)|python -m (?P<benchmark>benchmarks[.\w]+)|(?P<other>"
     + "|".join(OTHERS)
     + r")|(?<![\w-])(?P<word>--[a-z][a-z-]*)"
 )

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from manifests.building.builder import build_from_csv, build_manifest
+from manifests.reading import suffixes
 from manifests.reading.reader import check, read_manifest, user_columns
 from manifests.schema import ManifestError
 from tasks.storage.storage import Storage
@@ -121,12 +122,30 @@ def test_other_suffixes_of_sounds_are_taken(tmp_path: Path, suffix: str) -> None
 
 
 def test_what_was_left_out_is_counted_by_suffix_and_once(corpus: Path) -> None:
-    for name in ("c/x.m4a", "c/deep/y.M4A", "c/LICENSE"):
+    for name in ("c/x.doc", "c/deep/y.DOC", "c/LICENSE"):
         (corpus / name).touch()
     said: list[str] = []
     out = f"{corpus}/p.parquet"
     assert build_manifest([f"{corpus}/c"], [f"{corpus}/c", f"{corpus}/c/**"], "cross", out, FILES, say=said.append) == 4
-    assert said == ["4 files were left out, by suffix no sounds: 2 .m4a, 1 .txt, 1 without a suffix"]
+    assert said == ["4 files were left out, by suffix no sounds: 2 .doc, 1 .txt, 1 without a suffix"]
+
+
+def test_sounds_that_pyav_reads_are_taken_where_it_is_installed(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("c/x.m4a", "c/deep/y.WMA", "c/z.doc"):
+        (corpus / name).touch()
+    found: dict[bool, tuple[int, list[str]]] = {}
+    folder, sound, out = f"{corpus}/c", f"{corpus}/c/x.m4a", f"{corpus}/p.parquet"
+    for has_pyav in (False, True):
+        monkeypatch.setattr(suffixes, "has_pyav", lambda has_pyav=has_pyav: has_pyav)
+        said: list[str] = []
+        count = build_manifest([folder], [sound], "cross", out, FILES, say=said.append)
+        found[has_pyav] = count, said
+    without, with_pyav = found[False], found[True]
+    assert with_pyav[0] == without[0] + 2
+    others = "2 files were left out, by suffix no sounds: 1 .doc, 1 .txt"
+    remedy = "PyAV reads them: pip install 'timbreflow[av]'"
+    left_out = f"2 files were left out that libsndfile does not read: 1 .m4a, 1 .wma. {remedy}"
+    assert (without[1], with_pyav[1]) == ([others, left_out], [others])
 
 
 @pytest.mark.parametrize("name", ["p.csv", "p.tsv", "p", "p.pq", "p.json"])

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from manifests.reading import suffixes
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.streams import measure, samples_of
 from tests.tasks.container_bytes import (
@@ -215,6 +216,12 @@ class TestBehindTheSound:
         np.testing.assert_array_equal(decoded(tags + data), decoded(data))
 
 
+@pytest.fixture
+def _without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suffixes, "has_pyav", lambda: False)
+
+
+@pytest.mark.usefixtures("_without_pyav")
 class TestCodecs:
     """What libsndfile does not read is named, with what to do."""
 
@@ -259,7 +266,11 @@ class TestCodecs:
         ],
     )
     def test_another_format_is_named(self, head: bytes, kind: str) -> None:
-        assert refused(head + NOISE, f"is {kind}.*, which is not read: {CONVERT}") == "not_audio"
+        extra = r", or install PyAV, which may read it: pip install 'timbreflow\[av\]'"
+        assert refused(head + NOISE, f"is {kind}.*, which is not read: {CONVERT}{extra}$") == "not_audio"
+
+    def test_pyav_is_not_named_for_what_it_does_not_read(self) -> None:
+        assert refused(b"OFR " + NOISE, f"is an OptimFROG file, which is not read: {CONVERT}$") == "not_audio"
 
     @pytest.mark.parametrize(
         ("head", "kind"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import threading
@@ -357,3 +358,35 @@ def test_a_file_in_place_of_a_folder_is_not_taken_for_a_file_that_is_there(
     with pytest.raises(StorageError, match=name):
         write(files, uri, b"data")
     assert (tmp_path / "taken").read_bytes() == b"data"
+
+
+def test_entries_are_what_lies_right_in_a_folder(anywhere: str, files: Storage) -> None:
+    assert list(files.entries(join(anywhere, "names"))) == []
+    for name, data in {"names/a": b"1", "names/b": b"22", "names/deep/c": b"333", "names2": b"4", "d": b"5"}.items():
+        with files.writing(join(anywhere, name)) as sink:
+            sink.write(data)
+    found = dict(files.entries(join(anywhere, "names")))
+    assert {name: size for name, size in found.items() if size >= 0} == {"a": 1, "b": 2}
+    assert found.get("deep", -1) == -1
+
+
+def test_a_link_takes_the_place_of_what_is_there_and_needs_one_local_disk(
+    tmp_path: Path, files: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, name = str(tmp_path / "source"), str(tmp_path / "deep" / "name")
+    (tmp_path / "source").write_bytes(b"bytes")
+    for _ in range(2):
+        assert files.link(source, name)
+        assert os.path.samefile(source, name)
+    with pytest.raises(FileNotFoundError):
+        files.link(str(tmp_path / "none"), name)
+    assert os.listdir(tmp_path / "deep") == ["name"]
+    assert not files.link("s3://bucket/source", name)
+    for number in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+
+        def refused(*names: object, number: int = number) -> None:
+            raise OSError(number, "no link")
+
+        monkeypatch.setattr(os, "link", refused)
+        assert not files.link(source, name)
+    assert os.listdir(tmp_path / "deep") == ["name"]

@@ -48,4 +48,6 @@ def _rewritten(data: memoryview, common: Chunk, content: memoryview, codec: str)
     before = bytes(data[8:12]) + b"COMM" + size.pack(common.size) + fmt
     before += b"SSND" + size.pack(_OFFSETS + len(content)) + bytes(_OFFSETS)
     odd = bytes(len(content) % 2)
-    return Part((b"FORM" + size.pack(len(before) + len(content) + len(odd)) + before, content, odd), codec=codec)
+    return Part(
+        (b"FORM" + size.pack(len(before) + len(content) + len(odd)) + before, content, odd), codec=codec, demuxer="aiff"
+    )

@@ -71,37 +71,38 @@ _APPLE_CODECS = {
 _AU_READ = frozenset({1, 2, 3, 4, 5, 6, 7, 23, 25, 26, 27})
 _AU_CODECS = {24: "G.722"}
 
-_FOREIGN: tuple[tuple[int, bytes, str], ...] = (
-    (4, b"ftyp", "an MP4 or M4A file (AAC or ALAC)"),
-    (4, b"moov", "a QuickTime file"),
-    (4, b"mdat", "a QuickTime file"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file (WMA)"),
-    (0, b"\x1a\x45\xdf\xa3", "a Matroska or WebM file"),
-    (8, b"AVI ", "an AVI file"),
-    (0, b"FLV\x01", "a Flash video"),
-    (0, b"\0\0\x01\xba", "an MPEG video"),
-    (0, b"\0\0\x01\xb3", "an MPEG video"),
-    (0, b".RMF", "a RealMedia file"),
-    (0, b".ra\xfd", "a RealAudio file"),
-    (0, b"#!AMR", "an AMR file"),
-    (0, b"wvpk", "a WavPack file"),
-    (0, b"MAC ", "a Monkey's Audio file (APE)"),
-    (0, b"MPCK", "a Musepack file"),
-    (0, b"MP+", "a Musepack file"),
-    (0, b"TTA1", "a True Audio file (TTA)"),
-    (0, b"OFR ", "an OptimFROG file"),
-    (0, b"tBaK", "a TAK file"),
-    (0, b"ajkg", "a Shorten file"),
-    (0, b"DSD ", "a DSD file (DSF)"),
-    (0, b"FRM8", "a DSD file (DSDIFF)"),
-    (0, b"\x0b\x77", "an AC-3 file"),
-    (0, b"\x7f\xfe\x80\x01", "a DTS file"),
-    (0, b"ADIF", "an AAC file"),
-    (0, b"\xff\xf0", "an AAC file (ADTS)"),
-    (0, b"\xff\xf1", "an AAC file (ADTS)"),
-    (0, b"\xff\xf8", "an AAC file (ADTS)"),
-    (0, b"\xff\xf9", "an AAC file (ADTS)"),
+_FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (
+    (4, b"ftyp", "an MP4 or M4A file (AAC or ALAC)", "mov"),
+    (4, b"moov", "a QuickTime file", "mov"),
+    (4, b"mdat", "a QuickTime file", "mov"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file (WMA)", "asf"),
+    (0, b"\x1a\x45\xdf\xa3", "a Matroska or WebM file", "matroska"),
+    (8, b"AVI ", "an AVI file", "avi"),
+    (0, b"FLV\x01", "a Flash video", "flv"),
+    (0, b"\0\0\x01\xba", "an MPEG video", "mpeg"),
+    (0, b"\0\0\x01\xb3", "an MPEG video", ""),
+    (0, b".RMF", "a RealMedia file", "rm"),
+    (0, b".ra\xfd", "a RealAudio file", "rm"),
+    (0, b"#!AMR", "an AMR file", "amr"),
+    (0, b"wvpk", "a WavPack file", "wv"),
+    (0, b"MAC ", "a Monkey's Audio file (APE)", "ape"),
+    (0, b"MPCK", "a Musepack file", "mpc8"),
+    (0, b"MP+", "a Musepack file", "mpc"),
+    (0, b"TTA1", "a True Audio file (TTA)", "tta"),
+    (0, b"OFR ", "an OptimFROG file", ""),
+    (0, b"tBaK", "a TAK file", "tak"),
+    (0, b"ajkg", "a Shorten file", "shn"),
+    (0, b"DSD ", "a DSD file (DSF)", "dsf"),
+    (0, b"FRM8", "a DSD file (DSDIFF)", "iff"),
+    (0, b"\x0b\x77", "an AC-3 file", "ac3"),
+    (0, b"\x7f\xfe\x80\x01", "a DTS file", "dts"),
+    (0, b"ADIF", "an AAC file", ""),
+    (0, b"\xff\xf0", "an AAC file (ADTS)", "aac"),
+    (0, b"\xff\xf1", "an AAC file (ADTS)", "aac"),
+    (0, b"\xff\xf8", "an AAC file (ADTS)", "aac"),
+    (0, b"\xff\xf9", "an AAC file (ADTS)", "aac"),
 )
+"""Where in a file which bytes tell what it is, and the name of FFmpeg's demuxer for it, if there is one."""
 
 _NO_SOUND: tuple[tuple[bytes, str], ...] = (
     (b"MThd", "a MIDI file, which holds notes"),
@@ -145,20 +146,25 @@ def au_codec(encoding: int) -> str:
     return f"{_AU_CODECS.get(encoding, 'an unknown codec')} (encoding {encoding})"
 
 
-def foreign_kind(data: memoryview) -> str:
-    """Return what is wrong with a file that is no sound for libsndfile; empty if its beginning does not tell.
+def no_sound(data: memoryview) -> str:
+    """Return what a file is that holds no sound; empty if its beginning does not tell.
 
-    >>> foreign_kind(memoryview(b"<html><body>Not Found"))
-    'is a web page, and no sound'
-    >>> foreign_kind(memoryview(b"wvpk1234")).split(":")[0]
-    'is a WavPack file, which is not read'
+    >>> no_sound(memoryview(b"<html><body>Not Found"))
+    'a web page'
     """
     head = bytes(data[:64])
-    kind = next((kind for magic, kind in _NO_SOUND if head.startswith(magic)), "")
-    if kind:
-        return f"is {kind}, and no sound"
-    kind = next((kind for offset, magic, kind in _FOREIGN if head[offset:].startswith(magic)), "")
-    return f"is {kind}, which is not read{HINT}" if kind else ""
+    return next((kind for magic, kind in _NO_SOUND if head.startswith(magic)), "")
+
+
+def foreign_kind(data: memoryview) -> tuple[str, str]:
+    """Return what a file is that libsndfile does not read, and FFmpeg's demuxer for it; empty if nothing tells.
+
+    >>> foreign_kind(memoryview(b"wvpk1234"))
+    ('a WavPack file', 'wv')
+    """
+    head = bytes(data[:64])
+    found = ((kind, demuxer) for offset, magic, kind, demuxer in _FOREIGN if head[offset:].startswith(magic))
+    return next(found, ("", ""))
 
 
 def _apple_codec(kind: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.audio.containers.aiff import aiff_parts, is_aiff
-from tasks.audio.containers.codecs import HINT, foreign_kind
+from tasks.audio.containers.codecs import HINT, foreign_kind, no_sound
 from tasks.audio.containers.flac import flac_parts, is_flac
 from tasks.audio.containers.mpeg import find_mpeg, is_like_mpeg, mpeg_parts
 from tasks.audio.containers.nist import is_nist, nist_parts
@@ -49,9 +49,11 @@ def parts(data: bytes | memoryview, uri: str, longest_s: float = LONGEST_S) -> l
         return ogg_parts(view, uri, longest_s)
     if is_nist(view):
         return nist_parts(view, uri)
-    kind = foreign_kind(view)
+    if what := no_sound(view):
+        raise AudioError("not_audio", f"'{uri}' is {what}, and no sound")
+    kind, demuxer = foreign_kind(view)
     if kind:
-        raise AudioError("not_audio", f"'{uri}' {kind}")
+        return [Part((view,), codec=kind, demuxer=demuxer, is_foreign=True)]
     if find_mpeg(whole) is not None:
         return mpeg_parts(whole, uri, longest_s)
     if is_like_mpeg(view):

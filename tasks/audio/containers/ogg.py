@@ -104,7 +104,7 @@ def _part(pages: Sequence[Page], uri: str, longest_s: float) -> Part:
     codec = codec_of([packet for _, packet in packets[:_HEADERS]])
     sounding = packets[codec.headers :] if codec else []
     if codec is None or not sounding:
-        return Part(tuple(page.whole for page in pages), codec=name)
+        return Part(tuple(page.whole for page in pages), codec=name, demuxer="ogg")
     lengths = codec.lengths([packet for _, packet in sounding])
     end = _end([page for page, _ in sounding], lengths, pages)
     refuse_long(sum(lengths) / codec.rate_hz - _TRIMMED_S, f"'{uri}'", longest_s)

@@ -1,4 +1,4 @@
-"""One sound in a file, as libsndfile can read it to its end."""
+"""One sound in a file, as libsndfile, or PyAV in its place, can read it to its end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from manifests.reading import suffixes
+from tasks.audio.containers.codecs import HINT
+
 Bytes = bytes | memoryview
 
 
 @dataclass(frozen=True)
 class Part:
-    """Bytes that make one file for libsndfile.
+    """Bytes that make one file for libsndfile or PyAV.
 
     Attributes
     ----------
@@ -22,11 +25,24 @@ class Part:
         as libsndfile sees.
     codec : str
         What to call the encoding if libsndfile does not know it; empty if it should.
+    demuxer : str
+        FFmpeg's name of the format; empty if there is none, or PyAV is not needed.
+    is_foreign : bool
+        Whether the format as a whole is none of libsndfile's; `codec` names it then.
     """
 
     pieces: tuple[Bytes, ...]
     n_samples: int | None = None
     codec: str = ""
+    demuxer: str = ""
+    is_foreign: bool = False
+
+    @property
+    def unread(self) -> str:
+        """What is said of a sound that nothing reads."""
+        could = self.demuxer and not suffixes.has_pyav()
+        hint = f", or install PyAV, which may read it: pip install '{suffixes.EXTRA}'" if could else ""
+        return f"is {'' if self.is_foreign else 'encoded as '}{self.codec}, which is not read{HINT}{hint}"
 
     def file(self) -> io.BytesIO:
         """Return the bytes as a file: the one copy that is made of them."""

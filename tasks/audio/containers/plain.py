@@ -40,7 +40,7 @@ def _first_au(data: memoryview, uri: str) -> tuple[list[Part], int | None]:
         return [Part((data,))], None
     extent = Container(data, None, None, _AU_MAGICS, uri).extent(Chunk(b"", start, size))
     header = bytes(data[: _AU_SIZE.start]) + struct.pack(f"{order}I", extent.size) + bytes(data[_AU_SIZE.stop : start])
-    return [Part((header, data[start : start + extent.size]), codec=au_codec(encoding))], extent.next_file
+    return [Part((header, data[start : start + extent.size]), codec=au_codec(encoding), demuxer="au")], extent.next_file
 
 
 def is_caf(data: memoryview) -> bool:
@@ -73,4 +73,6 @@ def _first_caf(data: memoryview, uri: str, longest_s: float) -> tuple[list[Part]
     if kind in _MPEG:
         return mpeg_parts(data[start : start + extent.size], uri, longest_s), extent.next_file
     before, size = data[: sound.start - _SIZE.size], _SIZE.pack(_EDITS + extent.size)
-    return [Part((before, size, data[sound.start : extent.next_file]), codec=caf_codec(kind))], extent.next_file
+    return [
+        Part((before, size, data[sound.start : extent.next_file]), codec=caf_codec(kind), demuxer="caf")
+    ], extent.next_file

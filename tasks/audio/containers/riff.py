@@ -62,7 +62,7 @@ def _sound_parts(fmt: memoryview, content: Sequence[memoryview], form: Form, uri
     before = b"WAVEfmt " + size.pack(len(fmt)) + bytes(fmt) + bytes(len(fmt) % 2) + b"data" + size.pack(n_bytes)
     magic, odd = b"RIFX" if form is RIFX else b"RIFF", bytes(n_bytes % 2)
     header = magic + size.pack(len(before) + n_bytes + len(odd)) + before
-    return [Part((header, *content, odd), codec=wav_codec(tag))]
+    return [Part((header, *content, odd), codec=wav_codec(tag), demuxer="wav")]
 
 
 def _end(data: memoryview, form: Form) -> int | None:

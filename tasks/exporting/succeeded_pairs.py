@@ -1,0 +1,92 @@
+"""The succeeded pairs of a table of results: how each is to be called, where its audio lies, and which bytes it has."""
+
+from __future__ import annotations
+
+import posixpath
+import sys
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.files import join
+from manifests.parquet import BATCH_ROWS, open_parquet, parquet_errors
+from manifests.results.history import check_version
+from manifests.schema import SUCCEEDED
+from tasks.exporting.export_errors import ExportError
+from tasks.exporting.name_template import NameTemplate
+from tasks.ledger.query import find_table, of_one_version
+from tasks.storage.storage import Storage
+
+_REMEDY = "Run the manifest again: that writes it anew"
+_NEEDED = pa.schema([(name, pa.string()) for name in ("pair_id", "source", "sha256")])
+_ALWAYS = ("pair_id", "status", "output", "file_sha256")
+
+
+class SucceededPairs(NamedTuple):
+    """What an export needs of N pairs, in the order of the table.
+
+    Attributes
+    ----------
+    root : str
+        The output root.
+    stems : list of str
+        Names by the template, without a suffix, neither safe nor unique.
+    rows : pyarrow.Table
+        `pair_id`, `source` (where below `root`/audio the file lies) and `sha256` of its bytes.
+    """
+
+    root: str
+    stems: list[str]
+    rows: pa.Table
+
+    def source(self, row: int) -> str:
+        """Return the URI of a pair's audio: the root may have been moved since its table was written."""
+        return join(self.root, "audio", self.rows.column("source")[row].as_py())
+
+    def suffixes(self) -> list[str]:
+        """Return the suffix of each pair's audio."""
+        suffixes = (posixpath.splitext(source.as_py())[1] for source in self.rows.column("source"))
+        return [sys.intern(suffix) for suffix in suffixes]
+
+
+def read_succeeded(written: str, template: str, files: Storage) -> SucceededPairs:
+    """Read the succeeded pairs of an output root, or of a snapshot of one, and name them by a template.
+
+    Raises
+    ------
+    ExportError
+        If the template does not fit the table, or the table lies in no output root.
+    FileNotFoundError
+        If nothing has been computed there yet.
+    ManifestError, OSError
+        If the table is damaged, or cannot be read.
+    """
+    table = find_table(written, files)
+    if table.root is None:
+        raise ExportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
+    root, uri = table.root, table.uri
+    return of_one_version(lambda: _read(root, uri, template, files))
+
+
+def _read(root: str, uri: str, text: str, files: Storage) -> SucceededPairs:
+    stems: list[str] = []
+    pieces: list[pa.Table] = []
+    with open_parquet(uri, files, _REMEDY) as parquet:
+        check_version(parquet.schema_arrow, uri)
+        template = NameTemplate(text, parquet.schema_arrow)
+        columns = list(dict.fromkeys([*_ALWAYS, *template.columns]))
+        with parquet_errors(uri, _REMEDY):
+            for batch in parquet.iter_batches(BATCH_ROWS, columns=columns):
+                rows = _with_audio(pa.table(batch))
+                stems += template.stems(rows)
+                pieces.append(rows.select(_NEEDED.names).cast(_NEEDED))
+    return SucceededPairs(root, stems, pa.concat_tables([_NEEDED.empty_table(), *pieces]).combine_chunks())
+
+
+def _with_audio(rows: pa.Table) -> pa.Table:
+    """Return the succeeded rows, with where their audio lies and which bytes it has."""
+    rows = rows.filter(pc.equal(rows.column("status"), SUCCEEDED))
+    below = pc.struct_field(pc.extract_regex(rows.column("output"), r"(?P<source>[^/]+/[^/]+)$"), "source")
+    rows = rows.append_column("source", below).append_column("sha256", rows.column("file_sha256"))
+    return rows.filter(pc.and_(pc.is_valid(below), pc.is_valid(rows.column("sha256"))))
