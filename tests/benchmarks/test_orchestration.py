@@ -45,7 +45,7 @@ def test_every_pair_gets_what_one_pair_really_was(sample: PairState) -> None:
     rows = rows_of(others, RowContext("root", "run", 0, "cpu", "digest"))
     assert [row.row["pair_id"] for row in rows] == ["a", "b"]
     assert all(row.row["status"] == "succeeded" and row.row["rhythm_kept"] is not None for row in rows)
-    assert rows[0].flac == rows[1].flac
+    assert rows[0].audio == rows[1].audio
     assert nothing.last > nothing.first > 0
 
 

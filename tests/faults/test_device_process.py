@@ -176,7 +176,7 @@ def test_a_pair_that_stands_still_fails_alone(batch: SynthesisRequest, faulty: S
 def assert_fails_alone(measured: list[ResultRow], told: str) -> None:
     assert statuses(measured) == ["succeeded", "device_process", "succeeded"]
     assert told in str(measured[1].row["error_message"])
-    assert measured[1].flac is None
+    assert measured[1].audio is None
 
 
 @pytest.mark.parametrize("batch", ["hang"], indirect=True)
