@@ -197,8 +197,7 @@ def test_what_keeps_others_from_committing_stays(root: str, monkeypatch: pytest.
 
 def test_a_worker_that_was_taken_for_lost_commits_a_folded_shard_in_vain(root: str) -> None:
     fold(FILES, root, "r1")
-    late = {name: value for name, value in succeeded(NAMES[2]).items() if name != "output"}
-    commit_shard([ResultRow(late, b"other bytes")], root, "r1", 2, FILES)
+    commit_shard([ResultRow(succeeded(NAMES[2]), b"other bytes")], root, "r1", 2, FILES)
     assert rows(root) == NAMES
     fold(FILES, root, "r1")
     assert (names(root), rows(root)) == (["compacted-000001.parquet"], NAMES)
