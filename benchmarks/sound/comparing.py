@@ -113,8 +113,12 @@ def parsed(parser: argparse.ArgumentParser, argv: Sequence[str], counts: Sequenc
 
 
 def command_of(name: str, argv: Sequence[str]) -> str:
-    """Return the command as a reader types it."""
-    return shlex.join(["python", "-m", f"benchmarks.{name}", *argv])
+    """Return the command as a reader types it.
+
+    >>> command_of("quality", ["--jobs", "2"])
+    'python -m benchmarks.sound.quality --jobs 2'
+    """
+    return shlex.join(["python", "-m", f"benchmarks.sound.{name}", *argv])
 
 
 def write_report(
