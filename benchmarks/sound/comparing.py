@@ -92,7 +92,7 @@ def chosen(systems: Mapping[str, System], names: str | None) -> dict[str, System
 
 def parser_of(name: str, description: str, pairs: Path, out: Path) -> argparse.ArgumentParser:
     """Return the parser of a comparison's command, with the options that all of them have."""
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.sound.{name}", description=description)
     add = parser.add_argument
     add("--pairs", type=Path, default=pairs, help="CSV of content, style and pair_id; default: %(default)s")
     add("--out", type=Path, default=out, help="folder for everything made; default: %(default)s")
