@@ -70,7 +70,7 @@ def memo_uri(root: str) -> str:
 def read_memo(root: str, files: Files) -> dict[str, Sound]:
     """Return the sounds that earlier runs on this root identified, by URI; empty for a new root.
 
-    A damaged memo counts as none: it only saves reading, and is written anew.
+    A damaged memo, or one of another version, counts as none: it only saves reading, and is written anew.
     """
     uri = memo_uri(root)
     if not files.exists(uri):
@@ -78,6 +78,8 @@ def read_memo(root: str, files: Files) -> dict[str, Sound]:
     remedy = "Delete it: it is written anew"
     try:
         with open_parquet(uri, files, remedy) as memo, parquet_errors(uri, remedy):
+            if memo.schema_arrow.names != MEMO_SCHEMA.names:
+                return {}
             table = memo.read().cast(MEMO_SCHEMA)
             table.validate(full=True)
     except ManifestError:

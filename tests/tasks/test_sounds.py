@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -194,4 +195,12 @@ def test_on_s3_the_etag_tells_a_change_of_equal_size(files: WatchedStorage, s3: 
 
 def test_a_damaged_memo_counts_as_none(files: Storage, tmp_path: Path) -> None:
     Path(memo_uri(str(tmp_path))).write_bytes(b"no parquet at all")
+    assert read_memo(str(tmp_path), files) == {}
+
+
+@pytest.mark.parametrize("missing", ["sample_rate", "duration_s"])
+def test_a_memo_of_another_version_counts_as_none(files: Storage, tmp_path: Path, harp: str, missing: str) -> None:
+    write_memo(str(tmp_path), identify([harp], {}, files).values(), files)
+    memo = memo_uri(str(tmp_path))
+    pq.write_table(pq.read_table(memo).drop_columns([missing]), memo)
     assert read_memo(str(tmp_path), files) == {}
