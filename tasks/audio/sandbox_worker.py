@@ -16,6 +16,7 @@ from tasks.audio.decoding import DecodedContent, ResultForm, decode, decode_cont
 from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import LONGEST_S
 from tasks.audio.streams import SoundInfo
+from tasks.audio.unpacking import UnpackedSound, unpack
 from tasks.workers.server import Tell, serve
 
 MEMORY_BYTES = 3 << 29
@@ -24,11 +25,15 @@ MEMORY_BYTES = 3 << 29
 CPU_LIMIT_S = 20
 """CPU time for one sound; the slowest good ones need half a second."""
 
+UNPACKING_LIMIT_S = 240
+"""CPU time for unpacking an hour."""
+
 
 class DecodingRequest(NamedTuple):
     """What the parent asks for: the samples of an excerpt at a rate in Hz, or with the rate 0 what `inspect` says.
 
-    `longest_s` is for `inspect`. With the form of a result it is a content that is asked for.
+    `longest_s` is for `inspect`. With the form of a result it is a content that is asked for; with `unpacked`, the path
+    of a file, a sound of any length that is written there.
     """
 
     uri: str
@@ -37,9 +42,20 @@ class DecodingRequest(NamedTuple):
     excerpt: Excerpt = WHOLE
     longest_s: float = LONGEST_S
     form: ResultForm | None = None
+    unpacked: str | None = None
+
+    @property
+    def cpu_limit_s(self) -> int:
+        """CPU time that it may take."""
+        return CPU_LIMIT_S if self.unpacked is None else UNPACKING_LIMIT_S
 
 
-def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.float32] | DecodedContent | None:
+Decoded = SoundInfo | NDArray[np.float32] | DecodedContent | UnpackedSound
+
+
+def fulfil(
+    order: DecodingRequest | None, tell: Tell
+) -> SoundInfo | NDArray[np.float32] | DecodedContent | UnpackedSound | None:
     """Inspect or decode a sound within its CPU time; no order is a question whether this program runs.
 
     Raises
@@ -51,7 +67,9 @@ def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.
     """
     if order is None:
         return None
-    allow_cpu_time()
+    allow_cpu_time(order.cpu_limit_s)
+    if order.unpacked is not None:
+        return unpack(order.data, order.uri, order.excerpt, order.unpacked)
     if order.sample_rate == 0:
         return inspect(order.data, order.uri, order.longest_s)
     if order.form is not None:
@@ -68,10 +86,10 @@ def set_limits() -> None:
         _lower(resource.RLIMIT_AS, present + MEMORY_BYTES)
 
 
-def allow_cpu_time() -> None:
+def allow_cpu_time(seconds: int = CPU_LIMIT_S) -> None:
     """Let the kernel end this process (SIGXCPU) once it has worked for longer than one sound may take."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    _lower(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime) + 1 + CPU_LIMIT_S)
+    _lower(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime) + 1 + seconds)
 
 
 def _lower(limit: int, value: int) -> None:

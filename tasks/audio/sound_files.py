@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tempfile
 import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -23,6 +24,7 @@ from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import LONGEST_S, MAX_DURATION_S, MIN_DURATION_S
 from tasks.audio.sandbox import DECODERS
 from tasks.audio.sound_errors import AudioError
+from tasks.audio.unpacking import UnpackedSound
 from tasks.storage.storage_errors import StorageUnreachable
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "read_planned_content",
     "read_sound",
     "samples_sha256",
+    "unpacked_planned",
 ]
 
 SAMPLE_RATE = 16_000
@@ -165,6 +168,23 @@ def read_planned_content(
     """
     with _planned(uri, files, identity, excerpt) as data:
         return DECODERS.decode_content(data, uri, sample_rate, form, excerpt)
+
+
+@contextmanager
+def unpacked_planned(uri: str, files: Files, identity: str, excerpt: Excerpt = WHOLE) -> Iterator[UnpackedSound]:
+    """Unpack a long content into a temporary file, which is there as long as the block lasts.
+
+    Raises
+    ------
+    AudioError
+        As `read_planned`, but for `silent`.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    with tempfile.NamedTemporaryFile(prefix=".timbreflow-") as file:
+        with _planned(uri, files, identity, excerpt) as data:
+            sound = DECODERS.unpack(data, uri, excerpt, file.name)
+        yield sound
 
 
 @contextmanager
