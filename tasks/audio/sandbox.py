@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.audio.decoding import DecodedContent, ResultForm
 from tasks.audio.excerpts import WHOLE, Excerpt
+from tasks.audio.large_files import LargeFile, SoundData
 from tasks.audio.lengths import LONGEST_S
 from tasks.audio.sandbox_worker import MEMORY_BYTES, DecodingRequest
 from tasks.audio.sound_errors import AudioError
@@ -63,7 +64,7 @@ class Decoders:
         self._idle: list[Child] = []
         self.started = 0
 
-    def inspect(self, data: bytes, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
+    def inspect(self, data: SoundData, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
         """Do `tasks.audio.decoding.inspect` in a child.
 
         Raises
@@ -77,20 +78,20 @@ class Decoders:
         info: SoundInfo = self._fulfilled(DecodingRequest(uri, _unpickled(data), 0, longest_s=longest_s))
         return info
 
-    def decode(self, data: bytes, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
+    def decode(self, data: SoundData, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
         """Do `tasks.audio.decoding.decode` in a child; raises as `inspect`."""
         samples: NDArray[np.float32] = self._fulfilled(DecodingRequest(uri, _unpickled(data), sample_rate, excerpt))
         return samples
 
     def decode_content(
-        self, data: bytes, uri: str, sample_rate: int, form: ResultForm, excerpt: Excerpt = WHOLE
+        self, data: SoundData, uri: str, sample_rate: int, form: ResultForm, excerpt: Excerpt = WHOLE
     ) -> DecodedContent:
         """Do `tasks.audio.decoding.decode_content` in a child; raises as `inspect`."""
         order = DecodingRequest(uri, _unpickled(data), sample_rate, excerpt, form=form)
         content: DecodedContent = self._fulfilled(order)
         return content
 
-    def unpack(self, data: bytes, uri: str, excerpt: Excerpt, path: str) -> UnpackedSound:
+    def unpack(self, data: SoundData, uri: str, excerpt: Excerpt, path: str) -> UnpackedSound:
         """Do `tasks.audio.unpacking.unpack` in a child; raises as `inspect`."""
         order = DecodingRequest(uri, _unpickled(data), 0, excerpt, unpacked=path)
         sound: UnpackedSound = self._fulfilled(order, UNPACKING_TIMEOUT_S)
@@ -144,9 +145,9 @@ class Decoders:
         return child
 
 
-def _unpickled(data: bytes) -> memoryview:
-    """Return bytes as what travels without a copy."""
-    return cast(memoryview, pickle.PickleBuffer(data))
+def _unpickled(data: SoundData) -> memoryview | LargeFile:
+    """Return bytes as what travels without a copy; a large file stays where it is."""
+    return data if isinstance(data, LargeFile) else cast(memoryview, pickle.PickleBuffer(data))
 
 
 def _verdict(death: ChildDied, order: DecodingRequest) -> AudioError:

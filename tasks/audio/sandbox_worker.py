@@ -6,6 +6,7 @@ It imports no more than it needs, so that it starts in a fraction of a second.
 from __future__ import annotations
 
 import resource
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.audio.decoding import DecodedContent, ResultForm, decode, decode_content, inspect
 from tasks.audio.excerpts import WHOLE, Excerpt
+from tasks.audio.large_files import LargeFile
 from tasks.audio.lengths import LONGEST_S
 from tasks.audio.streams import SoundInfo
 from tasks.audio.unpacking import UnpackedSound, unpack
@@ -37,7 +39,7 @@ class DecodingRequest(NamedTuple):
     """
 
     uri: str
-    data: memoryview
+    data: memoryview | LargeFile
     sample_rate: int
     excerpt: Excerpt = WHOLE
     longest_s: float = LONGEST_S
@@ -67,23 +69,40 @@ def fulfil(
     """
     if order is None:
         return None
+    if not isinstance(order.data, LargeFile):
+        return _fulfilled(order, order.data)
+    allow_memory(MEMORY_BYTES + order.data.size)
+    try:
+        with open(order.data.path, "rb") as file:
+            mapped = mmap(file.fileno(), 0, access=ACCESS_READ)  # it is closed with the last view of it
+        return _fulfilled(order, memoryview(mapped))
+    finally:
+        allow_memory(MEMORY_BYTES)
+
+
+def _fulfilled(order: DecodingRequest, data: memoryview) -> Decoded:
     allow_cpu_time(order.cpu_limit_s)
     if order.unpacked is not None:
-        return unpack(order.data, order.uri, order.excerpt, order.unpacked)
+        return unpack(data, order.uri, order.excerpt, order.unpacked)
     if order.sample_rate == 0:
-        return inspect(order.data, order.uri, order.longest_s)
+        return inspect(data, order.uri, order.longest_s)
     if order.form is not None:
-        return decode_content(order.data, order.uri, order.sample_rate, order.form, order.excerpt)
-    return decode(order.data, order.uri, order.sample_rate, order.excerpt)
+        return decode_content(data, order.uri, order.sample_rate, order.form, order.excerpt)
+    return decode(data, order.uri, order.sample_rate, order.excerpt)
 
 
 def set_limits() -> None:
-    """Let the address space grow by no more than `MEMORY_BYTES`, where the system says how large it is."""
+    """Let the address space grow by no more than `MEMORY_BYTES`, and write no memory to the disk when this dies."""
     _lower(resource.RLIMIT_CORE, 0)
+    allow_memory(MEMORY_BYTES)
+
+
+def allow_memory(n_bytes: int) -> None:
+    """Let the address space grow by no more than that from now on, where the system says how large it is."""
     statm = Path("/proc/self/statm")
     if statm.exists():
         present = int(statm.read_text().split()[0]) * resource.getpagesize()
-        _lower(resource.RLIMIT_AS, present + MEMORY_BYTES)
+        _lower(resource.RLIMIT_AS, present + n_bytes)
 
 
 def allow_cpu_time(seconds: int = CPU_LIMIT_S) -> None:

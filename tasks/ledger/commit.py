@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def _with_audio(files: Files, root: str, run_id: str, result: ResultRow, may_be_
     if result.audio is None:
         return result.row
     name, suffix = str(result.row["fingerprint"]), str(result.row["output"]).rsplit(".", 1)[-1]
-    own = audio_uri(root, name, f"{run_id}-{str(result.row['file_sha256'])[:8]}", suffix)
+    own = audio_uri(root, name, f"{run_id}-{_digest(result.audio)[:8]}", suffix)
     for uri in [own] if may_be_removed else [audio_uri(root, name, suffix=suffix), own]:
         if _is_created(files, uri, result.audio):
             return {**result.row, "output": uri}
@@ -79,14 +80,19 @@ def _is_there(files: Files, uri: str, data: bytes | Path) -> bool:
         found = files.load(uri)
         return found is not None and found[0] == data
     try:
-        with files.open(uri) as present, data.open("rb") as wanted:
-            return _sha256(present) == _sha256(wanted)
+        with files.open(uri) as present:
+            return _digest_of(present) == _digest(data)
     except FileNotFoundError:
         return False
 
 
-def _sha256(file: BinaryIO) -> bytes:
+def _digest(data: bytes | Path) -> str:
+    with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
+        return _digest_of(file)
+
+
+def _digest_of(file: BinaryIO) -> str:
     digest = hashlib.sha256()
     while block := file.read(1 << 20):
         digest.update(block)
-    return digest.digest()
+    return digest.hexdigest()

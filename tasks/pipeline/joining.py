@@ -21,7 +21,7 @@ Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Part:
+class SegmentSound:
     """A segment's result: `load` gives its samples `[N, channels]`, of which there are so many.
 
     `level` is their RMS over that of the content's segment: less than 1 where a peak was in the way.
@@ -36,26 +36,26 @@ class Part:
         return round(self.segment.start_s * sample_rate)
 
 
-def joined(parts: Sequence[Part], sample_rate: int, n_samples: int) -> Iterator[Samples]:
+def joined(parts: Sequence[SegmentSound], sample_rate: int, n_samples: int) -> Iterator[Samples]:
     """Give the whole, `[N, channels]` at a time, `n_samples` in all; each part is loaded twice.
 
     All get one level, that of the part with the least room: a step from one to the next would be heard. Nor may a
     crossfade pass -1 dBFS.
     """
     least = min((part.level for part in parts if part.level is not None), default=1.0)
-    leveled = [Part(part.segment, _at_level(part, least), part.level) for part in parts]
+    leveled = [SegmentSound(part.segment, _at_level(part, least), part.level) for part in parts]
     peak = max(float(np.abs(block).max(initial=0)) for block in _joined(leveled, sample_rate, n_samples))
     gain = np.float32(min(1.0, PEAK_LIMIT / max(peak, 1e-30)))
     for block in _joined(leveled, sample_rate, n_samples):
         yield block * gain
 
 
-def _at_level(part: Part, level: float) -> Callable[[], Samples]:
+def _at_level(part: SegmentSound, level: float) -> Callable[[], Samples]:
     gain = 1.0 if part.level is None else level / part.level
     return lambda: part.load() * np.float32(gain)
 
 
-def _joined(parts: Sequence[Part], sample_rate: int, n_samples: int) -> Iterator[Samples]:
+def _joined(parts: Sequence[SegmentSound], sample_rate: int, n_samples: int) -> Iterator[Samples]:
     fade, most = round(FADE_S * sample_rate), round(LARGEST_SHIFT_S * sample_rate)
     at, begin = 0, 0  # where the samples of `before` begin in the whole, and up to where it was given
     before = parts[0].load()

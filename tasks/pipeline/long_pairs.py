@@ -27,7 +27,7 @@ from tasks.audio.unpacking import UnpackedSound
 from tasks.cache import ByteLimitedCache
 from tasks.pair_state import PairState, PlannedPair, Tags, error_type_of
 from tasks.pipeline.inputs import read_pair, readable, result_form
-from tasks.pipeline.joining import Part, joined
+from tasks.pipeline.joining import SegmentSound, joined
 from tasks.pipeline.segment_means import measurement_of, rendered_of
 from tasks.pipeline.segment_store import ComputedSegment, SegmentStore
 from tasks.pipeline.segments import Segment, planned_segment, segments_of
@@ -139,7 +139,8 @@ class LongPairs:
         channels = store.samples(sounding[0]).shape[1]
         n_samples = form.length(content.n_samples, content.sample_rate)
         parts = [
-            Part(one.segment, partial(_loaded, store, one, form.sample_rate, channels), one.level) for one in computed
+            SegmentSound(one.segment, partial(_loaded, store, one, form.sample_rate, channels), one.level)
+            for one in computed
         ]
         with target.open("w+b") as file:
             digest = _written(file, joined(parts, form.sample_rate, n_samples), form.sample_rate, channels, outcome)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -18,8 +20,9 @@ from stylecore import metrics
 from stylecore.errors import Interrupted
 from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import ANY_LENGTH_S, LONGEST_S
+from tasks.audio.sandbox import DECODERS
 from tasks.audio.sound_errors import AudioError
-from tasks.audio.sound_files import probe_identified, unpacked_planned
+from tasks.audio.sound_files import probe_identified, read_planned, read_sound, unpacked_planned
 from tasks.audio.streams import samples_of
 from tasks.audio.unpacking import unpack
 from tasks.cache import ByteLimitedCache
@@ -27,7 +30,7 @@ from tasks.devices.executors import SynthesisRequest
 from tasks.ledger.gc import collect
 from tasks.pair_state import Measurement, PairState, PlannedPair
 from tasks.pipeline import segments
-from tasks.pipeline.joining import PEAK_LIMIT, Part, joined
+from tasks.pipeline.joining import PEAK_LIMIT, SegmentSound, joined
 from tasks.pipeline.long_pairs import LongPairs
 from tasks.pipeline.segments import MOST_S, OVERLAP_S, Segment, segments_of
 from tasks.storage.storage import Storage
@@ -51,18 +54,20 @@ def noise(begin_s: float, duration_s: float) -> Samples:
     return 0.1 * np.random.default_rng(round(begin_s)).standard_normal((round(duration_s * RATE), 1))
 
 
-def cut(make: Callable[[float, float], Samples], duration_s: float, level: Sequence[float] = (1.0,)) -> list[Part]:
+def cut(
+    make: Callable[[float, float], Samples], duration_s: float, level: Sequence[float] = (1.0,)
+) -> list[SegmentSound]:
     """Return the parts of a sound, as a computation might give them: none goes on as the one before it ends."""
 
-    def part(one: Segment, gain: float) -> Part:
+    def sound_of(one: Segment, gain: float) -> SegmentSound:
         late_s = 0.0013 * one.number
         sound = gain * make(one.start_s + late_s, one.end_s - one.start_s)
-        return Part(one, lambda: sound.astype(np.float32), gain)
+        return SegmentSound(one, lambda: sound.astype(np.float32), gain)
 
-    return [part(one, level[one.number % len(level)]) for one in segments_of(duration_s)]
+    return [sound_of(one, level[one.number % len(level)]) for one in segments_of(duration_s)]
 
 
-def whole(parts: Sequence[Part], duration_s: float) -> NDArray[np.float32]:
+def whole(parts: Sequence[SegmentSound], duration_s: float) -> NDArray[np.float32]:
     return np.concatenate(list(joined(parts, RATE, round(duration_s * RATE))))
 
 
@@ -260,3 +265,36 @@ class TestRuns:
         left.parent.mkdir(parents=True)
         left.write_text("{}")
         assert collect(str(tmp_path / "out"), keep_days=30, dry_run=True).segments == (str(left),)
+
+
+class TestLargeFiles:
+    @pytest.fixture
+    def large(self, tmp_path: Path) -> str:
+        """Return a file of 24 MB: ten minutes, of which one second is loud."""
+        samples = np.full((600 * 10_000, 2), 0.01, dtype=np.float32)
+        samples[300 * 10_000 : 301 * 10_000] = tone(0, 1)[:10_000]
+        soundfile.write(tmp_path / "large.wav", samples, 10_000)
+        return str(tmp_path / "large.wav")
+
+    def test_an_excerpt_of_one_is_read_as_of_any_other(self, large: str) -> None:
+        wanted = samples_of(Path(large).read_bytes(), "a", Excerpt(300.0, 300.5))[0].mean(axis=1)
+        np.testing.assert_array_equal(read_sound(large, FILES, 10_000, Excerpt(300.0, 300.5)), wanted)
+
+    def test_its_identity_is_the_sha256_of_its_bytes(self, large: str) -> None:
+        info, identity = probe_identified(large, FILES, ANY_LENGTH_S)
+        assert (info.duration_s, identity) == (600.0, hashlib.sha256(Path(large).read_bytes()).hexdigest())
+
+    def test_one_that_has_changed_since_it_was_planned_is_refused(self, large: str) -> None:
+        identity = probe_identified(large, FILES, ANY_LENGTH_S)[1]
+        with Path(large).open("r+b") as file:
+            file.seek(5_000)
+            file.write(b"x")
+        os.utime(large, (1, 1))
+        with pytest.raises(AudioError, match="has changed since the run was planned"):
+            read_planned(large, FILES, RATE, identity, Excerpt(300.0, 301.0))
+
+    def test_the_process_that_decodes_it_takes_no_more_memory_than_for_a_small_one(self, large: str) -> None:
+        read_sound(large, FILES, RATE, Excerpt(300.0, 301.0))
+        for pid in DECODERS.pids():
+            status = Path(f"/proc/{pid}/status").read_text()
+            assert int(status.split("RssAnon:")[1].split()[0]) < 200_000
