@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from manifests.files import join
 from stylecore import metrics
 from stylecore.errors import Interrupted
 from tasks.audio.excerpts import WHOLE, Excerpt
@@ -265,6 +267,24 @@ class TestRuns:
         left.parent.mkdir(parents=True)
         left.write_text("{}")
         assert collect(str(tmp_path / "out"), keep_days=30, dry_run=True).segments == (str(left),)
+
+
+def test_everything_on_s3(short_segments: None, s3: str, tmp_path: Path) -> None:
+    """A content that is too large for memory, too: its result is that of the same run on the local disk."""
+    sound = np.resize(corpus.cut("harp_phrase", 2.0)[0], 30 * 192_000)[:, None] * np.ones(4)
+    rows = [{"content": "long.wav", "style": "short.wav", "content_end_s": 2.5}]
+    found = {}
+    for root in (s3, str(tmp_path)):
+        for name, samples, rate in (("long", sound, 192_000), ("short", corpus.cut("tuning_fork_440")[0], 44_100)):
+            data = io.BytesIO()
+            soundfile.write(data, samples, rate, format="WAV", subtype="PCM_16")
+            FILES.create(join(root, f"{name}.wav"), data.getvalue())
+        table = run_all(write_manifest(join(root, "pairs.parquet"), rows), join(root, "out")).table
+        assert table["error_message"].dropna().tolist() == []
+        assert FILES.find(join(root, "out/segments")) == []
+        found[root] = table.loc[0, ["file_sha256", "n_samples", "n_channels"]].tolist()
+        assert hashlib.sha256(FILES.read(table.loc[0, "output"])).hexdigest() == found[root][0]
+    assert found[s3] == found[str(tmp_path)]
 
 
 class TestLargeFiles:
