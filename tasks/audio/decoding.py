@@ -34,6 +34,10 @@ class ResultForm(NamedTuple):
     sample_rate: int
     keeps_channels: bool
 
+    def length(self, n_samples: int, own_rate: int) -> int:
+        """Return how many samples the result of so many samples of a content has."""
+        return round(n_samples * self.sample_rate / own_rate)
+
 
 class DecodedContent(NamedTuple):
     """A content, and what its result is measured by.
@@ -114,8 +118,21 @@ def decode_content(
         As `inspect`.
     """
     channels, own_rate = _checked_channels(data, uri, excerpt)
+    return content_of(channels, own_rate, sample_rate, form, uri, excerpt)
+
+
+def content_of(
+    channels: NDArray[np.float32], own_rate: int, sample_rate: int, form: ResultForm, uri: str, excerpt: Excerpt
+) -> DecodedContent:
+    """Return a content from its channels `[N, channels]` at the rate of its file.
+
+    Raises
+    ------
+    AudioError
+        Types `silent` and `too_many_channels`.
+    """
     samples = _analysed(downmix(channels), own_rate, sample_rate, excerpt.named(uri))
-    length = round(len(channels) * form.sample_rate / own_rate)
+    length = form.length(len(channels), own_rate)
     if not form.keeps_channels or channels.shape[1] == 1:
         return DecodedContent(samples, length, None)
     if channels.shape[1] > MOST_CHANNELS:
@@ -139,7 +156,7 @@ def _checked_channels(data: bytes | memoryview, uri: str, excerpt: Excerpt) -> t
     channels, own_rate = samples_of(data, uri, excerpt)
     name = excerpt.named(uri)
     refuse_short(len(channels) / own_rate, name)
-    _refuse_extremes(channels, name)
+    refuse_extremes(channels, name)
     return channels, own_rate
 
 
@@ -156,7 +173,8 @@ def _analysed(mono: NDArray[np.floating], own_rate: int, sample_rate: int, name:
     return samples
 
 
-def _refuse_extremes(channels: NDArray[np.float32], name: str) -> None:
+def refuse_extremes(channels: NDArray[np.float32], name: str) -> None:
+    """Raise `not_finite` for samples that no sound has."""
     # The ends of a range hold NaN if anything does, and need no copy of the sound.
     low, high = float(channels.min()), float(channels.max())
     if not np.isfinite([low, high]).all():

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stylecore.settings import Settings, SoundOfPair
 from tasks.audio.excerpts import Excerpt
-from tasks.audio.sound_files import AudioError, ResultForm, read_planned, read_planned_content, read_sound
+from tasks.audio.lengths import ANY_LENGTH_S, LONGEST_CONTENT_S, refuse_long
+from tasks.audio.sound_files import (
+    AudioError,
+    DecodedContent,
+    ResultForm,
+    probe_identified,
+    read_planned,
+    read_planned_content,
+    read_sound,
+)
 from tasks.cache import ByteLimitedCache
 from tasks.pair_state import PairState, PlannedPair, ResultSpace, error_type_of
 from tasks.storage.storage import Storage, StorageError, StorageUnreachable
@@ -40,7 +51,13 @@ class _Content:
         return self.samples.nbytes + (0 if channels is None else channels.nbytes)
 
 
-def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) -> PairState:
+ContentReader = Callable[[PairState, int, ResultForm], DecodedContent]
+"""Gives the content of a pair at a rate of computation, for a form of the result."""
+
+
+def read_pair(
+    planned: PlannedPair, files: Storage, sounds: ByteLimitedCache, read_content: ContentReader | None = None
+) -> PairState:
     """Return a pair with its sounds, or with the reason why it has none.
 
     Parameters
@@ -51,6 +68,8 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
         Local and S3 storage.
     sounds : ByteLimitedCache
         Of decoded sounds by identity and excerpt: in a corpus most sounds are in many pairs.
+    read_content : callable, optional
+        Where its content is, if that is not to be decoded from its file.
 
     Raises
     ------
@@ -60,7 +79,7 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
     began = time.perf_counter()
     outcome = PairState(planned)
     try:
-        content = _content(outcome, files, sounds)
+        content = _content(outcome, sounds, read_content or partial(_from_file, files))
         outcome.content, outcome.space = content.samples, content.space
         outcome.style = _style(outcome, files, sounds).samples
     except AudioError as error:
@@ -75,21 +94,37 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
     return outcome
 
 
-def _content(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> _Content:
-    uri, identity, excerpt = _readable("content", outcome, files)
+def result_form(outcome: PairState) -> ResultForm:
+    """Return what the result of a pair is to be like."""
     written = Settings.model_validate_json(str(outcome.planned["settings"]))
-    form = ResultForm(written.output_rate(outcome.content_rate), written.channels == "keep")
-    rate = outcome.settings.analysis_rate
+    return ResultForm(written.output_rate(outcome.content_rate), written.channels == "keep")
+
+
+def _content(outcome: PairState, sounds: ByteLimitedCache, read_content: ContentReader) -> _Content:
+    form, rate = result_form(outcome), outcome.settings.analysis_rate
 
     def read() -> _Content:
-        found = read_planned_content(uri, files, rate, form, identity, excerpt)
+        found = read_content(outcome, rate, form)
         return _Content(found.samples, ResultSpace(form.sample_rate, found.length, found.channels))
 
     return sounds.get((*outcome.heard("content"), rate, form), read)
 
 
+def _from_file(files: Storage, outcome: PairState, rate: int, form: ResultForm) -> DecodedContent:
+    uri, identity, excerpt = readable("content", outcome, files)
+    if not outcome.planned.get("duration_s"):  # planning has found that it cannot be used
+        _refuse_long(uri, excerpt, files)
+    return read_planned_content(uri, files, rate, form, identity, excerpt)
+
+
+def _refuse_long(uri: str, excerpt: Excerpt, files: Storage) -> None:
+    """Raise `too_long` for a content, or an excerpt, that is too long even for segments."""
+    end_s = excerpt.end_s or probe_identified(uri, files, ANY_LENGTH_S)[0].duration_s
+    refuse_long(end_s - excerpt.start_s, excerpt.named(uri), LONGEST_CONTENT_S)
+
+
 def _style(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> _Style:
-    uri, identity, excerpt = _readable("style", outcome, files)
+    uri, identity, excerpt = readable("style", outcome, files)
     rate = outcome.settings.analysis_rate
 
     def read() -> _Style:
@@ -98,7 +133,7 @@ def _style(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> _Sty
     return sounds.get((*outcome.heard("style"), rate), read)
 
 
-def _readable(side: SoundOfPair, outcome: PairState, files: Storage) -> tuple[str, str, Excerpt]:
+def readable(side: SoundOfPair, outcome: PairState, files: Storage) -> tuple[str, str, Excerpt]:
     """Return where a sound is, its identity and excerpt; one that planning could not read is a transient failure."""
     uri, identity = str(outcome.planned[side]), outcome.planned[f"{side}_identity"]
     excerpt = Excerpt(*outcome.settings.excerpt(side))

@@ -32,7 +32,7 @@ from tasks.planning.plan_table import (
     with_lost_audio,
     write_plan,
 )
-from tasks.planning.planned_excerpts import excerpted_uris, seconds_used
+from tasks.planning.planned_excerpts import seconds_used
 from tasks.storage.network_weights import read_weights
 from tasks.storage.preflight import refuse_small_disk, refuse_small_temporary_folder
 from tasks.storage.storage import Storage
@@ -150,11 +150,10 @@ def make_plan(
     if not options.replace:
         refuse_another_manifest(files, output, pairs.column("pair_id"))
     memo = read_memo(output, files)
-    excerpted = excerpted_uris(pairs, settings)
-    sounds = identify(_sound_uris(pairs), memo, files, excerpted)
+    sounds = identify(_sound_uris(pairs), memo, files)
     weights = read_weights(options.weights, files)
     planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
-    corrected = _read_again(planned.filter(outcomes.states == FAILED_TRANSIENTLY), sounds, memo, files, excerpted)
+    corrected = _read_again(planned.filter(outcomes.states == FAILED_TRANSIENTLY), sounds, memo, files)
     if corrected != sounds:
         sounds = corrected
         planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
@@ -198,11 +197,7 @@ def _looked_up(
 
 
 def _read_again(
-    failed: pa.Table,
-    sounds: dict[str, Sound],
-    memo: Mapping[str, Sound],
-    files: Storage,
-    excerpted: frozenset[str],
+    failed: pa.Table, sounds: dict[str, Sound], memo: Mapping[str, Sound], files: Storage
 ) -> dict[str, Sound]:
     """Return the sounds, those of failed pairs as they are now, and not as they are remembered.
 
@@ -211,7 +206,7 @@ def _read_again(
     """
     uris = {uri for side in ("content", "style") for uri in pc.unique(failed.column(side)).to_pylist()}
     remembered = [uri for uri in sorted(uris) if sounds[uri] is memo.get(uri)]
-    return {**sounds, **identify(remembered, {}, files, excerpted)} if remembered else sounds
+    return {**sounds, **identify(remembered, {}, files)} if remembered else sounds
 
 
 def _sound_uris(pairs: pa.Table) -> list[str]:
