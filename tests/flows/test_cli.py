@@ -13,7 +13,8 @@ import soundfile
 from typer.testing import CliRunner
 
 from flows import cli
-from flows.cli import app, chosen_settings
+from flows.cli import app
+from flows.command_options import chosen_settings
 from tests.deployment import Server
 from tests.flows.processes import environment, run
 from tests.flows.sounds import QUICK, pair, write_manifest
