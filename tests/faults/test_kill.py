@@ -104,7 +104,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.mark.parametrize(("number", "moment"), cases(20, (1, 2, 3)))
+@pytest.mark.parametrize(("number", "moment"), cases(20, (2,)))
 def test_killed_with_local_files(
     number: int, moment: str, reference: Reference, prefect: Server, home: Path, tmp_path: Path
 ) -> None:

@@ -24,7 +24,7 @@ from tests.flows.processes import TIMEOUT_S, end, start, wait_for
 from tests.seaweed import SeaweedServer
 from tests.tasks.corpus import parts
 
-SLOW = ("--set", "iterations=300", "--set", "tolerance=0")
+SLOW = ("--set", "iterations=1000", "--set", "tolerance=0")
 
 
 @pytest.fixture(params=["local files", pytest.param("S3", marks=pytest.mark.soak)])
