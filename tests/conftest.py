@@ -6,13 +6,45 @@ import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from s3fs import S3FileSystem
 
+from tests import shared_prefect
+from tests.deployment import Server
 from tests.seaweed import SeaweedServer
+from tests.shared_prefect import SharedPrefect
 
 BUCKET = "timbreflow-tests"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare what the processes of the session share."""
+    shared_prefect.prepare(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where that is."""
+    node.workerinput[shared_prefect.WORKER_INPUT] = node.config.stash[shared_prefect.FOLDER].name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End it."""
+    shared_prefect.end_all(config)
+
+
+@pytest.fixture(scope="session")
+def shared(pytestconfig: pytest.Config) -> SharedPrefect:
+    """Return the Prefect of the session."""
+    return SharedPrefect(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def server(shared: SharedPrefect) -> Server:
+    """Return a Prefect server, the same for the whole session."""
+    return shared.server()
 
 
 @pytest.fixture(scope="session")

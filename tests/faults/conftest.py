@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -14,9 +16,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
 
 from flows import cli
-from tests.deployment import Server, prefect_server
+from tests.deployment import Server
 from tests.faults.corpus import FAST, write_corpus
 from tests.flows.processes import TIMEOUT_S, end, start, wait_for
+from tests.shared_prefect import SharedPrefect
 from tests.tasks.corpus import read_table
 
 Command = Callable[..., tuple[int, str]]
@@ -33,18 +36,24 @@ class Reference(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Start one Prefect server for all runs: starting one for each would take most of the time."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as server:
-        yield server
+def prefect(server: Server) -> Server:
+    """Return the Prefect server of all runs."""
+    return server
 
 
 @pytest.fixture(scope="session")
-def reference(prefect: Server, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """Run once without any fault, on local files, and watch its course."""
-    folder = tmp_path_factory.mktemp("reference")
+def reference(shared: SharedPrefect) -> Reference:
+    """Return a run without any fault, the same for the whole session."""
+    made = json.loads(shared.once("reference", lambda: json.dumps(_watched_run(shared.server(), shared.made("run")))))
+    table = read_table(made["output"])
+    assert sorted(table["status"].value_counts().items()) == [("failed", 2), ("succeeded", 10)]
+    return Reference(made["manifest"], table, made["planning_s"], made["computing_s"])
+
+
+def _watched_run(server: Server, folder: Path) -> dict[str, object]:
+    """Run once on local files, and watch the run's course."""
     manifest, output = write_corpus(str(folder)), folder / "out"
-    process = start("timbreflow", "run", manifest, str(output), *FAST, env=prefect.env, log=folder / "log")
+    process = start("timbreflow", "run", manifest, str(output), *FAST, env=server.env, log=folder / "log")
     try:
         times = []
         for pattern in ("lease.json", "plans/*.parquet", "snapshots/*.parquet"):
@@ -53,9 +62,8 @@ def reference(prefect: Server, tmp_path_factory: pytest.TempPathFactory) -> Refe
         assert process.wait(TIMEOUT_S) == 1, (folder / "log").read_text()  # of the silent pairs
     finally:
         end(process)
-    table = read_table(output)
-    assert sorted(table["status"].value_counts().items()) == [("failed", 2), ("succeeded", 10)]
-    return Reference(manifest, table, times[1] - times[0], times[2] - times[1])
+    spans = {"planning_s": times[1] - times[0], "computing_s": times[2] - times[1]}
+    return {"manifest": manifest, "output": str(output), **spans}
 
 
 @pytest.fixture

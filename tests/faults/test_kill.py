@@ -88,7 +88,11 @@ ORDER = (*MOMENTS, "optimising")
 
 
 def cases(count: int, in_short: tuple[int, ...]) -> list[object]:
-    """Return numbered kills; some belong to the short selection."""
+    """Return numbered kills; some belong to the short selection.
+
+    A kill between audio and rows is the one whose damage no later step would mend. The moments of the others are
+    tried call by call in test_every_call.py, and in any order in test_simulation.py.
+    """
     soak = pytest.mark.soak
     return [
         pytest.param(

@@ -97,7 +97,6 @@ def interrupted_run(interrupt: Callable[[int], None], manifest: str, output: Pat
         end(process)
 
 
-@pytest.mark.usefixtures("harness")
 def test_a_cancel_through_prefect_closes_the_run(
     worker: Server, client: SyncPrefectClient, manifest: str, sounds: Path
 ) -> None:
@@ -109,7 +108,7 @@ def test_a_cancel_through_prefect_closes_the_run(
 
     client.set_flow_run_state(flow_run.id, Cancelling())
     wait_for(lambda: _is_cancelled(client, flow_run.id), "the cancelled run", GONE_WITHIN_S)
-    assert_closed_and_completed_by_the_next_run(manifest, output)
+    assert_closed(output)
 
 
 def _is_cancelled(client: SyncPrefectClient, flow_run_id: UUID) -> bool:
