@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
-from typer.testing import CliRunner
 
-from flows import cli
+from tests.conftest import Typed
 from tests.deployment import Server
 from tests.faults.corpus import FAST, write_corpus
 from tests.flows.processes import TIMEOUT_S, end, start, wait_for
@@ -67,23 +63,16 @@ def _watched_run(server: Server, folder: Path) -> dict[str, object]:
 
 
 @pytest.fixture
-def command(prefect: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+def command(typed_with_server: Typed, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return the command in this process: for what it refuses it needs none of its own.
 
     That it ends as it should, down to the last process, `corpus.run_command` shows.
     """
-    on_end = signal.getsignal(signal.SIGTERM)
-    for name in ("set_defaults", "reach_server"):  # they are for a process of its own
-        monkeypatch.setattr(cli, name, lambda: None)
 
     def call(manifest: str, output: str, changes: Mapping[str, str | None] | None = None) -> tuple[int, str]:
-        with monkeypatch.context() as changed, temporary_settings({PREFECT_API_URL: prefect.url}):
+        with monkeypatch.context() as changed:
             for name, value in (changes or {}).items():
                 changed.delenv(name, raising=False) if value is None else changed.setenv(name, value)
-            result = CliRunner().invoke(cli.app, ["run", manifest, output, *FAST])
-        return result.exit_code, result.output
+            return typed_with_server("run", manifest, output, *FAST)
 
-    logging.disable()  # as the command line has Prefect's
-    yield call
-    logging.disable(logging.NOTSET)
-    signal.signal(signal.SIGTERM, on_end)
+    return call
