@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from stylecore.alignment import lay_along, towards
+from collections.abc import Sequence
+
+from stylecore.alignment import blended, lay_along, towards
 from stylecore.analysis import Analysis
 from stylecore.encoder import Encoder
-from stylecore.losses import encode_content, encode_style
+from stylecore.losses import encode_content, encode_style, mean_target
 from stylecore.settings import Settings
 from stylecore.spectrogram import Polar
 from stylecore.synthesis import Pair
 
 
 def paired(content: Analysis, style: Analysis, n_samples: int, encoder: Encoder, settings: Settings) -> Pair:
+    """Return one pair, ready for the device: `paired_with_blend` for a single style."""
+    return paired_with_blend(content, [(1.0, style)], n_samples, encoder, settings)
+
+
+def paired_with_blend(
+    content: Analysis, styles: Sequence[tuple[float, Analysis]], n_samples: int, encoder: Encoder, settings: Settings
+) -> Pair:
     """Return one pair, ready for the device.
+
+    Each style of a blend is laid along the content by itself, and equation 1 compares with the weighted mean of their
+    log-spectrograms. With the style's notes nothing is laid out: it compares with the weighted mean of what the terms
+    keep of each style.
 
     Parameters
     ----------
-    content, style : Analysis
+    content : Analysis
         On the encoder's device.
+    styles : sequence of (float, Analysis)
+        Each with its share of the blend; shares add up to 1.
     n_samples : int
         Length of the content.
     encoder : Encoder
@@ -27,13 +42,14 @@ def paired(content: Analysis, style: Analysis, n_samples: int, encoder: Encoder,
     """
     target = Polar(content.log_spectrogram, content.phase(settings.analysis_rate))
     if settings.notes == "style":
-        heard, own = style.log_spectrogram, None
+        heard, own = [(share, style.log_spectrogram) for share, style in styles], None
     else:
-        target = towards(target, lay_along(content, style, settings.analysis_rate), settings.strength)
-        heard, own = target.log_spectrogram, content.log_spectrogram
+        laid = blended([(share, lay_along(content, style, settings.analysis_rate)) for share, style in styles])
+        target = towards(target, laid, settings.strength)
+        heard, own = [(1.0, target.log_spectrogram)], content.log_spectrogram
     return Pair(
         content=encode_content(encoder, target.log_spectrogram, settings, own),
-        style=encode_style(encoder, heard, settings),
+        style=mean_target([(share, encode_style(encoder, spectrum, settings)) for share, spectrum in heard]),
         n_samples=n_samples,
         settings=settings,
         start=target if settings.start == "target" else None,

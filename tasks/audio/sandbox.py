@@ -16,6 +16,7 @@ from tasks.audio.lengths import LONGEST_S
 from tasks.audio.sandbox_worker import CPU_LIMIT_S, MEMORY_BYTES, DecodingRequest
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.streams import SoundInfo
+from tasks.audio.style_pieces import LISTENED_S, HeardStyle
 from tasks.host import cores
 from tasks.workers.client import Child, ChildDied, ChildSilent
 
@@ -85,6 +86,14 @@ class Decoders:
         order = DecodingRequest(uri, _unpickled(data), sample_rate, excerpt, form=form)
         content: DecodedContent = self._fulfilled(order)
         return content
+
+    def decode_style(
+        self, data: bytes, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE, listened_s: float = LISTENED_S
+    ) -> HeardStyle:
+        """Do `tasks.audio.decoding.decode_style` in a child; raises as `inspect`."""
+        order = DecodingRequest(uri, _unpickled(data), sample_rate, excerpt, listened_s=listened_s)
+        style: HeardStyle = self._fulfilled(order)
+        return style
 
     def pids(self) -> list[int]:
         """Return the numbers of the processes that wait for work."""

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.audio.decoding import DecodedContent, ResultForm, decode, decode_content, inspect
+from tasks.audio.decoding import DecodedContent, ResultForm, decode, decode_content, decode_style, inspect
 from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import LONGEST_S
 from tasks.audio.streams import SoundInfo
+from tasks.audio.style_pieces import HeardStyle
 from tasks.workers.server import Tell, serve
 
 MEMORY_BYTES = 3 << 29
@@ -28,7 +29,8 @@ CPU_LIMIT_S = 20
 class DecodingRequest(NamedTuple):
     """What the parent asks for: the samples of an excerpt at a rate in Hz, or with the rate 0 what `inspect` says.
 
-    `longest_s` is for `inspect`. With the form of a result it is a content that is asked for.
+    `longest_s` is for `inspect`. With the form of a result it is a content that is asked for; with `listened_s`, in s,
+    it is a style.
     """
 
     uri: str
@@ -37,10 +39,16 @@ class DecodingRequest(NamedTuple):
     excerpt: Excerpt = WHOLE
     longest_s: float = LONGEST_S
     form: ResultForm | None = None
+    listened_s: float | None = None
 
 
-def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.float32] | DecodedContent | None:
+Answer = SoundInfo | NDArray[np.float32] | DecodedContent | HeardStyle
+
+
+def fulfil(order: DecodingRequest | None, tell: Tell) -> Answer | None:
     """Inspect or decode a sound within its CPU time; no order is a question whether this program runs.
+
+    A style may last hours: each block of it has the time of one sound anew, and tells that it is alive.
 
     Raises
     ------
@@ -52,8 +60,15 @@ def fulfil(order: DecodingRequest | None, tell: Tell) -> SoundInfo | NDArray[np.
     if order is None:
         return None
     allow_cpu_time()
+
+    def on_block() -> None:
+        allow_cpu_time()
+        tell(None)
+
     if order.sample_rate == 0:
-        return inspect(order.data, order.uri, order.longest_s)
+        return inspect(order.data, order.uri, order.longest_s, on_block)
+    if order.listened_s is not None:
+        return decode_style(order.data, order.uri, order.sample_rate, order.excerpt, order.listened_s, on_block)
     if order.form is not None:
         return decode_content(order.data, order.uri, order.sample_rate, order.form, order.excerpt)
     return decode(order.data, order.uri, order.sample_rate, order.excerpt)

@@ -23,6 +23,7 @@ from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import LONGEST_S, MAX_DURATION_S, MIN_DURATION_S
 from tasks.audio.sandbox import DECODERS
 from tasks.audio.sound_errors import AudioError
+from tasks.audio.style_pieces import LISTENED_S, HeardStyle
 from tasks.storage.storage_errors import StorageUnreachable
 
 __all__ = [
@@ -43,7 +44,9 @@ __all__ = [
     "quantised",
     "read_planned",
     "read_planned_content",
+    "read_planned_style",
     "read_sound",
+    "read_style",
     "samples_sha256",
 ]
 
@@ -165,6 +168,36 @@ def read_planned_content(
     """
     with _planned(uri, files, identity, excerpt) as data:
         return DECODERS.decode_content(data, uri, sample_rate, form, excerpt)
+
+
+def read_style(uri: str, files: Files, excerpt: Excerpt = WHOLE) -> HeardStyle:
+    """Do `read_sound` for a style, of any length.
+
+    Raises
+    ------
+    AudioError
+        As `read_sound`, `too_long` beyond a day.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    with _loaded(uri, files, excerpt) as data:
+        return DECODERS.decode_style(data, uri, SAMPLE_RATE, excerpt)
+
+
+def read_planned_style(
+    uri: str, files: Files, sample_rate: int, identity: str, excerpt: Excerpt = WHOLE, listened_s: float = LISTENED_S
+) -> HeardStyle:
+    """Do `read_planned` for a style, of which no more than some seconds are listened to.
+
+    Raises
+    ------
+    AudioError
+        As `read_planned`.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    with _planned(uri, files, identity, excerpt) as data:
+        return DECODERS.decode_style(data, uri, sample_rate, excerpt, listened_s)
 
 
 @contextmanager

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stylecore.settings import Settings, SoundOfPair
+from stylecore.settings import Settings
 from tasks.audio.excerpts import Excerpt
-from tasks.audio.sound_files import AudioError, ResultForm, read_planned, read_planned_content, read_sound
+from tasks.audio.sound_files import (
+    AudioError,
+    ResultForm,
+    read_planned_content,
+    read_planned_style,
+    read_sound,
+    read_style,
+)
+from tasks.audio.style_catalog import Clip, PlannedVoice, expanded, voices_from_json
+from tasks.audio.style_pieces import LISTENED_S, joined
 from tasks.cache import ByteLimitedCache
-from tasks.pair_state import PairState, PlannedPair, ResultSpace, error_type_of
+from tasks.pair_state import PairState, PlannedPair, ResultSpace, Voice, as_one_sound, error_type_of
 from tasks.storage.storage import Storage, StorageError, StorageUnreachable
 
 
 @dataclass(frozen=True)
 class _Style:
-    """A decoded style with its size, for the cache."""
+    """What is heard of a style that is of one voice, with its size, for the cache."""
 
     samples: NDArray[np.float32]
+    is_pieced: bool
 
     @property
     def n_bytes(self) -> int:
@@ -62,7 +74,8 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
     try:
         content = _content(outcome, files, sounds)
         outcome.content, outcome.space = content.samples, content.space
-        outcome.style = _style(outcome, files, sounds).samples
+        outcome.voices = _voices(outcome, files, sounds)
+        outcome.style = as_one_sound(outcome.voices)
     except AudioError as error:
         outcome.fail(error.error_type, str(error))
     except StorageUnreachable:
@@ -76,7 +89,7 @@ def read_pair(planned: PlannedPair, files: Storage, sounds: ByteLimitedCache) ->
 
 
 def _content(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> _Content:
-    uri, identity, excerpt = _readable("content", outcome, files)
+    uri, identity, excerpt = _readable_content(outcome, files)
     written = Settings.model_validate_json(str(outcome.planned["settings"]))
     form = ResultForm(written.output_rate(outcome.content_rate), written.channels == "keep")
     rate = outcome.settings.analysis_rate
@@ -88,20 +101,43 @@ def _content(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> _C
     return sounds.get((*outcome.heard("content"), rate, form), read)
 
 
-def _style(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> _Style:
-    uri, identity, excerpt = _readable("style", outcome, files)
-    rate = outcome.settings.analysis_rate
+def _voices(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> tuple[Voice, ...]:
+    rate, excerpt = outcome.settings.analysis_rate, Excerpt(*outcome.settings.excerpt("style"))
+    voices = []
+    for planned in _planned_voices(outcome, excerpt, files):
+        identity = (planned.identity, *excerpt)
+        heard = sounds.get((*identity, rate), partial(_heard, planned.clips, files, rate, excerpt))
+        voices.append(Voice(identity, heard.samples, planned.share, heard.is_pieced))
+    return tuple(voices)
 
-    def read() -> _Style:
-        return _Style(read_planned(uri, files, rate, identity, excerpt))
 
-    return sounds.get((*outcome.heard("style"), rate), read)
+def _heard(clips: Sequence[Clip], files: Storage, rate: int, excerpt: Excerpt) -> _Style:
+    """Return clips as one style: each gives as much as the others, and all of them what is listened to of one."""
+    listened_s = LISTENED_S / len(clips)
+    heard = [read_planned_style(uri, files, rate, str(identity), excerpt, listened_s) for uri, identity in clips]
+    return _Style(joined([one.samples for one in heard], rate), sum(one.n_pieces for one in heard) > 1)
 
 
-def _readable(side: SoundOfPair, outcome: PairState, files: Storage) -> tuple[str, str, Excerpt]:
-    """Return where a sound is, its identity and excerpt; one that planning could not read is a transient failure."""
-    uri, identity = str(outcome.planned[side]), outcome.planned[f"{side}_identity"]
-    excerpt = Excerpt(*outcome.settings.excerpt(side))
+def _planned_voices(outcome: PairState, excerpt: Excerpt, files: Storage) -> tuple[PlannedVoice, ...]:
+    """Return what the style of a pair is made of; one that planning could not read is a transient failure."""
+    text, identity, clips = (outcome.planned.get(name) for name in ("style", "style_identity", "style_clips"))
+    if identity is None:  # fingerprint and cache know nothing of it
+        for uri in expanded(str(text), files):
+            read_style(uri, files, excerpt)  # most likely one fails as it did then
+        raise StorageError(f"'{text}' could not be read when the run was planned: run again")
+    if clips is None:
+        return (PlannedVoice(1.0, (Clip(str(text), str(identity)),)),)
+    voices = voices_from_json(str(clips))
+    if not excerpt.is_whole and sum(len(voice.clips) for voice in voices) > 1:
+        remedy = "leave style_start_s and style_end_s out"
+        raise AudioError("style_clips", f"'{text}' is of several clips, and an excerpt of it is asked for: {remedy}")
+    return voices
+
+
+def _readable_content(outcome: PairState, files: Storage) -> tuple[str, str, Excerpt]:
+    """Return where a content is, its identity and excerpt; one that planning could not read is a transient failure."""
+    uri, identity = str(outcome.planned["content"]), outcome.planned["content_identity"]
+    excerpt = Excerpt(*outcome.settings.excerpt("content"))
     if identity is None:  # fingerprint and cache know nothing of it
         read_sound(uri, files, excerpt=excerpt)  # most likely fails as it did then
         raise StorageError(f"'{uri}' could not be read when the run was planned: run again")
