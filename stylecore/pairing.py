@@ -12,15 +12,11 @@ from stylecore.settings import Settings
 from stylecore.spectrogram import Polar
 from stylecore.synthesis import Pair
 
-
-def paired(content: Analysis, style: Analysis, n_samples: int, encoder: Encoder, settings: Settings) -> Pair:
-    """Return one pair, ready for the device: `paired_with_blend` for a single style."""
-    return paired_with_blend(content, [(1.0, style)], n_samples, encoder, settings)
+Blend = Sequence[tuple[float, Analysis]]
+"""Several styles, each with its share; shares add up to 1."""
 
 
-def paired_with_blend(
-    content: Analysis, styles: Sequence[tuple[float, Analysis]], n_samples: int, encoder: Encoder, settings: Settings
-) -> Pair:
+def paired(content: Analysis, style: Analysis | Blend, n_samples: int, encoder: Encoder, settings: Settings) -> Pair:
     """Return one pair, ready for the device.
 
     Each style of a blend is laid along the content by itself, and equation 1 compares with the weighted mean of their
@@ -31,8 +27,8 @@ def paired_with_blend(
     ----------
     content : Analysis
         On the encoder's device.
-    styles : sequence of (float, Analysis)
-        Each with its share of the blend; shares add up to 1.
+    style : Analysis or Blend
+        On the same device.
     n_samples : int
         Length of the content.
     encoder : Encoder
@@ -40,6 +36,7 @@ def paired_with_blend(
     settings : Settings
         The pair's own.
     """
+    styles = [(1.0, style)] if isinstance(style, Analysis) else style
     target = Polar(content.log_spectrogram, content.phase(settings.analysis_rate))
     if settings.notes == "style":
         heard, own = [(share, style.log_spectrogram) for share, style in styles], None

@@ -10,7 +10,7 @@ from functools import partial
 from stylecore.analysis import Analysis, analyse
 from stylecore.encoder import Encoder
 from stylecore.errors import Interrupted
-from stylecore.pairing import paired_with_blend
+from stylecore.pairing import paired
 from stylecore.synthesis import Pair, synthesise
 from stylecore.weights import Weights
 from tasks.cache import ByteLimitedCache
@@ -103,7 +103,7 @@ def _encoded(outcome: PairState, device: str, weights: Weights, cache: ByteLimit
     try:
         own = analysis(Voice(outcome.heard("content"), content))
         styles = [(voice.share, analysis(voice)) for voice in outcome.style_voices]
-        return paired_with_blend(own, styles, len(content), encoder_on(device, weights), settings)
+        return paired(own, styles, len(content), encoder_on(device, weights), settings)
     except Exception as error:  # whatever one pair does, its companions go on
         end_if_lost(device)
         outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
