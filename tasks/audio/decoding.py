@@ -17,7 +17,7 @@ from stylecore.channels import downmix
 from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import LONGEST_S, LONGEST_STYLE_S, MAX_DURATION_S, refuse_short
 from tasks.audio.sound_errors import AudioError
-from tasks.audio.streams import SoundInfo, blocks_of, measure, nothing, samples_of
+from tasks.audio.streams import MAX_VALUES, SoundInfo, blocks_of, measure, nothing, samples_of
 from tasks.audio.style_pieces import LISTENED_S, HeardStyle, joined, loudest_pieces
 
 SILENCE_PEAK = 2.0**-14
@@ -131,6 +131,7 @@ def decode_style(
     for block, own_rate in blocks_of(data, uri, excerpt, LONGEST_STYLE_S):
         whole.append(block)
         n_samples += len(block)
+        _refuse_wide(n_samples, block.shape[1], name)
         if n_samples > listened_s * LONGEST_S / MAX_DURATION_S * own_rate:
             break
     else:
@@ -159,6 +160,13 @@ def _loudest(
             yield block
 
     return loudest_pieces(blocks(), end - first, info.sample_rate, listened_s)
+
+
+def _refuse_wide(n_samples: int, channels: int, name: str) -> None:
+    """Refuse what has too many channels to be held until it is mixed down."""
+    if n_samples * channels > MAX_VALUES:
+        size = f"{n_samples} samples and more in each of {channels} channels"
+        raise AudioError("decode_limit", f"{name} has {size}, more than {MAX_VALUES} together")
 
 
 def _dbfs(peak: float) -> str:

@@ -20,6 +20,9 @@ from tasks.audio.style_pieces import LISTENED_S, HeardStyle
 from tasks.host import cores
 from tasks.workers.client import Child, ChildDied, ChildSilent
 
+SoundBytes = bytes | str
+"""A file, or the path of one that is too large to be held."""
+
 MOST_CHILDREN = 8
 
 TIMEOUT_S = 60.0
@@ -60,7 +63,7 @@ class Decoders:
         self._idle: list[Child] = []
         self.started = 0
 
-    def inspect(self, data: bytes, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
+    def inspect(self, data: SoundBytes, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
         """Do `tasks.audio.decoding.inspect` in a child.
 
         Raises
@@ -74,13 +77,13 @@ class Decoders:
         info: SoundInfo = self._fulfilled(DecodingRequest(uri, _unpickled(data), 0, longest_s=longest_s))
         return info
 
-    def decode(self, data: bytes, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
+    def decode(self, data: SoundBytes, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
         """Do `tasks.audio.decoding.decode` in a child; raises as `inspect`."""
         samples: NDArray[np.float32] = self._fulfilled(DecodingRequest(uri, _unpickled(data), sample_rate, excerpt))
         return samples
 
     def decode_content(
-        self, data: bytes, uri: str, sample_rate: int, form: ResultForm, excerpt: Excerpt = WHOLE
+        self, data: SoundBytes, uri: str, sample_rate: int, form: ResultForm, excerpt: Excerpt = WHOLE
     ) -> DecodedContent:
         """Do `tasks.audio.decoding.decode_content` in a child; raises as `inspect`."""
         order = DecodingRequest(uri, _unpickled(data), sample_rate, excerpt, form=form)
@@ -88,7 +91,7 @@ class Decoders:
         return content
 
     def decode_style(
-        self, data: bytes, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE, listened_s: float = LISTENED_S
+        self, data: SoundBytes, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE, listened_s: float = LISTENED_S
     ) -> HeardStyle:
         """Do `tasks.audio.decoding.decode_style` in a child; raises as `inspect`."""
         order = DecodingRequest(uri, _unpickled(data), sample_rate, excerpt, listened_s=listened_s)
@@ -142,9 +145,9 @@ class Decoders:
         return child
 
 
-def _unpickled(data: bytes) -> memoryview:
+def _unpickled(data: SoundBytes) -> memoryview | str:
     """Return bytes as what travels without a copy."""
-    return cast(memoryview, pickle.PickleBuffer(data))
+    return data if isinstance(data, str) else cast(memoryview, pickle.PickleBuffer(data))
 
 
 def _verdict(death: ChildDied, uri: str) -> AudioError:

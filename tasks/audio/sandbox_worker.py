@@ -5,13 +5,17 @@ It imports no more than it needs, so that it starts in a fraction of a second.
 
 from __future__ import annotations
 
+import mmap
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.audio.containers.pieces import release
 from tasks.audio.decoding import DecodedContent, ResultForm, decode, decode_content, decode_style, inspect
 from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import LONGEST_S
@@ -29,12 +33,12 @@ CPU_LIMIT_S = 20
 class DecodingRequest(NamedTuple):
     """What the parent asks for: the samples of an excerpt at a rate in Hz, or with the rate 0 what `inspect` says.
 
-    `longest_s` is for `inspect`. With the form of a result it is a content that is asked for; with `listened_s`, in s,
-    it is a style.
+    A large file is given by its path, to be mapped. `longest_s` is for `inspect`. With the form of a result it is a
+    content that is asked for; with `listened_s`, in s, it is a style.
     """
 
     uri: str
-    data: memoryview
+    data: memoryview | str
     sample_rate: int
     excerpt: Excerpt = WHOLE
     longest_s: float = LONGEST_S
@@ -59,19 +63,43 @@ def fulfil(order: DecodingRequest | None, tell: Tell) -> Answer | None:
     """
     if order is None:
         return None
+    with _bytes_of(order.data) as data:
+        return _fulfilled(order, data, tell)
+
+
+def _fulfilled(order: DecodingRequest, data: memoryview, tell: Tell) -> Answer:
     allow_cpu_time()
 
     def on_block() -> None:
         allow_cpu_time()
+        release(data)
         tell(None)
 
     if order.sample_rate == 0:
-        return inspect(order.data, order.uri, order.longest_s, on_block)
+        return inspect(data, order.uri, order.longest_s, on_block)
     if order.listened_s is not None:
-        return decode_style(order.data, order.uri, order.sample_rate, order.excerpt, order.listened_s, on_block)
+        return decode_style(data, order.uri, order.sample_rate, order.excerpt, order.listened_s, on_block)
     if order.form is not None:
-        return decode_content(order.data, order.uri, order.sample_rate, order.form, order.excerpt)
-    return decode(order.data, order.uri, order.sample_rate, order.excerpt)
+        return decode_content(data, order.uri, order.sample_rate, order.form, order.excerpt)
+    return decode(data, order.uri, order.sample_rate, order.excerpt)
+
+
+@contextmanager
+def _bytes_of(data: memoryview | str) -> Iterator[memoryview]:
+    """Give the bytes of an order; a file is mapped, for which the address space may grow by its size meanwhile."""
+    if not isinstance(data, str):
+        yield data
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        _lower(resource.RLIMIT_AS, soft + Path(data).stat().st_size)
+    try:
+        with open(data, "rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        with memoryview(mapped) as whole:
+            yield whole
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def set_limits() -> None:

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
+import tempfile
 import threading
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from manifests.files import Files
+from manifests.files import Files, FileStat, is_s3
 from tasks.audio.decoding import SILENCE_PEAK, DecodedContent, ResultForm, SoundInfo
 from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import LONGEST_S, MAX_DURATION_S, MIN_DURATION_S
-from tasks.audio.sandbox import DECODERS
+from tasks.audio.sandbox import DECODERS, SoundBytes
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.style_pieces import LISTENED_S, HeardStyle
 from tasks.storage.storage_errors import StorageUnreachable
@@ -52,12 +54,16 @@ __all__ = [
 
 SAMPLE_RATE = 16_000
 
-MAX_FILE_BYTES = 256 << 20
-"""Larger files are not read: 30 s in 8 channels of 32 bits at 192 kHz are 184 MB."""
+MAX_FILE_BYTES = 64 << 30
+"""Larger files are not read: a day in 2 channels of 32 bits at 48 kHz is half of it."""
 
 _LARGE_BYTES = 16 << 20
+"""Larger files are not held in memory: the child maps them, those on S3 from a copy on disk."""
+
 _LARGE = threading.Semaphore(2)
-"""Large files that are in memory at a time, however many threads read: planning has 16."""
+"""Large files that are read at a time, however many threads do: planning has 16."""
+
+_CHUNK_BYTES = 4 << 20
 
 _TOO_MUCH: dict[Hashable, str] = {}
 """What was said of sounds that could not be decoded within the limits, by URI, size, version and what was wanted."""
@@ -93,7 +99,7 @@ def probe_identified(uri: str, files: Files, longest_s: float = LONGEST_S) -> tu
     With `ANY_LENGTH_S` a sound may be longer than is read, as it is if only excerpts of it are.
     """
     with _loaded(uri, files, longest_s) as data:
-        return DECODERS.inspect(data, uri, longest_s), hashlib.sha256(data).hexdigest()
+        return DECODERS.inspect(data, uri, longest_s), _sha256(data)
 
 
 def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
@@ -201,11 +207,11 @@ def read_planned_style(
 
 
 @contextmanager
-def _planned(uri: str, files: Files, identity: str, excerpt: Excerpt) -> Iterator[bytes]:
+def _planned(uri: str, files: Files, identity: str, excerpt: Excerpt) -> Iterator[SoundBytes]:
     """Give the bytes of a file, if they are those that planning has met."""
     try:
         with _loaded(uri, files, excerpt) as data:
-            if hashlib.sha256(data).hexdigest() != identity:
+            if _sha256(data) != identity:
                 raise AudioError("storage", f"'{uri}' has changed since the run was planned: run again")
             yield data
     except AudioError as error:
@@ -278,8 +284,8 @@ def samples_sha256(pcm: NDArray[np.int32]) -> str:
 
 
 @contextmanager
-def _loaded(uri: str, files: Files, wanted: Hashable) -> Iterator[bytes]:
-    """Give the bytes of a file that is not too large, and let few large ones be in memory at a time.
+def _loaded(uri: str, files: Files, wanted: Hashable) -> Iterator[SoundBytes]:
+    """Give the bytes of a file, or the path of a large one, of which few are read at a time.
 
     `wanted` is how much of the sound will be decoded: what takes too long for one excerpt may not for another.
     """
@@ -288,13 +294,46 @@ def _loaded(uri: str, files: Files, wanted: Hashable) -> Iterator[bytes]:
     if size > MAX_FILE_BYTES:
         message = f"'{uri}' has {size} bytes, more than the {MAX_FILE_BYTES} that are read"
         raise AudioError("decode_limit", message)
-    with _refused_once((uri, size, version, wanted)), _LARGE if size > _LARGE_BYTES else nullcontext():
+    with _refused_once((uri, size, version, wanted)):
+        if size > _LARGE_BYTES:
+            with _LARGE, _on_disk(uri, files, size) as path:
+                yield path
+            with _typed(uri):
+                _refuse_changed(uri, files.stat(uri), FileStat(size, version))
+            return
         with _typed(uri), files.open(uri) as stream:
             # A byte more than there should be: a file may grow while it is read.
             data = stream.read(size + 1)
-        if len(data) != size:
-            raise AudioError("storage", f"'{uri}' changed while it was read: {len(data)} bytes, not {size}")
+        _refuse_changed(uri, FileStat(len(data), version), FileStat(size, version))
         yield data
+
+
+@contextmanager
+def _on_disk(uri: str, files: Files, size: int) -> Iterator[str]:
+    """Give the path of a local file, or of a copy of one on S3 that is there as long as the block lasts."""
+    if not is_s3(uri):
+        yield uri
+        return
+    with tempfile.NamedTemporaryFile(prefix=".timbreflow-") as copy:
+        with _typed(uri), files.open(uri) as stream:
+            shutil.copyfileobj(stream, copy, _CHUNK_BYTES)
+            copy.flush()
+        found = copy.tell()
+        _refuse_changed(uri, FileStat(found, ""), FileStat(size, ""))
+        yield copy.name
+
+
+def _refuse_changed(uri: str, found: FileStat, expected: FileStat) -> None:
+    if found != expected:
+        problem = f"{found.size} bytes, not {expected.size}" if found.size != expected.size else "it is another version"
+        raise AudioError("storage", f"'{uri}' changed while it was read: {problem}")
+
+
+def _sha256(data: SoundBytes) -> str:
+    if not isinstance(data, str):
+        return hashlib.sha256(data).hexdigest()
+    with _typed(data), open(data, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

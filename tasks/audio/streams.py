@@ -214,7 +214,7 @@ def _blocks(
     """
     expected = _counted(sound, part)
     stop = expected if end is None else end if expected is None else min(expected, end)
-    in_one = _is_by_size(sound) and sound.frames <= LONGEST_S * sound.samplerate
+    in_one = _is_by_size(sound) and sound.frames <= min(LONGEST_S * sound.samplerate, MAX_VALUES / sound.channels)
     most = sound.frames if in_one else max(1, _BLOCK_VALUES // sound.channels)
     n_samples = begin
     while stop is None or n_samples < stop:

@@ -72,8 +72,8 @@ def loudest_pieces(blocks: Iterable[Samples], n_samples: int, sample_rate: int, 
     n_parts = max(1, int(listened_s / PIECE_S))
     steps = max(1, round(listened_s / n_parts * sample_rate / step))
     parts = [_Part(steps) for _ in range(n_parts)]
-    for place, taken in enumerate(_in_steps(blocks, step)):
-        parts[min(place * step * n_parts // max(1, n_samples), n_parts - 1)].take(place, taken)
+    for place, (taken, energy) in enumerate(_in_steps(blocks, step)):
+        parts[min(place * step * n_parts // max(1, n_samples), n_parts - 1)].take(place, taken, energy)
     softest = max(max(part.power for part in parts) * SOFTEST_POWER, SILENT_POWER)
     last, fade = -(-n_samples // step), round(FADE_S * sample_rate)
     return [_faded(part, last, fade) for part in parts if part.power > softest]
@@ -92,9 +92,9 @@ class _Part:
     loudest_energy: float = -1.0
     first: int = 0
 
-    def take(self, place: int, taken: Samples) -> None:
+    def take(self, place: int, taken: Samples, own_energy: float) -> None:
         """Look at one step more, the number of which is `place`."""
-        self.recent.append((taken, _energy(taken)))
+        self.recent.append((taken, own_energy))
         if len(self.recent) > self.steps:
             self.recent.popleft()
         energy = sum(own for _, own in self.recent)
@@ -108,22 +108,26 @@ class _Part:
         return self.loudest_energy / max(1, sum(samples.size for samples in self.loudest))
 
 
-def _energy(samples: Samples) -> float:
-    """Return the energy of what can be heard: a constant has none."""
-    around = samples - samples.mean(axis=0, dtype=np.float64)
-    return float(np.square(around).sum())
+def _energies(steps: Samples) -> NDArray[np.float64]:
+    """Return the energy of what can be heard of steps `[S, N, channels]`: a constant has none."""
+    constant = np.square(steps.mean(axis=1, dtype=np.float64)).sum(axis=1) * steps.shape[1]
+    return np.asarray(np.square(steps).sum(axis=(1, 2), dtype=np.float64) - constant)
 
 
-def _in_steps(blocks: Iterable[Samples], step: int) -> Iterator[Samples]:
-    """Give samples in steps of one length, whatever the lengths of the blocks; the last may be shorter."""
+def _in_steps(blocks: Iterable[Samples], step: int) -> Iterator[tuple[Samples, float]]:
+    """Give samples in steps of one length, whatever the lengths of the blocks, with their energies.
+
+    The last may be shorter.
+    """
     left: Samples | None = None
     for block in blocks:
         whole = block if left is None or not len(left) else np.concatenate([left, block])
         end = len(whole) // step * step
-        yield from (whole[start : start + step].copy() for start in range(0, end, step))
+        steps = whole[:end].reshape(-1, step, whole.shape[1])
+        yield from zip((taken.copy() for taken in steps), _energies(steps).tolist(), strict=True)
         left = whole[end:]
     if left is not None and len(left):
-        yield left
+        yield left, float(_energies(left[None])[0])
 
 
 def _faded(part: _Part, last_step: int, fade: int) -> Samples:

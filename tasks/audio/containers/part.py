@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from manifests.reading import suffixes
 from tasks.audio.containers.codecs import HINT
+from tasks.audio.containers.pieces import Bytes, PiecedFile
 
-Bytes = bytes | memoryview
+_READ_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,9 @@ class Part:
         hint = f", or install PyAV, which may read it: pip install '{suffixes.EXTRA}'" if could else ""
         return f"is {'' if self.is_foreign else 'encoded as '}{self.codec}, which is not read{HINT}{hint}"
 
-    def file(self) -> io.BytesIO:
-        """Return the bytes as a file: the one copy that is made of them."""
-        file = io.BytesIO()
-        for piece in self.pieces:
-            file.write(piece)
-        file.seek(0)
-        return file
+    def file(self) -> io.BufferedReader:
+        """Return the bytes as a file; they are not copied."""
+        return io.BufferedReader(PiecedFile(self.pieces), _READ_BYTES)
 
 
 def joined_parts(data: memoryview, first: Callable[[memoryview], tuple[list[Part], int | None]]) -> list[Part]:
