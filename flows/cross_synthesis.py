@@ -93,7 +93,7 @@ def cross_synthesis(
         fold(files, run.output, run.run_id, raise_if_stopping)
         planned = plan(pairs, run.output, settings, options, run.run_id)
         del pairs  # large, and written down in the plan
-        lease.agree_on(planned.cut)
+        lease.agree_on(planned.shard_layout)
         summary = _held_run(run, planned, lease)
     _publish(summary)
     _refuse_nothing(summary)

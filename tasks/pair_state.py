@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -140,10 +140,10 @@ def as_one_sound(voices: Sequence[Voice]) -> NDArray[np.float32]:
 class Measurement:
     """A sound as written: the file, what it is like, its figures and descriptors by column, and seconds by stage.
 
-    `gain` is what its samples have got beyond `Rendered.gain`.
+    `audio` are the file's bytes, or where a large one lies; `gain` is what its samples have got beyond `Rendered.gain`.
     """
 
-    audio: bytes
+    audio: bytes | Path
     file_sha256: str
     samples_sha256: str
     sample_rate: int

@@ -18,7 +18,7 @@ from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import LONGEST_S, LONGEST_STYLE_S, MAX_DURATION_S, refuse_short
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.streams import MAX_VALUES, SoundInfo, blocks_of, measure, nothing, samples_of
-from tasks.audio.style_pieces import LISTENED_S, HeardStyle, joined, loudest_pieces
+from tasks.audio.style_pieces import LISTENED_S, HeardStyle, joined_pieces, loudest_pieces
 
 SILENCE_PEAK = 2.0**-14
 """Peak, -84 dBFS, up to which a sound counts as silence: the dither of 16-bit silence stays under it."""
@@ -35,6 +35,10 @@ class ResultForm(NamedTuple):
 
     sample_rate: int
     keeps_channels: bool
+
+    def length(self, n_samples: int, own_rate: int) -> int:
+        """Return how many samples the result of so many samples of a content has."""
+        return round(n_samples * self.sample_rate / own_rate)
 
 
 class DecodedContent(NamedTuple):
@@ -141,7 +145,7 @@ def decode_style(
     pieces = _loudest(data, uri, excerpt, listened_s, on_block)
     if not pieces:
         raise AudioError("silent", f"{name} is silent (peak at most {_dbfs(SILENCE_PEAK)} dBFS)")
-    samples = _analysed(downmix(joined(pieces, own_rate)), own_rate, sample_rate, name)
+    samples = _analysed(downmix(joined_pieces(pieces, own_rate)), own_rate, sample_rate, name)
     return HeardStyle(samples, len(pieces))
 
 
@@ -156,7 +160,8 @@ def _loudest(
     def blocks() -> Iterator[NDArray[np.float32]]:
         for block, _ in blocks_of(data, uri, excerpt, LONGEST_STYLE_S):
             on_block()
-            _refuse_extremes(block, excerpt.named(uri))
+            if len(block):
+                refuse_extremes(block, excerpt.named(uri))
             yield block
 
     return loudest_pieces(blocks(), end - first, info.sample_rate, listened_s)
@@ -193,8 +198,21 @@ def decode_content(
         As `inspect`.
     """
     channels, own_rate = _checked_channels(data, uri, excerpt)
+    return content_of(channels, own_rate, sample_rate, form, uri, excerpt)
+
+
+def content_of(
+    channels: NDArray[np.float32], own_rate: int, sample_rate: int, form: ResultForm, uri: str, excerpt: Excerpt
+) -> DecodedContent:
+    """Return a content from its channels `[N, channels]` at the rate of its file.
+
+    Raises
+    ------
+    AudioError
+        Types `silent` and `too_many_channels`.
+    """
     samples = _analysed(downmix(channels), own_rate, sample_rate, excerpt.named(uri))
-    length = round(len(channels) * form.sample_rate / own_rate)
+    length = form.length(len(channels), own_rate)
     if not form.keeps_channels or channels.shape[1] == 1:
         return DecodedContent(samples, length, None)
     if channels.shape[1] > MOST_CHANNELS:
@@ -221,7 +239,7 @@ def _checked_channels(data: bytes | memoryview, uri: str, excerpt: Excerpt) -> t
 
 def _checked(channels: NDArray[np.float32], own_rate: int, name: str) -> NDArray[np.float32]:
     refuse_short(len(channels) / own_rate, name)
-    _refuse_extremes(channels, name)
+    refuse_extremes(channels, name)
     return channels
 
 
@@ -238,7 +256,8 @@ def _analysed(mono: NDArray[np.floating], own_rate: int, sample_rate: int, name:
     return samples
 
 
-def _refuse_extremes(channels: NDArray[np.float32], name: str) -> None:
+def refuse_extremes(channels: NDArray[np.float32], name: str) -> None:
+    """Raise `not_finite` for samples that no sound has."""
     # The ends of a range hold NaN if anything does, and need no copy of the sound.
     low, high = float(channels.min()), float(channels.max())
     if not np.isfinite([low, high]).all():

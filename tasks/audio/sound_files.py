@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 import tempfile
-import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
@@ -19,13 +17,15 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from manifests.files import Files, FileStat, is_s3
+from manifests.files import Files
 from tasks.audio.decoding import SILENCE_PEAK, DecodedContent, ResultForm, SoundInfo
 from tasks.audio.excerpts import WHOLE, Excerpt
+from tasks.audio.large_files import SoundData, on_disk, sha256_of
 from tasks.audio.lengths import LONGEST_S, MAX_DURATION_S, MIN_DURATION_S
-from tasks.audio.sandbox import DECODERS, SoundBytes
+from tasks.audio.sandbox import DECODERS
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.style_pieces import LISTENED_S, HeardStyle
+from tasks.audio.unpacking import UnpackedSound
 from tasks.storage.storage_errors import StorageUnreachable
 
 __all__ = [
@@ -50,20 +50,16 @@ __all__ = [
     "read_sound",
     "read_style",
     "samples_sha256",
+    "unpacked_planned",
 ]
 
 SAMPLE_RATE = 16_000
 
-MAX_FILE_BYTES = 64 << 30
-"""Larger files are not read: a day in 2 channels of 32 bits at 48 kHz is half of it."""
+MAX_FILE_BYTES = 32 << 30
+"""Larger files are not read: a day in 2 channels of 24 bits at 48 kHz is 25 GB."""
 
 _LARGE_BYTES = 16 << 20
-"""Larger files are not held in memory: the child maps them, those on S3 from a copy on disk."""
-
-_LARGE = threading.Semaphore(2)
-"""Large files that are read at a time, however many threads do: planning has 16."""
-
-_CHUNK_BYTES = 4 << 20
+"""Larger files are not taken into memory as a whole: planning reads 16 at a time."""
 
 _TOO_MUCH: dict[Hashable, str] = {}
 """What was said of sounds that could not be decoded within the limits, by URI, size, version and what was wanted."""
@@ -99,7 +95,7 @@ def probe_identified(uri: str, files: Files, longest_s: float = LONGEST_S) -> tu
     With `ANY_LENGTH_S` a sound may be longer than is read, as it is if only excerpts of it are.
     """
     with _loaded(uri, files, longest_s) as data:
-        return DECODERS.inspect(data, uri, longest_s), _sha256(data)
+        return DECODERS.inspect(data, uri, longest_s), sha256_of(data)
 
 
 def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
@@ -207,11 +203,28 @@ def read_planned_style(
 
 
 @contextmanager
-def _planned(uri: str, files: Files, identity: str, excerpt: Excerpt) -> Iterator[SoundBytes]:
-    """Give the bytes of a file, if they are those that planning has met."""
+def unpacked_planned(uri: str, files: Files, identity: str, excerpt: Excerpt = WHOLE) -> Iterator[UnpackedSound]:
+    """Unpack a long content into a temporary file, which is there as long as the block lasts.
+
+    Raises
+    ------
+    AudioError
+        As `read_planned`, but for `silent`.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    with tempfile.NamedTemporaryFile(prefix=".timbreflow-") as file:
+        with _planned(uri, files, identity, excerpt) as data:
+            sound = DECODERS.unpack(data, uri, excerpt, file.name)
+        yield sound
+
+
+@contextmanager
+def _planned(uri: str, files: Files, identity: str, excerpt: Excerpt) -> Iterator[SoundData]:
+    """Give a file, if its bytes are those that planning has met."""
     try:
         with _loaded(uri, files, excerpt) as data:
-            if _sha256(data) != identity:
+            if sha256_of(data) != identity:
                 raise AudioError("storage", f"'{uri}' has changed since the run was planned: run again")
             yield data
     except AudioError as error:
@@ -284,56 +297,31 @@ def samples_sha256(pcm: NDArray[np.int32]) -> str:
 
 
 @contextmanager
-def _loaded(uri: str, files: Files, wanted: Hashable) -> Iterator[SoundBytes]:
-    """Give the bytes of a file, or the path of a large one, of which few are read at a time.
+def _loaded(uri: str, files: Files, wanted: Hashable) -> Iterator[SoundData]:
+    """Give a file: in memory, or on the local disk if it is large.
 
     `wanted` is how much of the sound will be decoded: what takes too long for one excerpt may not for another.
     """
     with _typed(uri):
-        size, version = files.stat(uri)
-    if size > MAX_FILE_BYTES:
-        message = f"'{uri}' has {size} bytes, more than the {MAX_FILE_BYTES} that are read"
+        stat = files.stat(uri)
+    if stat.size > MAX_FILE_BYTES:
+        message = f"'{uri}' has {stat.size} bytes, more than the {MAX_FILE_BYTES} that are read"
         raise AudioError("decode_limit", message)
-    with _refused_once((uri, size, version, wanted)):
-        if size > _LARGE_BYTES:
-            with _LARGE, _on_disk(uri, files, size) as path:
-                yield path
-            with _typed(uri):
-                _refuse_changed(uri, files.stat(uri), FileStat(size, version))
-            return
-        with _typed(uri), files.open(uri) as stream:
-            # A byte more than there should be: a file may grow while it is read.
-            data = stream.read(size + 1)
-        _refuse_changed(uri, FileStat(len(data), version), FileStat(size, version))
-        yield data
+    with _refused_once((uri, *stat, wanted)), _typed(uri):
+        if stat.size > _LARGE_BYTES:
+            with on_disk(uri, files, stat) as large:
+                yield large
+        else:
+            yield _read(uri, files, stat.size)
 
 
-@contextmanager
-def _on_disk(uri: str, files: Files, size: int) -> Iterator[str]:
-    """Give the path of a local file, or of a copy of one on S3 that is there as long as the block lasts."""
-    if not is_s3(uri):
-        yield uri
-        return
-    with tempfile.NamedTemporaryFile(prefix=".timbreflow-") as copy:
-        with _typed(uri), files.open(uri) as stream:
-            shutil.copyfileobj(stream, copy, _CHUNK_BYTES)
-            copy.flush()
-        found = copy.tell()
-        _refuse_changed(uri, FileStat(found, ""), FileStat(size, ""))
-        yield copy.name
-
-
-def _refuse_changed(uri: str, found: FileStat, expected: FileStat) -> None:
-    if found != expected:
-        problem = f"{found.size} bytes, not {expected.size}" if found.size != expected.size else "it is another version"
-        raise AudioError("storage", f"'{uri}' changed while it was read: {problem}")
-
-
-def _sha256(data: SoundBytes) -> str:
-    if not isinstance(data, str):
-        return hashlib.sha256(data).hexdigest()
-    with _typed(data), open(data, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _read(uri: str, files: Files, size: int) -> bytes:
+    with files.open(uri) as stream:
+        # A byte more than there should be: a file may grow while it is read.
+        data = stream.read(size + 1)
+    if len(data) != size:
+        raise AudioError("storage", f"'{uri}' changed while it was read: {len(data)} bytes, not {size}")
+    return data
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class HeardStyle(NamedTuple):
     n_pieces: int
 
 
-def joined(pieces: Sequence[Samples], sample_rate: int) -> Samples:
+def joined_pieces(pieces: Sequence[Samples], sample_rate: int) -> Samples:
     """Return pieces `[N]` or `[N, channels]` one after the other, silence between them."""
     if len(pieces) == 1:
         return pieces[0]

@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from manifests.reading.compact_pairs import Manifest
 from manifests.results.planned_history import FAILED_TRANSIENTLY, Outcomes, compared_with_audio, look_up
 from manifests.results.replacement_guard import refuse_another_manifest
-from manifests.sharding import cut_digest, cut_shards
+from manifests.sharding import cut_shards, shard_layout_digest
 from stylecore.settings import RATES, SOUNDS, Settings, SoundOfPair
 from stylecore.weights import Weights
 from tasks.audio.catalog import Sound, identify, read_memo, write_memo
@@ -47,8 +47,8 @@ class Plan:
     """What travels between tasks: where the plan lies, which shards hold work, and how much.
 
     `pending_work_s` is that audio in seconds at 16 kHz: one at 48 kHz is the work of three. `seconds_per_second` is
-    what such a second has cost in this output root so far, None if nothing has. `cut` tells one way to cut shards from
-    another.
+    what such a second has cost in this output root so far, None if nothing has. `shard_layout` is a digest of
+    which pair is in which shard.
     """
 
     uri: str
@@ -57,7 +57,7 @@ class Plan:
     pending_audio_s: float
     pending_work_s: float
     seconds_per_second: float | None
-    cut: str = ""
+    shard_layout: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class PlannedManifest:
             pending_audio_s=float(durations.sum()),
             pending_work_s=float((durations * work_per_second(rates)).sum()),
             seconds_per_second=outcomes.seconds / spent_on if spent_on else None,
-            cut=cut_digest(self.pairs),
+            shard_layout=shard_layout_digest(self.pairs),
         )
 
 

@@ -119,3 +119,14 @@ def test_an_address_from_a_profile_is_named_as_such(tmp_path: Path, sounds: Path
     assert "http://127.0.0.1:9/api" in said
     assert "prefect config" in said
     assert "hidden" not in said
+
+
+def test_whoever_names_a_server_imports_nothing_of_it(tmp_path: Path) -> None:
+    """It would double what a run takes to begin."""
+    look = (
+        "import sys; from flows import environment as one; print(one.reach_server(), 'prefect.server' in sys.modules)"
+    )
+    env = environment(tmp_path, PREFECT_API_URL="http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES="0")
+    code, said = run("python", "-c", look, env=env)
+    assert (code, said.split()[-1]) == (0, "False"), said
+    assert "Prefect's server at http://127.0.0.1:9/api does not answer" in said

@@ -19,7 +19,7 @@ from tasks.audio.lengths import ANY_LENGTH_S
 from tasks.audio.sandbox import Decoders
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.sound_files import probe_identified, read_planned_style, read_style
-from tasks.audio.style_pieces import GAP_S, joined, loudest_pieces
+from tasks.audio.style_pieces import GAP_S, joined_pieces, loudest_pieces
 from tasks.storage.storage import Storage
 from tests.tasks.corpus import CPU, QUICK, run_all, write_manifest
 from tests.tasks.sound_bytes import encoded
@@ -131,7 +131,7 @@ class TestPieces:
         pieces = loudest_pieces([tone], len(tone), RATE, 6.0)
         assert all(abs(float(piece[end, 0])) < 1e-3 for piece in pieces[1:] for end in (0, -1))
         assert float(pieces[0][1, 0]) == tone[1, 0]  # the sound's own beginning
-        assert len(joined(pieces, RATE)) == sum(map(len, pieces)) + round(GAP_S * RATE)
+        assert len(joined_pieces(pieces, RATE)) == sum(map(len, pieces)) + round(GAP_S * RATE)
 
     @pytest.mark.parametrize("seconds", [0.3, 12.0, 30.0, 30.4])
     def test_up_to_thirty_seconds_it_is_taken_as_it_is(self, seconds: float) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from manifests.reading import suffixes
 from tasks.audio.containers.codecs import HINT
-from tasks.audio.containers.pieces import Bytes, PiecedFile
+from tasks.audio.containers.pieces import PiecesFile
 
-_READ_BYTES = 1 << 16
+Bytes = bytes | memoryview
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,9 @@ class Part:
         hint = f", or install PyAV, which may read it: pip install '{suffixes.EXTRA}'" if could else ""
         return f"is {'' if self.is_foreign else 'encoded as '}{self.codec}, which is not read{HINT}{hint}"
 
-    def file(self) -> io.BufferedReader:
-        """Return the bytes as a file; they are not copied."""
-        return io.BufferedReader(PiecedFile(self.pieces), _READ_BYTES)
+    def file(self) -> PiecesFile:
+        """Return the bytes as a file; no copy is made of them."""
+        return PiecesFile(self.pieces)
 
 
 def joined_parts(data: memoryview, first: Callable[[memoryview], tuple[list[Part], int | None]]) -> list[Part]:

@@ -12,54 +12,56 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-
-Bytes = bytes | memoryview
+from typing import Any
 
 WINDOW_BYTES = 16 << 20
 """Of a mapped file so many bytes are looked through before their pages are let go of."""
 
 
-class PiecedFile(io.RawIOBase):
-    """Pieces of bytes, one after the other, as a file for reading.
+class PiecesFile(io.RawIOBase):
+    """A file that is read, out of pieces of bytes.
 
-    >>> PiecedFile([b"ab", b"", b"cde"]).read()
-    b'abcde'
+    >>> file = PiecesFile([b"abc", b"", b"defg"])
+    >>> file.seek(2), file.read(3), file.tell(), file.seek(-1, os.SEEK_END), file.read()
+    (2, b'cde', 5, 6, b'g')
     """
 
-    def __init__(self, pieces: Sequence[Bytes]) -> None:
+    def __init__(self, pieces: Sequence[bytes | memoryview]) -> None:
         super().__init__()
         self._pieces = [memoryview(piece) for piece in pieces if len(piece)]
-        self._starts = list(accumulate((len(piece) for piece in self._pieces), initial=0))
-        self._place = 0
+        self._ends = list(accumulate(len(piece) for piece in self._pieces))
+        self._at = 0
 
     def readable(self) -> bool:
-        """Return that it can be read."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Return that one can go to any place."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Return the place that is read next."""
-        return self._place
+        """Return where the next byte is read."""
+        return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._starts[-1]}[whence]
-        self._place = max(0, base + offset)
-        return self._place
+        """Go to a place; one before the first byte is an error."""
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._ends[-1] if self._ends else 0}[whence]
+        if begin + offset < 0:
+            raise OSError(f"{begin + offset} is before the first byte")
+        self._at = begin + offset
+        return self._at
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer, or as much of it as one piece does; 0 at the end."""
-        if self._place >= self._starts[-1]:
-            return 0
-        number = bisect_right(self._starts, self._place) - 1
-        begin = self._place - self._starts[number]
-        found = self._pieces[number][begin : begin + len(buffer)]
-        buffer[: len(found)] = found
-        self._place += len(found)
-        return len(found)
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as there are bytes, and return how far."""
+        target, filled = memoryview(buffer).cast("B"), 0
+        number = bisect_right(self._ends, self._at)
+        while filled < len(target) and number < len(self._pieces):
+            begin = self._at - (self._ends[number] - len(self._pieces[number]))
+            some = self._pieces[number][begin : begin + len(target) - filled]
+            target[filled : filled + len(some)] = some
+            self._at, filled, number = self._at + len(some), filled + len(some), number + 1
+        return filled
 
 
 def found_in(pattern: re.Pattern[bytes], longest: int, data: memoryview, begin: int, end: int) -> Iterator[int]:
@@ -76,7 +78,7 @@ def found_in(pattern: re.Pattern[bytes], longest: int, data: memoryview, begin: 
         release(data)
 
 
-def release(data: Bytes) -> None:
+def release(data: bytes | memoryview) -> None:
     """Let go of the pages of a mapped file that have been looked at; they come again when they are needed."""
     if isinstance(data, memoryview) and isinstance(data.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         data.obj.madvise(mmap.MADV_DONTNEED)
