@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 from manifests.files import is_s3
@@ -22,6 +23,9 @@ from stylecore.settings import SoundOfPair
 from tasks.audio.catalog import UNREADABLE, Sound, identify, unreadable
 from tasks.audio.sound_errors import AudioError
 from tasks.storage.storage import Storage, StorageUnreachable
+
+MOST_FILES = 100_000
+"""Below a folder that is looked through for the sounds of a style."""
 
 
 class Clip(NamedTuple):
@@ -45,20 +49,19 @@ class PlannedVoice(NamedTuple):
 
 
 class PlannedStyle(NamedTuple):
-    """A style as planning sees it: like a sound, with the voices that it is of."""
+    """A style as planning sees it: like a sound, with the voices that it is of; none for the sound that it names."""
 
     sound: Sound
     voices: tuple[PlannedVoice, ...]
 
     def clips_json(self) -> str | None:
-        """Return its voices as JSON, for a plan; None if it is the one sound that its text names, or nothing is known.
+        """Return its voices as JSON, for a plan; None if there are none.
 
         >>> voice = PlannedVoice(1.0, (Clip("/a.wav", "1f"), Clip("/b.wav", "2e")))
         >>> PlannedStyle(Sound("/snd", 0, "", "3d", 2.0, 0, 0), (voice,)).clips_json()
         '[[1.0, [["/a.wav", "1f"], ["/b.wav", "2e"]]]]'
         """
-        uris = [clip.uri for voice in self.voices for clip in voice.clips]
-        return None if uris in ([], [self.sound.uri]) else json.dumps(self.voices)
+        return json.dumps(self.voices) if self.voices else None
 
 
 def voices_from_json(text: str) -> tuple[PlannedVoice, ...]:
@@ -98,7 +101,8 @@ class Catalogue:
 
     def clips_of(self, style: str) -> list[str]:
         """Return the URIs of the files that a style is made of, as far as they are known."""
-        return [clip.uri for voice in self.styles[style].voices for clip in voice.clips]
+        clips = [clip.uri for voice in self.styles[style].voices for clip in voice.clips]
+        return clips or [style] * (style in self.files)
 
     def corrected(self, files: Mapping[str, Sound]) -> Catalogue:
         """Return it with what is now known of some files."""
@@ -156,6 +160,23 @@ def _composed(styles: Iterable[str], files: Mapping[str, Sound], held: Mapping[s
 
 
 def _style(text: str, files: Mapping[str, Sound], held: Mapping[str, Held]) -> PlannedStyle:
+    if held.get(text) == (text,):
+        return PlannedStyle(files[text], ())
+    voices: tuple[PlannedVoice, ...] = ()
+    try:
+        voices = _voices(text, files, held)
+        for voice in voices:
+            _refuse_many(text, voice.clips)
+            _refuse_unread(voice.clips, files)
+    except AudioError as error:
+        return PlannedStyle(unreadable(text, error.error_type), voices)
+    merged = _merged(voices)
+    duration_s = sum(files[clip.uri].duration_s for voice in merged for clip in voice.clips)
+    return PlannedStyle(Sound(text, 0, "", _identity(merged), duration_s, 0, 0), merged)
+
+
+def _voices(text: str, files: Mapping[str, Sound], held: Mapping[str, Held]) -> tuple[PlannedVoice, ...]:
+    """Return the voices that a text names, or raise why a folder or a pattern in it gives none."""
     named = parsed(text)
     groups = [(share, [path]) for path, share in named.items()] if isinstance(named, Mapping) else [(1.0, named)]
     voices = []
@@ -164,20 +185,10 @@ def _style(text: str, files: Mapping[str, Sound], held: Mapping[str, Held]) -> P
         for path in paths:
             found = held[path]
             if isinstance(found, AudioError):
-                return PlannedStyle(unreadable(text, found.error_type), ())
+                raise found
             uris += found
         voices.append(_voice(share, [files[uri] for uri in uris]))
-    if uris == [text]:
-        return PlannedStyle(files[text], tuple(voices))
-    clips = [clip for voice in voices for clip in voice.clips]
-    if any(len(voice.clips) > MOST_CLIPS for voice in voices):
-        return PlannedStyle(unreadable(text, "style_clips"), tuple(voices))
-    unread = next((files[clip.uri] for clip in clips if clip.identity is None), None)
-    if unread is not None:
-        return PlannedStyle(unreadable(text, unread.identity.removeprefix(UNREADABLE)), tuple(voices))
-    merged = _merged(voices)
-    duration_s = sum(files[clip.uri].duration_s for voice in merged for clip in voice.clips)
-    return PlannedStyle(Sound(text, 0, "", _identity(merged), duration_s, 0, 0), merged)
+    return tuple(voices)
 
 
 def _voice(share: float, sounds: Sequence[Sound]) -> PlannedVoice:
@@ -214,6 +225,9 @@ def _held(sound: Sound, files: Storage) -> Held:
         pattern = sound.uri
     else:
         return (sound.uri,)
+    if _is_too_much(sound.uri if problem == "is_folder" else pattern.partition("**")[0], files):
+        message = f"'{sound.uri}': more than {MOST_FILES} files lie below it. Name a folder of fewer"
+        return AudioError("style_clips", message)
     if is_s3(pattern) and is_pattern(pattern.split("/")[2]):
         return AudioError("style_clips", f"'{pattern}': the name of a bucket cannot be a pattern. Name one bucket")
     try:
@@ -232,7 +246,23 @@ def _held(sound: Sound, files: Storage) -> Held:
     return tuple(found)
 
 
+def _is_too_much(folder: str, files: Storage) -> bool:
+    """Return whether a folder is one to keep out of, such as that of a whole disk; nothing lies below what is none."""
+    try:
+        return sum(1 for _ in islice(files.sizes(folder), MOST_FILES + 1)) > MOST_FILES
+    except StorageUnreachable:
+        raise
+    except OSError:
+        return False  # looking for sounds there says what is wrong
+
+
 def _refuse_many(style: str, clips: Sequence[Clip]) -> None:
     if len(clips) > MOST_CLIPS:
         remedy = "Name those that show what it is like, by a list or a narrower pattern"
         raise AudioError("style_clips", f"'{style}' is {len(clips)} clips > {MOST_CLIPS}. {remedy}")
+
+
+def _refuse_unread(clips: Sequence[Clip], files: Mapping[str, Sound]) -> None:
+    for uri, identity in clips:
+        if identity is None:
+            raise AudioError(files[uri].identity.removeprefix(UNREADABLE), f"'{uri}' cannot be read")

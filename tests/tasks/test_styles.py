@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from manifests.files import join
 from manifests.schema import ManifestError
-from tasks.audio.style_catalog import catalogued
+from tasks.audio import style_catalog
+from tasks.audio.sound_errors import AudioError
+from tasks.audio.style_catalog import catalogued, expanded
 from tasks.options import RunOptions
 from tasks.pair_state import Voice, as_one_sound
 from tasks.pipeline.single import synthesise_single
@@ -283,6 +286,37 @@ def test_an_excerpt_of_a_folder_is_refused_pair_by_pair(folder: Path) -> None:
     )
     assert (row["status"], row["error_type"]) == ("failed", "style_clips")
     assert "several clips" in str(row["error_message"])
+
+
+def test_a_folder_of_very_many_files_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style_catalog, "MOST_FILES", 2)
+    both, deep = str(folder / "both"), str(folder / "both" / "deep")
+    found = catalogued([], [both, deep], {}, FILES)
+    assert {text: style.sound.readable for text, style in found.styles.items()} == {both: False, deep: True}
+    with pytest.raises(AudioError, match="more than 2 files lie below it") as caught:
+        expanded(both, FILES)
+    assert caught.value.error_type == "style_clips"
+
+
+def test_a_folder_of_more_than_64_sounds_is_refused(tmp_path: Path) -> None:
+    for number in range(65):
+        (tmp_path / f"{number}.wav").write_bytes(b"no sound")
+    with pytest.raises(AudioError, match="65 clips > 64") as caught:
+        expanded(str(tmp_path), FILES)
+    assert caught.value.error_type == "style_clips"
+    assert catalogued([], [str(tmp_path)], {}, FILES).styles[str(tmp_path)].sound.identity == "unreadable:style_clips"
+
+
+def test_identities_stay_what_they_are(folder: Path) -> None:
+    """They are in fingerprints: to change them is to compute all results of such styles again."""
+    shas = sorted(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("bright.wav", "dark.wav"))
+    texts = [json.dumps([f"{folder}/{name}" for name in ("bright.wav", "dark.wav")])]
+    texts += [json.dumps({f"{folder}/bright.wav": 0.5, f"{folder}/dark.wav": 0.5})]
+    found = [style.sound.identity for style in catalogued([], texts, {}, FILES).styles.values()]
+    assert found == [
+        hashlib.sha256(json.dumps(["clips", *shas]).encode()).hexdigest(),
+        hashlib.sha256(json.dumps(["blend", *([sha, 0.5] for sha in shas)]).encode()).hexdigest(),
+    ]
 
 
 def test_a_folder_on_s3(folder: Path, s3: str) -> None:
