@@ -16,6 +16,8 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from manifests.files import UriError
+
 MOST_CLIPS = 64
 """Sounds that may be one style together: each gives half a second of those 30 s that are listened to."""
 
@@ -38,7 +40,7 @@ def parsed(text: str) -> Sequence[str] | Shares:
 
     Raises
     ------
-    ValueError
+    UriError
         Saying what is wrong with it and what to write.
 
     Examples
@@ -51,11 +53,11 @@ def parsed(text: str) -> Sequence[str] | Shares:
     try:
         found = json.loads(text, object_pairs_hook=_summed)
     except json.JSONDecodeError as error:
-        raise ValueError(f'{_short(text)} is no JSON ({error}). Write ["a.wav", "b.wav"], or a plain path') from error
+        raise UriError(f'{_short(text)} is no JSON ({error}). Write ["a.wav", "b.wav"], or a plain path') from error
     if isinstance(found, Mapping):
         return {path: _weight(path, weight) for path, weight in found.items()}
     if not all(isinstance(path, str) for path in found):
-        raise ValueError(f'{_short(text)} has what is no text. Write ["a.wav", "b.wav"], or a plain path')
+        raise UriError(f'{_short(text)} has what is no text. Write ["a.wav", "b.wav"], or a plain path')
     return list(found)
 
 
@@ -71,7 +73,7 @@ def canonical(paths: Sequence[str], weights: Sequence[float] | None = None) -> s
 
     Raises
     ------
-    ValueError
+    UriError
         No path, an empty one, too many of them, other numbers of weights, or weights that are not positive.
 
     Examples
@@ -86,7 +88,7 @@ def canonical(paths: Sequence[str], weights: Sequence[float] | None = None) -> s
     shares = normalised(list(zip(paths, (float(weight) for weight in weights), strict=True)))
     if len(shares) > MOST_BLENDED:
         remedy = f"Leave style_weights out: without, up to {MOST_CLIPS} clips are one style together"
-        raise ValueError(f"{len(shares)} styles > {MOST_BLENDED} in a blend. {remedy}")
+        raise UriError(f"{len(shares)} styles > {MOST_BLENDED} in a blend. {remedy}")
     return next(iter(shares)) if len(shares) == 1 else json.dumps(shares, ensure_ascii=False)
 
 
@@ -106,7 +108,7 @@ def mapped(text: str, change: Callable[[str], str]) -> str:
 
     Raises
     ------
-    ValueError
+    UriError
         As `parsed` and `canonical`, and what `change` raises.
     """
     found = parsed(text)
@@ -152,15 +154,15 @@ def _stem(path: str) -> str:
 
 def _check(paths: Sequence[str], weights: Sequence[float] | None) -> None:
     if not paths:
-        raise ValueError("an empty list. Name a sound, or take the row out")
+        raise UriError("an empty list. Name a sound, or take the row out")
     if any(not path.strip() for path in paths):
-        raise ValueError("an empty path in a list. Fill it in, or take it out")
+        raise UriError("an empty path in a list. Fill it in, or take it out")
     if len(set(paths)) > MOST_CLIPS:
-        raise ValueError(f"{len(set(paths))} clips > {MOST_CLIPS} in one style. Choose those that show what it is like")
+        raise UriError(f"{len(set(paths))} clips > {MOST_CLIPS} in one style. Choose those that show what it is like")
     if weights is None:
         return
     if len(weights) != len(paths):
-        raise ValueError(f"{len(weights)} weights for {len(paths)} styles. Give one for each, or none")
+        raise UriError(f"{len(weights)} weights for {len(paths)} styles. Give one for each, or none")
     for path, weight in zip(paths, weights, strict=True):
         _weight(path, weight)
 
@@ -168,7 +170,7 @@ def _check(paths: Sequence[str], weights: Sequence[float] | None) -> None:
 def _weight(path: str, weight: object) -> float:
     number = isinstance(weight, int | float) and not isinstance(weight, bool)
     if not number or not 1e-6 <= float(weight) <= 1e6:  # type: ignore[arg-type]
-        raise ValueError(f"the weight {weight} of '{path}' is no number from 1e-6 to 1e6. Give one, or leave it out")
+        raise UriError(f"the weight {weight} of '{path}' is no number from 1e-6 to 1e6. Give one, or leave it out")
     return float(weight)  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from manifests.files import join
+from manifests.files import UriError, join
 from manifests.schema import ManifestError
 from tasks.audio import style_catalog
 from tasks.audio.sound_errors import AudioError
@@ -277,6 +277,11 @@ class TestRuns:
         )
         for column in ("samples_sha256", "style_identity", "fingerprint"):
             assert row[column] == table.loc["folder", column]
+
+
+def test_one_pair_of_what_cannot_be_meant_is_refused(folder: Path) -> None:
+    with pytest.raises(UriError, match="the weight -1 of 'b"):
+        synthesise_single("a.wav", '{"a.wav": 2, "b.wav": -1}', str(folder / "no.flac"), QUICK, "cpu")
 
 
 def test_an_excerpt_of_a_folder_is_refused_pair_by_pair(folder: Path) -> None:
