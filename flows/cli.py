@@ -152,7 +152,7 @@ def _show_run(output: str) -> None:
 @takes(options={name: OPTIONS[name] for name in ("device", "weights")}, settings=SETTINGS)
 def pair(
     content: Annotated[str, typer.Argument(help="The sound whose phrase is kept.")],
-    style: Annotated[str, typer.Argument(help="The sound whose timbre is taken.")],
+    style: Annotated[str, typer.Argument(help="Whose timbre is taken: a sound, a folder or pattern, JSON of several.")],
     out: Annotated[str, typer.Argument(help="FLAC file to write.")],
     options: Mapping[str, Any],
     settings: Mapping[str, Any],

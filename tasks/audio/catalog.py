@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -94,7 +94,7 @@ def write_memo(root: str, sounds: Iterable[Sound], files: Files) -> None:
         pq.write_table(pa.Table.from_pylist(readable, schema=MEMO_SCHEMA), sink)
 
 
-def identify(uris: Iterable[str], memo: dict[str, Sound], files: Storage) -> dict[str, Sound]:
+def identify(uris: Iterable[str], memo: Mapping[str, Sound], files: Storage) -> dict[str, Sound]:
     """Identify every sound, 16 at a time; those whose size and version are as remembered are not read again.
 
     A sound may have any length: what a pair uses of it is the pair's, and looked at when that is read.
@@ -120,16 +120,17 @@ def _identify_one(uri: str, remembered: Sound | None, files: Storage) -> Sound:
         info, identity = probe_identified(uri, files, ANY_LENGTH_S)
         return Sound(uri, size, version, identity, info.duration_s, info.sample_rate, info.channels)
     except AudioError as error:
-        return _unreadable(uri, error.error_type)
+        return unreadable(uri, error.error_type)
     except StorageUnreachable:
         raise
     except FileNotFoundError:
-        return _unreadable(uri, "missing")
+        return unreadable(uri, "missing")
     except IsADirectoryError:
-        return _unreadable(uri, "is_folder")
+        return unreadable(uri, "is_folder")
     except OSError:
-        return _unreadable(uri, "storage")
+        return unreadable(uri, "storage")
 
 
-def _unreadable(uri: str, error_type: str) -> Sound:
+def unreadable(uri: str, error_type: str) -> Sound:
+    """Return what planning knows of a sound that it could not read."""
     return Sound(uri, 0, "", f"{UNREADABLE}{error_type}", 0.0, 0, 0)

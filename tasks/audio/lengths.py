@@ -25,6 +25,9 @@ MAX_CONTENT_S = 3600.0
 LONGEST_CONTENT_S = MAX_CONTENT_S + TOLERANCE_S
 """Of a content; one longer than `LONGEST_S` is computed in segments."""
 
+LONGEST_STYLE_S = 86_400.0
+"""Of a style: a day. One longer than `LONGEST_S` is listened to in pieces; all of it is decoded to find them."""
+
 ANY_LENGTH_S = math.inf
 """How long a file may be of which an excerpt is read: its bytes are limited, and the time to decode them."""
 

@@ -17,6 +17,7 @@ from tasks.audio.lengths import LONGEST_S
 from tasks.audio.sandbox_worker import MEMORY_BYTES, DecodingRequest
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.streams import SoundInfo
+from tasks.audio.style_pieces import LISTENED_S, HeardStyle
 from tasks.audio.unpacking import UnpackedSound
 from tasks.host import cores
 from tasks.workers.client import Child, ChildDied, ChildSilent
@@ -97,6 +98,14 @@ class Decoders:
         sound: UnpackedSound = self._fulfilled(order, UNPACKING_TIMEOUT_S)
         return sound
 
+    def decode_style(
+        self, data: SoundData, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE, listened_s: float = LISTENED_S
+    ) -> HeardStyle:
+        """Do `tasks.audio.decoding.decode_style` in a child; raises as `inspect`."""
+        order = DecodingRequest(uri, _unpickled(data), sample_rate, excerpt, listened_s=listened_s)
+        style: HeardStyle = self._fulfilled(order)
+        return style
+
     def pids(self) -> list[int]:
         """Return the numbers of the processes that wait for work."""
         return [child.pid for child in self._idle]
@@ -107,7 +116,7 @@ class Decoders:
             self._idle.pop().close()
 
     def _fulfilled(self, order: DecodingRequest, timeout_s: float | None = None) -> Any:
-        timeout_s = timeout_s or self._timeout_s
+        timeout_s = (timeout_s or self._timeout_s) + 3 * order.looking_s
         with self._free:
             try:
                 return self._asked(self._idle.pop(), order, timeout_s)

@@ -24,6 +24,7 @@ from tasks.audio.large_files import SoundData, on_disk, sha256_of
 from tasks.audio.lengths import LONGEST_S, MAX_DURATION_S, MIN_DURATION_S
 from tasks.audio.sandbox import DECODERS
 from tasks.audio.sound_errors import AudioError
+from tasks.audio.style_pieces import LISTENED_S, HeardStyle
 from tasks.audio.unpacking import UnpackedSound
 from tasks.storage.storage_errors import StorageUnreachable
 
@@ -45,15 +46,17 @@ __all__ = [
     "quantised",
     "read_planned",
     "read_planned_content",
+    "read_planned_style",
     "read_sound",
+    "read_style",
     "samples_sha256",
     "unpacked_planned",
 ]
 
 SAMPLE_RATE = 16_000
 
-MAX_FILE_BYTES = 8 << 30
-"""Larger files are not read: an hour in 8 channels of 24 bits at 96 kHz are 8.3 GB."""
+MAX_FILE_BYTES = 32 << 30
+"""Larger files are not read: a day in 2 channels of 24 bits at 48 kHz is 25 GB."""
 
 _LARGE_BYTES = 16 << 20
 """Larger files are not taken into memory as a whole: planning reads 16 at a time."""
@@ -167,6 +170,36 @@ def read_planned_content(
     """
     with _planned(uri, files, identity, excerpt) as data:
         return DECODERS.decode_content(data, uri, sample_rate, form, excerpt)
+
+
+def read_style(uri: str, files: Files, excerpt: Excerpt = WHOLE) -> HeardStyle:
+    """Do `read_sound` for a style, of any length.
+
+    Raises
+    ------
+    AudioError
+        As `read_sound`, `too_long` beyond a day.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    with _loaded(uri, files, excerpt) as data:
+        return DECODERS.decode_style(data, uri, SAMPLE_RATE, excerpt)
+
+
+def read_planned_style(
+    uri: str, files: Files, sample_rate: int, identity: str, excerpt: Excerpt = WHOLE, listened_s: float = LISTENED_S
+) -> HeardStyle:
+    """Do `read_planned` for a style, of which no more than some seconds are listened to.
+
+    Raises
+    ------
+    AudioError
+        As `read_planned`.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    with _planned(uri, files, identity, excerpt) as data:
+        return DECODERS.decode_style(data, uri, sample_rate, excerpt, listened_s)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ the length that is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -63,10 +63,17 @@ class _Stream(soundfile.SoundFile):
 Stream = _Stream | ForeignStream
 
 
-def measure(data: bytes | memoryview, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
+def nothing() -> None:
+    """Do nothing."""
+
+
+def measure(
+    data: bytes | memoryview, uri: str, longest_s: float = LONGEST_S, on_block: Callable[[], None] = nothing
+) -> SoundInfo:
     """Return how long the sounds in a file are together; what is compressed is decoded to find out.
 
     Where it may be longer than is read of a sound, a count suffices for one that is: what is decoded is an excerpt.
+    `on_block` is called before each block that is decoded.
 
     Raises
     ------
@@ -84,6 +91,7 @@ def measure(data: bytes | memoryview, uri: str, longest_s: float = LONGEST_S) ->
             _refuse_large(n_samples, sound, name, longest_s)
             continue
         for block in _blocks(sound, part, uri):
+            on_block()
             n_samples += len(block)
             _refuse_large(n_samples, sound, name, longest_s)
     if sound is None or n_samples == 0:
@@ -206,7 +214,7 @@ def _blocks(
     """
     expected = _counted(sound, part)
     stop = expected if end is None else end if expected is None else min(expected, end)
-    in_one = _is_by_size(sound) and sound.frames <= LONGEST_S * sound.samplerate
+    in_one = _is_by_size(sound) and sound.frames <= min(LONGEST_S * sound.samplerate, MAX_VALUES / sound.channels)
     most = sound.frames if in_one else max(1, _BLOCK_VALUES // sound.channels)
     n_samples = begin
     while stop is None or n_samples < stop:

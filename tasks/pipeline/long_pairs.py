@@ -26,7 +26,7 @@ from tasks.audio.sound_files import pcm_of, quantised, unpacked_planned
 from tasks.audio.unpacking import UnpackedSound
 from tasks.cache import ByteLimitedCache
 from tasks.pair_state import PairState, PlannedPair, Tags, error_type_of
-from tasks.pipeline.inputs import read_pair, readable, result_form
+from tasks.pipeline.inputs import read_pair, readable_content, result_form
 from tasks.pipeline.joining import SegmentSound, joined
 from tasks.pipeline.segment_means import measurement_of, rendered_of
 from tasks.pipeline.segment_store import ComputedSegment, SegmentStore
@@ -79,7 +79,7 @@ class LongPairs:
         """
         outcome = PairState(planned)
         with _kept_from_companions(outcome):
-            uri, identity, excerpt = readable("content", outcome, self.files)
+            uri, identity, excerpt = readable_content(outcome, self.files)
             with unpacked_planned(uri, self.files, identity, excerpt) as content:
                 computed = self._segments(outcome, content)
                 if not outcome.failed:

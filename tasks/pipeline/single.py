@@ -14,9 +14,10 @@ import torch
 from manifests.files import absolute, parent
 from manifests.fingerprint import fingerprint
 from manifests.results.layout import AUDIO_SUFFIXES
+from manifests.style_text import mapped, paths_in
 from stylecore.settings import CORE_VERSION, Settings
 from stylecore.weights import Weights
-from tasks.audio.catalog import identify
+from tasks.audio.style_catalog import catalogued
 from tasks.cache import ByteLimitedCache
 from tasks.devices.choice import choose_device
 from tasks.devices.executors import SynthesisRequest
@@ -39,7 +40,8 @@ def synthesise_single(
     Parameters
     ----------
     content, style, out : str
-        Local paths or s3:// URIs; `out` ends in .flac, .wav or .ogg, which says what is written.
+        Local paths or s3:// URIs, the style in any form of `manifests.style_text`. `out` ends in .flac, .wav or .ogg,
+        which says what is written.
     settings : Settings
         `seed` is used as it is.
     device, weights : str
@@ -63,11 +65,11 @@ def synthesise_single(
     if suffix != settings.suffix:
         settings = settings.model_copy(update={"file_format": suffix})
     files, device, target = Storage(), choose_device(device), absolute(out)
-    if target in (absolute(content), absolute(style)):
+    style = mapped(style, absolute)
+    if target in (absolute(content), *paths_in(style)):
         raise StorageError(f"{out}: is one of the two sounds; name another file for the result")
-    uris = absolute(content), absolute(style)
-    sounds = identify(uris, {}, files)
-    chosen = sounds[uris[0]], sounds[uris[1]]
+    known = catalogued([absolute(content)], [style], {}, files)
+    chosen = known.files[absolute(content)], known.styles[style].sound
     network, text = read_weights(weights, files), settings.canonical_json()
     start_s, end_s = settings.excerpt("content")
     ends = np.array([chosen[0].duration_s]), np.array([start_s]), np.array([np.inf if end_s is None else end_s])
@@ -77,6 +79,7 @@ def synthesise_single(
         "style": chosen[1].uri,
         "content_identity": chosen[0].sha256,
         "style_identity": chosen[1].sha256,
+        "style_clips": known.styles[style].clips_json(),
         "content_rate": chosen[0].sample_rate,
         "duration_s": float(lengths_used(*ends, LONGEST_USED_S["content"])[0]),
         "settings": text,

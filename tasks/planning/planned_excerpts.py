@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from stylecore.settings import Settings, SoundOfPair
 from tasks.audio.catalog import Sound
-from tasks.audio.lengths import END_TOLERANCE_S, LONGEST_CONTENT_S, LONGEST_S, SHORTEST_S
+from tasks.audio.lengths import ANY_LENGTH_S, END_TOLERANCE_S, LONGEST_CONTENT_S, LONGEST_S, SHORTEST_S
 
-LONGEST_USED_S: Mapping[SoundOfPair, float] = {"content": LONGEST_CONTENT_S, "style": LONGEST_S}
+LONGEST_USED_S: Mapping[SoundOfPair, float] = {"content": LONGEST_CONTENT_S, "style": ANY_LENGTH_S}
 """How long what a pair uses of its sounds may be, s."""
 
 

@@ -1,13 +1,21 @@
-"""Pieces of memory, one after the other, as a file to read: nothing of them is copied."""
+"""Bytes that are read as a file without being copied, and searched without all of them staying in memory.
+
+A large file is mapped into memory and not read: its pages come when they are looked at, and are let go of again here.
+"""
 
 from __future__ import annotations
 
 import io
+import mmap
 import os
+import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
+
+WINDOW_BYTES = 16 << 20
+"""Of a mapped file so many bytes are looked through before their pages are let go of."""
 
 
 class PiecesFile(io.RawIOBase):
@@ -54,3 +62,23 @@ class PiecesFile(io.RawIOBase):
             target[filled : filled + len(some)] = some
             self._at, filled, number = self._at + len(some), filled + len(some), number + 1
         return filled
+
+
+def found_in(pattern: re.Pattern[bytes], longest: int, data: memoryview, begin: int, end: int) -> Iterator[int]:
+    """Give where a pattern, which matches no more than so many bytes, begins in a part of some bytes.
+
+    >>> list(found_in(re.compile(b"ab"), 2, memoryview(b"abcab"), 1, 5))
+    [3]
+    """
+    for start in range(begin, end, WINDOW_BYTES):
+        stop = min(end, start + WINDOW_BYTES)
+        for found in pattern.finditer(data, start, min(end, stop + longest - 1)):
+            if found.start() < stop:
+                yield found.start()
+        release(data)
+
+
+def release(data: bytes | memoryview) -> None:
+    """Let go of the pages of a mapped file that have been looked at; they come again when they are needed."""
+    if isinstance(data, memoryview) and isinstance(data.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        data.obj.madvise(mmap.MADV_DONTNEED)
