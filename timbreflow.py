@@ -90,11 +90,9 @@ def transfer(
 
     chosen = preset_of(preset).resolve({**settings, "file_format": "wav-float"})
     with TemporaryDirectory(prefix=".timbreflow-") as folder:
-        paths = [
-            _path_of(sound, own_rate or rate, Path(folder, f"{name}.wav"))
-            for name, sound, own_rate in (("content", content, None), ("style", style, style_rate))
-        ]
-        row = synthesise_single(*paths, str(Path(folder, "result.wav")), chosen, device, weights)
+        sung, voice = (Path(folder, f"{name}.wav") for name in ("content", "style"))
+        paths = _path_of(content, rate, sung), _path_of(style, style_rate or rate, voice)
+        row = synthesise_single(*paths, f"{folder}/result.wav", chosen, device, weights)
         if row["status"] == "failed":
             raise TransferError(f"{row['error_type']}: {row['error_message']}")
         samples: NDArray[np.float32] = soundfile.read(row["output"], dtype="float32")[0]
