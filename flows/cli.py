@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -18,23 +18,15 @@ from flows.export_command import export_app
 from flows.manifest_command import manifest_app
 from flows.model_options import takes
 from flows.ray_cluster import refuse_runner
+from flows.results_command import SHOWN_ROWS, compare, results, show_overview
 from flows.terminal import EXIT_PROBLEMS, console, errors, say_note, show
 from flows.terminal import refuse as _refuse
 from flows.terminal import refusing as _refusing
 from stylecore.settings import Settings
 from tasks.options import RunOptions
 
-if TYPE_CHECKING:
-    from tasks.ledger.query import Overview
-
 EXIT_FAILED_PAIRS = 1
 EXIT_INTERRUPTED = 130
-
-SHOWN_ROWS = 50
-"""Of a table of results; the means are of all."""
-
-SHOWN_REASONS = 5
-"""Messages of each error type that are shown; all of `--status failed` that there is room for."""
 
 app = typer.Typer(
     name="timbreflow",
@@ -45,6 +37,8 @@ app = typer.Typer(
 )
 app.add_typer(manifest_app, name="manifest")
 app.add_typer(export_app, name="export")
+app.command(epilog="Example: `timbreflow results results/ --where \"status = 'failed'\" --csv`")(results)
+app.command(epilog="Example: `timbreflow compare results/ results-strength-2/`")(compare)
 
 
 def _show_version(asked: bool) -> None:
@@ -151,14 +145,14 @@ def _show_run(output: str) -> None:
     from tasks.storage.storage import Storage
 
     with suppress(FileNotFoundError):
-        _show(read_overview(find_table(output, Storage()), Storage(), SHOWN_ROWS), None)
+        show_overview(read_overview(find_table(output, Storage()), Storage(), SHOWN_ROWS))
 
 
 @app.command(epilog="Example: `timbreflow pair harp.wav fork.wav out.flac --strength 0.8`")
 @takes(options={name: OPTIONS[name] for name in ("device", "weights")}, settings=SETTINGS)
 def pair(
     content: Annotated[str, typer.Argument(help="The sound whose phrase is kept.")],
-    style: Annotated[str, typer.Argument(help="The sound whose timbre is taken.")],
+    style: Annotated[str, typer.Argument(help="Whose timbre is taken: a sound, a folder or pattern, JSON of several.")],
     out: Annotated[str, typer.Argument(help="FLAC file to write.")],
     options: Mapping[str, Any],
     settings: Mapping[str, Any],
@@ -178,37 +172,6 @@ def pair(
         raise typer.Exit(EXIT_FAILED_PAIRS)
     show(pair_table(row))
     console.print(f"Listen: {row['output']}", soft_wrap=True, markup=False, highlight=False)
-
-
-@app.command(epilog="Example: `timbreflow results results/ --status failed`")
-def results(
-    output: Annotated[str, typer.Argument(help="Output root: a folder or s3://; or a table of one, .parquet.")],
-    status: Annotated[str | None, typer.Option(help="Only rows with this status: succeeded or failed.")] = None,
-) -> None:
-    """Show the newest results of OUTPUT: what failed and why, the figures of what succeeded, and where to listen."""
-    if status not in (None, "succeeded", "failed"):
-        _refuse(f"--status {status}: expected succeeded or failed")
-    with _refusing():
-        from tasks.ledger.query import find_table, lost_audio, read_overview
-        from tasks.storage.storage import Storage
-
-        files = Storage()
-        table = find_table(output, files)
-        overview = read_overview(table, files, SHOWN_ROWS)
-        overview.missing = lost_audio(table, files)
-        _show(overview, status)
-
-
-def _show(overview: Overview, status: str | None) -> None:
-    from flows.results_view import TITLE, failures, listening, succeeded
-
-    if status != "succeeded":
-        most = SHOWN_REASONS if status is None else SHOWN_ROWS
-        console.print(failures(overview, most), soft_wrap=True)
-    if status != "failed" and overview.succeeded:
-        console.print(TITLE, soft_wrap=True, highlight=False)
-        show(succeeded(overview, console.width))
-        console.print(listening(overview), soft_wrap=True)
 
 
 @app.command(epilog="Example: `timbreflow doctor s3://bucket/results --fix`")

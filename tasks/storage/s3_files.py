@@ -174,7 +174,7 @@ class S3Files:
     def _upload(self, path: str, uri: str) -> None:
         self._s3.put_file(path, uri, chunksize=PART_BYTES)
 
-    def create(self, uri: str, data: bytes) -> None:
+    def create(self, uri: str, data: bytes | Path) -> None:
         """Write an object once, by a conditional PUT."""
         writer = uuid.uuid4().hex
         try:
@@ -186,8 +186,11 @@ class S3Files:
                 raise FileExistsError(f"'{uri}' exists already") from None
 
     @patient
-    def _create(self, uri: str, data: bytes, writer: str) -> None:
-        self._s3.pipe_file(uri, data, mode="create", chunksize=PART_BYTES, Metadata={_WRITER: writer})
+    def _create(self, uri: str, data: bytes | Path, writer: str) -> None:
+        if isinstance(data, bytes):
+            self._s3.pipe_file(uri, data, mode="create", chunksize=PART_BYTES, Metadata={_WRITER: writer})
+        else:
+            self._s3.put_file(str(data), uri, mode="create", chunksize=PART_BYTES, Metadata={_WRITER: writer})
 
     def load(self, uri: str) -> tuple[bytes, str] | None:
         """Return an object's bytes and ETag from one request, None if it is absent."""
