@@ -15,6 +15,8 @@ from rich.markup import escape
 from flows.environment import reach_server, set_defaults
 from flows.model_options import fields_of, takes
 from flows.ray_cluster import refuse_runner
+from flows.report_command import EPILOG as REPORT_EPILOG
+from flows.report_command import report
 from flows.terminal import console, errors, show
 from flows.terminal import refuse as _refuse
 from flows.terminal import refusing as _refusing
@@ -45,6 +47,7 @@ manifest_app = typer.Typer(help="Build and check manifests of content x style pa
 app.add_typer(manifest_app, name="manifest")
 export_app = typer.Typer(help="Give results to other programs.", no_args_is_help=True)
 app.add_typer(export_app, name="export")
+app.command(epilog=REPORT_EPILOG)(report)
 PresetName = Annotated[
     str, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}; shown below is default.")
 ]

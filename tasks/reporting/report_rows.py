@@ -1,0 +1,87 @@
+"""The rows of a report: read from a table of results some thousand at a time, and written as scripts for the page.
+
+A page that is opened from a disk may not fetch files, but it may load scripts: so each piece of the table is a script
+that hands its columns to the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from jinja2.utils import htmlsafe_json_dumps
+
+from manifests.parquet import BATCH_ROWS
+from manifests.results.history import part_pieces
+from manifests.schema import EXCERPT_SETTINGS, RESULT_SCHEMA
+from stylecore.figures import FIGURES
+from tasks.reporting.addresses import Addresses
+from tasks.reporting.judging import BALANCE, balance
+from tasks.storage.storage import Storage
+
+PIECE_ROWS = 5_000
+"""Rows of one script: about a megabyte."""
+
+MOST_ROWS = 200_000
+"""Rows that a page is given: more than that no browser sorts at once. What is counted is all of the table."""
+
+_REMEDY = "Run the manifest again: that writes it anew"
+_DIGITS = 3
+
+_COLUMNS = (
+    *("pair_id", "content", "style", "output", "status", "error_type", "error_message"),
+    *("content_identity", "style_identity", "settings", "strength", "seed", *EXCERPT_SETTINGS),
+    *("sample_rate", "duration_s", "file_sha256", "seconds_total", "run_id", "started_at", "finished_at"),
+    *(figure.name for figure in FIGURES),
+)
+
+
+def report_rows(uri: str, files: Storage) -> Iterator[pa.Table]:
+    """Give what a report needs of a table's rows, some thousand at a time; raises as `part_pieces`."""
+    wanted = pa.schema([RESULT_SCHEMA.field(name) for name in _COLUMNS])
+    for piece in part_pieces(files, uri, wanted, BATCH_ROWS, _REMEDY):
+        for start in range(0, piece.num_rows, PIECE_ROWS):
+            yield piece.slice(start, PIECE_ROWS)
+
+
+def rows_at(uri: str, wanted: Collection[int], files: Storage) -> dict[int, dict[str, Any]]:
+    """Return rows of a table by their numbers; raises as `report_rows`."""
+    found: dict[int, dict[str, Any]] = {}
+    start = 0
+    for piece in report_rows(uri, files) if wanted else ():
+        inside = sorted({row for row in wanted if start <= row < start + piece.num_rows})
+        found.update((row, piece.slice(row - start, 1).to_pylist()[0]) for row in inside)
+        start += piece.num_rows
+    return found
+
+
+def audio_name(output: str | None) -> str | None:
+    """Return where below `audio/` a result lies: the output root may have been moved since its table was written.
+
+    >>> audio_name("/old/out/audio/17/173f.flac")
+    '17/173f.flac'
+    """
+    return "/".join(output.rsplit("/", 2)[1:]) if output else None
+
+
+def rows_script(rows: pa.Table, start: int, addresses: Addresses) -> str:
+    """Return the script that hands some rows, which begin with number `start`, to the page."""
+    columns: dict[str, Any] = {name: rows.column(name).to_pylist() for name in ("pair_id", "seed", *EXCERPT_SETTINGS)}
+    names = pc.unique(pa.chunked_array([*rows.column("content").chunks, *rows.column("style").chunks], pa.string()))
+    for name in ("content", "style"):
+        columns[name] = pc.index_in(rows.column(name), value_set=names).to_pylist()
+    columns["sounds"] = [[uri, addresses.source(uri)] if uri else [None, None] for uri in names.to_pylist()]
+    results = [audio_name(output) for output in rows.column("output").to_pylist()]
+    columns["audio"] = [addresses.audio(name) if name else None for name in results]
+    columns["error"] = [
+        None if kind is None else [kind, message]
+        for kind, message in zip(
+            *(rows.column(name).to_pylist() for name in ("error_type", "error_message")), strict=True
+        )
+    ]
+    for name in ("strength", "duration_s", "seconds_total", *(figure.name for figure in FIGURES)):
+        columns[name] = pc.round(rows.column(name), _DIGITS).to_pylist()
+    columns[BALANCE] = [None if value != value else round(value, _DIGITS) for value in balance(rows).tolist()]
+    return f"timbreflow.receiveRows({start}, {htmlsafe_json_dumps(columns, allow_nan=False, separators=(',', ':'))});\n"
