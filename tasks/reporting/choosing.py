@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ from manifests.schema import EXCERPT_SETTINGS, SUCCEEDED
 from tasks.reporting.judging import BALANCE, goodness
 
 _SEED = 0
+
+_MOST_CONDITIONS = 8
+"""Of the same sounds that are looked at: all their pairs are counted."""
 
 
 class Match(NamedTuple):
@@ -112,17 +116,16 @@ def trials_within(candidates: Candidates, most: int) -> BlindTest:
     found: dict[tuple[str, str], list[Trial]] = {}
     for same in candidates.matches.values():
         by_condition = {one.condition: one for one in same}
-        conditions = sorted(by_condition)
-        for first, second in zip(conditions, conditions[1:], strict=False):
+        for first, second in combinations(sorted(by_condition)[:_MOST_CONDITIONS], 2):
             trial = Trial(by_condition[first], by_condition[second])
             if trial.first.file_sha256 != trial.second.file_sha256:
                 shared[first, second] += 1
                 found.setdefault((first, second), []).append(trial)
     if not shared:
         return BlindTest("", "", [])
-    (conditions, _), *_ = shared.most_common(1)
-    first, second = _told_apart(*(json.loads(text) for text in conditions))
-    return BlindTest(first, second, _some(found[conditions], most))
+    compared = shared.most_common(1)[0][0]
+    first, second = _told_apart(*(json.loads(text) for text in compared))
+    return BlindTest(first, second, _some(found[compared], most))
 
 
 def trials_against(candidates: Candidates, others: Candidates, names: tuple[str, str], most: int) -> BlindTest:

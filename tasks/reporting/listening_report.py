@@ -50,6 +50,9 @@ class Asked(NamedTuple):
     presign_hours: float | None = None
 
 
+DEFAULT = Asked()
+
+
 class Report(NamedTuple):
     """What became of a report: the address of its page, the pairs with and without sound in it, and its bytes."""
 
@@ -63,7 +66,7 @@ class Report(NamedTuple):
         return f"{self.address} ({self.pairs} pairs, {self.embedded} with their sound, {self.size / 1e6:.1f} MB)"
 
 
-def write_report(root: str, asked: Asked = Asked(), progress: Progress = lambda done, total: None) -> Report:
+def write_report(root: str, asked: Asked = DEFAULT, progress: Progress = lambda done, total: None) -> Report:
     """Write the report of an output root into its folder `report/`, in the place of an older one.
 
     Parameters

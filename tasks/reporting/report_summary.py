@@ -1,4 +1,4 @@
-"""What a report says at its top: what ran, how many pairs, why some failed, how the figures are distributed, how fast."""
+"""The top of a report: what ran and how fast, how many pairs, why some failed, how the figures are distributed."""
 
 from __future__ import annotations
 
