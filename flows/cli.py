@@ -145,6 +145,7 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
 
     from flows.cross_synthesis import NothingComputed, cross_synthesis
     from flows.export_stage import ExportedRun
+    from flows.report_stage import ReportedRun
     from flows.terminal_tables import run_report
     from tasks.ledger.close import RunSummary
 
@@ -171,6 +172,8 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
         console.print(f"[bold red]Failed:[/] {escape(str(summary))}", soft_wrap=True)
         raise typer.Exit(EXIT_FAILED_PAIRS)
     console.print(run_report(summary), soft_wrap=True)
+    if isinstance(summary, ReportedRun) and summary.report:
+        console.print(f"Listen and look: {summary.report}", soft_wrap=True, markup=False, highlight=False)
     if isinstance(summary, ExportedRun):
         console.print(f"Exported: {summary.exported}", soft_wrap=True, markup=False, highlight=False)
     if summary.failed or summary.counts["failed_before"]:
@@ -249,6 +252,9 @@ def export_folder_(
     root: Annotated[str, typer.Argument(help="Output root: a folder or s3://; or a snapshot of one.")],
     folder: Annotated[str, typer.Argument(help="Folder for the audio, or s3://.")],
     options: Mapping[str, Any],
+    starred: Annotated[
+        str | None, typer.Option(help="Only the pairs with a star in this CSV, which a listening report has saved.")
+    ] = None,
 ) -> None:
     """Give FOLDER the audio of all succeeded pairs of ROOT under readable names, or bring it up to date.
 
@@ -260,7 +266,7 @@ def export_folder_(
         from tasks.exporting.folder import export_folder
 
         with shown_export() as progress:
-            exported = export_folder(root, folder, asked.name, asked.copies, progress)
+            exported = export_folder(root, folder, asked.name, asked.copies, progress, starred)
     console.print(exported.sentence(), markup=False, highlight=False, soft_wrap=True)
     if exported.missing or exported.taken:
         raise typer.Exit(EXIT_PROBLEMS)

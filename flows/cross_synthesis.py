@@ -17,6 +17,7 @@ from flows.bounded_submission import work_through
 from flows.export_stage import exported_results
 from flows.progress_display import shown_progress
 from flows.ray_cluster import refuse_runner
+from flows.report_stage import reported_results
 from flows.snapshot_refresher import refreshing_snapshot
 from manifests.files import absolute
 from manifests.reading.reader import notes, read_whole
@@ -96,6 +97,7 @@ def cross_synthesis(
         lease.agree_on(planned.cut)
         summary = _held_run(run, planned, lease)
     _publish(summary)
+    summary = reported_results(run, summary)  # also where every pair has failed: it says why
     _refuse_nothing(summary)
     return _ended(exported_results(run, summary))
 

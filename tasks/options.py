@@ -49,6 +49,9 @@ class RunOptions(BaseModel):
         DEFAULT_NAME, min_length=1, description="names of exported files, with columns of the results in braces"
     )
     copies: bool = Field(False, description="export copies also where hard links, which take no space, would do")
+    report: int = Field(
+        8, ge=0, description="pairs that the listening report holds, of the best, the worst and at random; 0: no report"
+    )
     batch_size: int | None = Field(
         None,
         ge=1,

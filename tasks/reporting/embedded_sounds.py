@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from manifests.files import join
+from manifests.files import is_s3, join
 from stylecore.channels import downmix
 from tasks.audio.decoding import ResultForm
 from tasks.audio.excerpts import WHOLE, Excerpt
@@ -25,7 +25,7 @@ from tasks.audio.sound_files import read_planned_content
 from tasks.reporting.report_files import ReportFiles
 from tasks.reporting.report_rows import audio_name
 from tasks.reporting.spectrogram_pictures import Array, band_powers, difference_png, spectrogram_png, top_hz
-from tasks.storage.storage import Storage
+from tasks.storage.storage import Storage, StorageUnreachable
 
 MOST_BYTES = 128 << 20
 """Of all embedded sounds, as FLAC: pairs beyond it are linked only."""
@@ -65,6 +65,7 @@ class EmbeddedSounds:
     def __init__(self, root: str, report: ReportFiles, files: Storage) -> None:
         self._root, self._report, self._files = root, report, files
         self._tracks: dict[str, Track | AudioError] = {}
+        self._away: dict[str, str] = {}
         self._bytes = 0
 
     def pair(self, row: dict[str, Any], root: str | None = None) -> dict[str, Any]:
@@ -94,7 +95,7 @@ class EmbeddedSounds:
                 found[name] = self._track(uri, identity, excerpt, rate)
                 told["tracks"][name] = {"sound": found[name].key, "seconds": round(found[name].seconds, 3)}
             except AudioError as error:
-                told["problems"][name] = str(error)
+                told["problems"][name] = _sentence(str(error))
         if "content" in found and "result" in found:
             told["difference"] = self._difference(found["result"], found["content"])
         return told
@@ -103,13 +104,24 @@ class EmbeddedSounds:
         key = sha256(f"{identity} {excerpt} {rate}".encode()).hexdigest()[:_KEY_DIGITS]
         if key not in self._tracks:
             try:
-                self._tracks[key] = self._written(key, _decoded(uri, self._files, identity, excerpt, rate), rate)
+                self._tracks[key] = self._written(key, self._decoded(uri, identity, excerpt, rate), rate)
             except AudioError as error:
                 self._tracks[key] = error
         track = self._tracks[key]
         if isinstance(track, AudioError):
             raise track
         return track
+
+    def _decoded(self, uri: str, identity: str, excerpt: Excerpt, rate: int) -> NDArray[np.float32]:
+        """Return a sound; a storage that stays away is waited for once, and not for each of its sounds."""
+        storage = uri.split("/", 3)[2] if is_s3(uri) else ""
+        if storage in self._away:
+            raise AudioError("storage", self._away[storage])
+        try:
+            return _read(uri, self._files, identity, excerpt, rate)
+        except StorageUnreachable as error:
+            self._away[storage] = str(error)
+            raise AudioError("storage", str(error)) from error
 
     def _written(self, key: str, samples: NDArray[np.float32], rate: int) -> Track:
         file = io.BytesIO()
@@ -137,14 +149,20 @@ def _sounds(row: dict[str, Any], root: str) -> list[tuple[str, str, Excerpt]]:
     return [*given, (result, row["file_sha256"] or "", WHOLE)]
 
 
-def _decoded(uri: str, files: Storage, identity: str, excerpt: Excerpt, rate: int) -> NDArray[np.float32]:
+def _read(uri: str, files: Storage, identity: str, excerpt: Excerpt, rate: int) -> NDArray[np.float32]:
     """Return a sound `[N, channels]`, of a long one the beginning; the bytes have to be those that the row tells of."""
+    form = ResultForm(rate, True)
     try:
-        content = read_planned_content(uri, files, rate, ResultForm(rate, True), identity, excerpt)
+        content = read_planned_content(uri, files, rate, form, identity, excerpt)
     except AudioError as error:
         if error.error_type != "too_long":
             raise
         begun = Excerpt(excerpt.start_s, excerpt.start_s + MAX_DURATION_S)
-        content = read_planned_content(uri, files, rate, ResultForm(rate, True), identity, begun)
+        content = read_planned_content(uri, files, rate, form, identity, begun)
     samples = content.samples[: content.length, None] if content.channels is None else content.channels
     return np.ascontiguousarray(samples)
+
+
+def _sentence(problem: str) -> str:
+    """Return what is wrong with a sound for who looks at a report: a run has nothing to do with it any more."""
+    return problem.partition("; it was there when")[0].partition(" since the run was planned")[0]

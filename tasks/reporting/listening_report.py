@@ -132,7 +132,8 @@ class _Writing:
         }
         self._report.write(PAGE, rendered_page(self._told(bool(blind["trials"])), data))
         self._report.remove_older()
-        return Report(self._addresses.of_page(PAGE), len(pairs), self._summary.total, self._report.size)
+        heard = sum("result" in pair["tracks"] for pair in pairs.values())
+        return Report(self._addresses.of_page(PAGE), heard, self._summary.total, self._report.size)
 
     def _write_rows(self) -> list[str]:
         """Count and judge all rows, and write those that the page is given as scripts, whose names are returned."""

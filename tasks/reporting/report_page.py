@@ -15,6 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from tasks.clock import duration
+
 _FOLDER = "page"
 
 SCRIPTS = (
@@ -71,14 +73,3 @@ def _environment() -> Environment:
 
 def _part(name: str) -> str:
     return (package_files("tasks.reporting") / _FOLDER / name).read_text(encoding="utf-8")
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the unit in which it reads well.
-
-    >>> duration(7.3), duration(61.4), duration(200.0), duration(9_000.0)
-    ('7.3 s', '61 s', '3.3 min', '2.5 h')
-    """
-    if seconds < 120:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"

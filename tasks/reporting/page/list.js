@@ -3,6 +3,7 @@
 timbreflow.list = (() => {
   const { element, judging, notes, rows, player, data } = timbreflow;
   const PAGE_ROWS = 50;
+  const RENEW_EVERY_MS = 1000;
   const box = document.getElementById("list");
   const SETS = {
     all: ["All pairs", () => true],
@@ -50,10 +51,12 @@ timbreflow.list = (() => {
 
   const sorted = (found) => {
     const key = keyOf(view.sort);
-    const keys = new Map(found.map((row) => [row, key(row)]));
+    const keys = [];
+    for (const row of found) keys[row] = key(row);
     const way = view.down ? -1 : 1;
     return found.sort((one, other) => {
-      const [a, b] = [keys.get(one), keys.get(other)];
+      const a = keys[one];
+      const b = keys[other];
       if (a === null || b === null) return (a === null) - (b === null) || one - other;
       return a < b ? -way : a > b ? way : one - other;
     });
@@ -167,7 +170,13 @@ timbreflow.list = (() => {
     if (view.set === "starred") renew({ keepPage: true });
     else drawRows();
   });
-  rows.whenLoaded(() => renew({ keepPage: true }));
+  // A large table is sorted anew now and then while it is loaded, and once more at its end.
+  let renewed = -Infinity;
+  rows.whenLoaded(() => {
+    if (rows.loaded < rows.total && performance.now() - renewed < RENEW_EVERY_MS) return;
+    renew({ keepPage: true });
+    renewed = performance.now();
+  });
 
   Object.assign(view, { sort: data.by, down: moreIsBetter(data.by) });
 
