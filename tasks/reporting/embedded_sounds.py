@@ -64,7 +64,8 @@ class EmbeddedSounds:
 
     def __init__(self, root: str, report: ReportFiles, files: Storage) -> None:
         self._root, self._report, self._files = root, report, files
-        self._tracks: dict[str, Track | AudioError] = {}
+        self._tracks: dict[str, Track] = {}
+        self._problems: dict[tuple[str, str], AudioError] = {}
         self._away: dict[str, str] = {}
         self._bytes = 0
 
@@ -102,15 +103,15 @@ class EmbeddedSounds:
 
     def _track(self, uri: str, identity: str, excerpt: Excerpt, rate: int) -> Track:
         key = sha256(f"{identity} {excerpt} {rate}".encode()).hexdigest()[:_KEY_DIGITS]
+        if (key, uri) in self._problems:
+            raise self._problems[key, uri]
         if key not in self._tracks:
             try:
                 self._tracks[key] = self._written(key, self._decoded(uri, identity, excerpt, rate), rate)
-            except AudioError as error:
-                self._tracks[key] = error
-        track = self._tracks[key]
-        if isinstance(track, AudioError):
-            raise track
-        return track
+            except AudioError as error:  # of this file: another one may have the same bytes
+                self._problems[key, uri] = error
+                raise
+        return self._tracks[key]
 
     def _decoded(self, uri: str, identity: str, excerpt: Excerpt, rate: int) -> NDArray[np.float32]:
         """Return a sound; a storage that stays away is waited for once, and not for each of its sounds."""

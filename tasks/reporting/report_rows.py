@@ -66,13 +66,22 @@ def audio_name(output: str | None) -> str | None:
     return "/".join(output.rsplit("/", 2)[1:]) if output else None
 
 
+def sound_name(uri: str) -> str:
+    """Return what a person calls a sound: its file without folders and suffix.
+
+    >>> sound_name("s3://bucket/voices/anna.take 1.wav")
+    'anna.take 1'
+    """
+    return posixpath.splitext(posixpath.basename(uri))[0] or uri
+
+
 def rows_script(rows: pa.Table, start: int, addresses: Addresses) -> str:
     """Return the script that hands some rows, which begin with number `start`, to the page."""
     columns: dict[str, Any] = {name: rows.column(name).to_pylist() for name in ("pair_id", "seed", *EXCERPT_SETTINGS)}
     names = pc.unique(pa.chunked_array([*rows.column("content").chunks, *rows.column("style").chunks], pa.string()))
     for name in ("content", "style"):
         columns[name] = pc.index_in(rows.column(name), value_set=names).to_pylist()
-    columns["sounds"] = [[uri, addresses.source(uri)] if uri else [None, None] for uri in names.to_pylist()]
+    columns["sounds"] = [[uri, addresses.source(uri), sound_name(uri)] for uri in names.to_pylist()]
     results = [audio_name(output) for output in rows.column("output").to_pylist()]
     columns["audio"] = [addresses.audio(name) if name else None for name in results]
     columns["error"] = [

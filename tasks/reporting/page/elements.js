@@ -39,9 +39,6 @@ timbreflow.complain = (text) => {
 
 timbreflow.counted = (count, one, many) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 
-// Return the last part of a path without its suffix.
-timbreflow.stem = (uri) => (uri ?? "").split("/").pop().replace(/\.[^.]*$/, "");
-
 // Return rows of values as CSV, as RFC 4180 has it.
 timbreflow.csv = (rows) => {
   const field = (value) => {

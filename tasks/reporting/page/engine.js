@@ -204,12 +204,6 @@ timbreflow.engine = (() => {
     requestAnimationFrame(watch);
   };
 
-  const level = () => {
-    const samples = new Float32Array(outlet().analyser.fftSize);
-    outlet().analyser.getFloatTimeDomainData(samples);
-    return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
-  };
-
   return {
     load,
     play,
@@ -219,14 +213,18 @@ timbreflow.engine = (() => {
     seek,
     length,
     position,
-    level,
     toggle: () => (playing ? pause() : play()),
     whenChanged: (listener) => listeners.push(listener),
     lengthOf: (name) => tracks.find((track) => track.name === name)?.seconds ?? 0,
     has: (name) => tracks.some((track) => track.name === name),
-    // Where each track is in its own sound, in s; for the tests too: tracks in step agree.
+    // Where each track is in its own sound, in s.
     places: () => Object.fromEntries(tracks.map((track) => [track.name, position() % track.seconds])),
-    gainsNow: () => Object.fromEntries(tracks.map((track) => [track.name, track.gain?.gain.value ?? (track.element && !track.element.muted ? 1 : 0)])),
+    // What is measured of the output, and who plays each track how loud.
+    get analyser() {
+      return outlet().analyser;
+    },
+    gainNodes: () => tracks.map((track) => track.gain),
+    players: () => tracks.map(({ name, gain, element }) => (element ? { name, gain: element.muted ? 0 : 1, time: element.currentTime } : { name, gain: gain?.gain.value ?? 0 })),
     get playing() {
       return playing;
     },

@@ -45,7 +45,7 @@ timbreflow.list = (() => {
       return (row) => (Number.isNaN(values[row]) ? null : values[row]);
     }
     const texts = rows.texts[name];
-    const text = name === "pair_id" ? (row) => texts[row] : (row) => timbreflow.stem(texts[row][0]);
+    const text = name === "pair_id" ? (row) => texts[row] : (row) => texts[row][2];
     return (row) => text(row).toLowerCase();
   };
 
@@ -98,7 +98,7 @@ timbreflow.list = (() => {
       const star = notes.of(row.pair_id).star ? element("span", { class: "starred", title: "starred" }, "★ ") : null;
       return element("td", { class: kind }, element("button", { type: "button", "data-row": row.number, title: row.pair_id }, star, row.pair_id));
     }
-    if (kind.startsWith("sound")) return element("td", { class: kind, title: row[name][0] }, timbreflow.stem(row[name][0]));
+    if (kind.startsWith("sound")) return element("td", { class: kind, title: row[name][0] }, row[name][2]);
     const value = row[name];
     const isShare = judging.named[name]?.unit === "";
     const share = isShare && Number.isFinite(value) ? Math.round(100 * Math.max(0, Math.min(1, value))) : 0;
@@ -145,7 +145,7 @@ timbreflow.list = (() => {
     },
   });
   const sets = element("select", { id: "set", onchange: (event) => ((view.set = event.target.value), renew()) }, ...Object.entries(SETS).map(([name, [label]]) => element("option", { value: name }, label)));
-  const figure = element("select", { id: "figure", onchange: (event) => ((view.figure = event.target.value), renew()) }, ...judging.figures.map((each) => element("option", { value: each.name }, each.heading)));
+  const figure = element("select", { id: "figure", "aria-label": "Figure", onchange: (event) => ((view.figure = event.target.value), renew()) }, ...judging.figures.map((each) => element("option", { value: each.name }, each.heading)));
   const saved = element("button", { type: "button", id: "save-stars", onclick: notes.save });
 
   const labelSave = () => (saved.textContent = `Save ${timbreflow.counted(notes.count, "star", "stars")} as CSV`);

@@ -18,7 +18,8 @@ timbreflow.matrix = (() => {
     const counts = new Map();
     for (const number of numbers) counts.set(sounds[number][0], (counts.get(sounds[number][0]) ?? 0) + 1);
     const chosen = [...counts].sort((one, other) => other[1] - one[1]).slice(0, MOST).map(([uri]) => uri);
-    return { all: counts.size, chosen: [...counts.keys()].filter((uri) => chosen.includes(uri)) };
+    const names = new Map(numbers.map((number) => [sounds[number][0], sounds[number][2]]));
+    return { all: counts.size, names, chosen: [...counts.keys()].filter((uri) => chosen.includes(uri)) };
   };
 
   const draw = () => {
@@ -36,9 +37,9 @@ timbreflow.matrix = (() => {
     hint.textContent = `${timbreflow.counted(contents.all, "content", "contents")} down, ${timbreflow.counted(styles.all, "style", "styles")} across.${cut}`;
     const name = choice.value;
     const scale = scaleOf(name, done);
-    const head = element("tr", {}, element("td"), ...styles.chosen.map((uri) => element("th", { scope: "col", title: uri }, element("span", {}, timbreflow.stem(uri)))));
+    const head = element("tr", {}, element("td"), ...styles.chosen.map((uri) => element("th", { scope: "col", title: uri }, element("span", {}, styles.names.get(uri)))));
     const lines = contents.chosen.map((one) =>
-      element("tr", {}, element("th", { scope: "row", title: one }, timbreflow.stem(one)), ...styles.chosen.map((other) => cell(name, scale, cells.get(JSON.stringify([one, other])), one, other))),
+      element("tr", {}, element("th", { scope: "row", title: one }, contents.names.get(one)), ...styles.chosen.map((other) => cell(name, scale, cells.get(JSON.stringify([one, other])), `${contents.names.get(one)} in the style of ${styles.names.get(other)}`))),
     );
     place.replaceChildren(element("table", { class: "matrix" }, element("thead", {}, head), element("tbody", {}, ...lines)));
     mark();
@@ -60,12 +61,12 @@ timbreflow.matrix = (() => {
     return (value) => Math.max(0, Math.min(1, (judging.goodness(name, value) - worst) / (best - worst || 1)));
   };
 
-  const cell = (name, scale, numbers, content, style) => {
+  const cell = (name, scale, numbers, pair) => {
     if (!numbers) return element("td", { class: "none" });
     const known = numbers.map((number) => rows.numbers[name][number]).filter((value) => Number.isFinite(value));
     const mean = known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : NaN;
     const text = judging.text(name, mean);
-    const label = `${timbreflow.stem(content)} in the style of ${timbreflow.stem(style)}: ${text}${numbers.length > 1 ? `, mean of ${numbers.length}` : ""}`;
+    const label = `${pair}: ${text}${numbers.length > 1 ? `, mean of ${numbers.length}` : ""}`;
     const share = Number.isFinite(mean) ? Math.round(100 * scale(mean)) : -1;
     const button = element("button", { type: "button", title: label, "aria-label": label, tabindex: "-1", class: share < 0 ? "unknown" : share > 55 ? "high" : "low", style: `--good:${Math.max(0, share)}%`, "data-rows": numbers.join(" "), onclick: () => hear(numbers) }, text);
     return element("td", {}, button);

@@ -16,9 +16,10 @@ timbreflow.player = (() => {
   // Return the tracks of a row: embedded ones, or where else they lie.
   const tracksOf = (row) => {
     const pair = timbreflow.data.pairs[row.number];
+    const result = [row.audio, row.audio, row.pair_id];
     return Object.entries(LABELS).map(([name, [letter, label]]) => {
-      const [uri, address] = name === "result" ? [row.audio, row.audio] : row[name];
-      const common = { name, letter, label, colour: name, title: uri, file: name === "result" ? row.pair_id : timbreflow.stem(uri) };
+      const [title, address, file] = name === "result" ? result : row[name];
+      const common = { name, letter, label, colour: name, title, file };
       const track = pair?.tracks[name];
       if (track) return { ...common, key: track.sound, picture: track.sound, seconds: track.seconds };
       if (pair) return { ...common, problem: pair.problems[name] };

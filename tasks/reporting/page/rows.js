@@ -20,7 +20,7 @@ timbreflow.rows = (() => {
     }
     for (const name of ["pair_id", "audio", "error", ...excerpts]) texts[name].push(...columns[name]);
     for (const name of ["content", "style"]) {
-      texts[name].push(...columns[name].map((place) => (place === null ? [null, null] : columns.sounds[place])));
+      texts[name].push(...columns[name].map((place) => columns.sounds[place]));
     }
     loaded = start + count;
   };
@@ -32,7 +32,7 @@ timbreflow.rows = (() => {
     }
   };
 
-  // Return a row as a record; `content` and `style` are [URI, address or null].
+  // Return a row as a record; `content` and `style` are [URI, address or null, name].
   const row = (number) => {
     const record = { number };
     for (const [name, values] of Object.entries(texts)) record[name] = values[number];
