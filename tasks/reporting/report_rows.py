@@ -6,6 +6,7 @@ that hands its columns to the page.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Collection, Iterator
 from typing import Any
 
