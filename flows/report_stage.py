@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from prefect import get_run_logger
-
 from tasks.ledger.close import Run, RunSummary
+from tasks.logs import get_logger
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,9 @@ def reported_results(run: Run, summary: RunSummary) -> RunSummary:
         written = write_report(run.output, Asked(most=run.options.report))
     except Exception as error:
         remedy = f"`timbreflow report {run.output}` writes it"
-        get_run_logger().warning("the results are complete, but their report is not: %s. %s", error, remedy)
+        get_logger("timbreflow.report").warning(
+            "the results are complete, but their report is not: %s. %s", error, remedy
+        )
         return summary
     told = {field.name: getattr(summary, field.name) for field in fields(summary)}
     return ReportedRun(**told, report=written.address)

@@ -33,7 +33,9 @@ def read_starred(written: str, files: Storage) -> frozenset[str]:
         raise ExportError(f"starred='{written}': has no column '{_KEY}'. {_REMEDY}")
     ids = rows.column(_KEY).to_pylist()
     stars = rows.column(_STAR).to_pylist() if _STAR in rows.column_names else [True] * len(ids)
-    starred = {pair for pair, star in zip(ids, stars, strict=True) if str(star).strip().lower() not in _UNSTARRED}
+    starred = {
+        pair for pair, star in zip(ids, stars, strict=True) if pair and str(star).strip().lower() not in _UNSTARRED
+    }
     if not starred:
         raise ExportError(f"starred='{written}': no pair has a star. Star some on the report, and save them")
     return frozenset(map(str, starred))

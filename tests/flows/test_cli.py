@@ -22,6 +22,7 @@ Timbreflow = Callable[..., tuple[int, str]]
 FAST = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
 COMMANDS = [
     ("run",),
+    ("report",),
     ("pair",),
     ("results",),
     ("doctor",),
