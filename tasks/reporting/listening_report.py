@@ -89,18 +89,18 @@ def write_report(root: str, asked: Asked = DEFAULT, progress: Progress = lambda 
     known = [figure["name"] for figure in described()]
     if asked.by not in known:
         raise ReportError(f"by='{asked.by}': no figure. Use one of {', '.join(known)}")
-    table = _table_of(root, files)
-    other = None if asked.against is None else _table_of(asked.against, files)
-    assert table.root is not None
-    refuse_signing(table.root, asked.presign_hours)
-    return of_one_version(lambda: _Writing(table, table.root or "", asked, files).written(other, progress))
+    table, own_root = _table_of(root, files)
+    other = None if asked.against is None else _table_of(asked.against, files)[0]
+    refuse_signing(own_root, asked.presign_hours)
+    return of_one_version(lambda: _Writing(table, own_root, asked, files).written(other, progress))
 
 
-def _table_of(written: str, files: Storage) -> ResultTable:
+def _table_of(written: str, files: Storage) -> tuple[ResultTable, str]:
+    """Return the table that a user means, and its output root."""
     table = find_table(written, files)
     if table.root is None:
         raise ReportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
-    return table
+    return table, table.root
 
 
 class _Writing:

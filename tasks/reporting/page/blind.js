@@ -1,11 +1,12 @@
 "use strict";
 // The blind test: two ways to make a pair, under the names X and Y, in an order that chance decides for each question.
 timbreflow.blind = (() => {
-  const { element, engine, data } = timbreflow;
+  const { element, engine, player, counted, data } = timbreflow;
   const { first, second, trials } = data.blind;
   const box = document.getElementById("blind-body");
-  const answers = [];
+  const answers = []; // {trial, order, side, seconds}
   const HEAD = ["trial", "pair_id", "other_pair_id", "x", "y", "preferred", "seconds", "p"];
+  const SIGNIFICANT = 0.05;
   let lanes = null;
   let order = null; // of the question at hand: which side is X
   let asked = 0;
@@ -13,12 +14,14 @@ timbreflow.blind = (() => {
 
   const coin = () => crypto.getRandomValues(new Uint8Array(1))[0] & 1;
   const named = (side) => [first, second][side];
+  const press = (kind, text, onclick, more = {}) => element("button", { type: "button", class: kind, onclick, ...more }, text);
 
   const intro = () => {
-    box.replaceChildren(
-      element("p", { class: "hint" }, `${timbreflow.counted(trials.length, "question", "questions")}. Each lets you hear the content, the style, and two results, X and Y, which were made in two ways. Say which is better; at the end you see which was which, and whether chance alone might have answered so.`),
-      element("button", { type: "button", class: "primary", id: "blind-start", onclick: begin }, "Begin"),
-    );
+    const text =
+      `${counted(trials.length, "question", "questions")}. Each lets you hear the content, the style, and two results, ` +
+      "X and Y, which were made in two ways. Say which is better; at the end you see which was which, and whether " +
+      "chance alone might have answered so.";
+    box.replaceChildren(element("p", { class: "hint" }, text), press("primary", "Begin", begin, { id: "blind-start" }));
   };
 
   const begin = () => {
@@ -27,18 +30,39 @@ timbreflow.blind = (() => {
     ask();
   };
 
-  const ask = async () => {
-    const trial = trials[answers.length];
-    order = coin();
+  // Return the tracks of a question: X is the side that chance has put first.
+  const tracksOf = (trial) => {
     const [x, y] = order ? [trial.sides[1], trial.sides[0]] : trial.sides;
-    const heard = (name, letter, colour, side, of) => ({ name, letter, label: name, colour, key: side.tracks[of]?.sound, seconds: side.tracks[of]?.seconds, problem: side.problems[of] });
-    const tracks = [heard("content", "A", "content", x, "content"), heard("style", "B", "style", x, "style"), heard("X", "X", "result", x, "result"), heard("Y", "Y", "result", y, "result")];
+    const track = (name, letter, side, of) => {
+      const { sound, seconds } = side.tracks[of] ?? {};
+      return { name, letter, label: name, colour: of, key: sound, seconds, problem: side.problems[of] };
+    };
+    return [
+      track("content", "A", x, "content"),
+      track("style", "B", x, "style"),
+      track("X", "X", x, "result"),
+      track("Y", "Y", y, "result"),
+    ];
+  };
+
+  const ask = async () => {
+    order = coin();
+    const tracks = tracksOf(trials[answers.length]);
     lanes = timbreflow.lanes(tracks, { pictures: false, topHz: 0 });
-    const answer = (text, preferred) => element("button", { type: "button", class: "primary", "data-answer": text, onclick: () => take(preferred) }, text);
+    const answer = (text, given) => press("primary", text, () => take(given), { "data-answer": text });
+    const question = `Question ${answers.length + 1} of ${trials.length}. Which is better?`;
     box.replaceChildren(
-      element("p", { class: "hint", role: "status" }, `Question ${answers.length + 1} of ${trials.length}. Which is better?`),
+      element("p", { class: "hint", role: "status" }, question),
       lanes.box,
-      element("div", { class: "answers" }, element("button", { type: "button", class: "play", "aria-label": "Play or pause", onclick: engine.toggle }), answer("X is better", 0), answer("Y is better", 1), answer("no difference", null), element("button", { type: "button", class: "toggle", onclick: finish }, "stop here")),
+      element(
+        "div",
+        { class: "answers" },
+        press("play", "", engine.toggle, { "aria-label": "Play or pause" }),
+        answer("X is better", 0),
+        answer("Y is better", 1),
+        answer("no difference", null),
+        press("toggle", "stop here", () => finish()),
+      ),
     );
     await engine.load(tracks, "X");
     asked = performance.now();
@@ -48,41 +72,48 @@ timbreflow.blind = (() => {
 
   // Take an answer: 0 for X, 1 for Y, null for neither.
   const take = (answer) => {
-    const trial = trials[answers.length];
     const side = answer === null ? null : answer ^ order;
-    answers.push({ trial, order, side, seconds: (performance.now() - asked) / 1000 });
+    answers.push({ trial: trials[answers.length], order, side, seconds: (performance.now() - asked) / 1000 });
     if (answers.length < trials.length) ask();
     else finish();
   };
 
+  // Return how many of the first answers prefer the first side, how many prefer one at all, and how likely chance is.
   const counts = (upTo) => {
     const decided = answers.slice(0, upTo).filter(({ side }) => side !== null);
-    return { firsts: decided.filter(({ side }) => side === 0).length, decided: decided.length };
+    const firsts = decided.filter(({ side }) => side === 0).length;
+    return { firsts, decided: decided.length, p: timbreflow.binomialP(firsts, decided.length) };
   };
 
-  const csv = () =>
-    timbreflow.csv([
-      HEAD,
-      ...answers.map(({ trial, order: x, side, seconds }, place) => {
-        const { firsts, decided } = counts(place + 1);
-        return [place + 1, ...trial.pair_ids, named(x), named(x ^ 1), side === null ? "" : named(side), seconds.toFixed(1), timbreflow.binomialP(firsts, decided).toPrecision(4)];
-      }),
-    ]);
+  const csv = () => {
+    const lines = answers.map(({ trial, order: x, side, seconds }, place) => {
+      const preferred = side === null ? "" : named(side);
+      const p = counts(place + 1).p.toPrecision(4);
+      return [place + 1, ...trial.pair_ids, named(x), named(x ^ 1), preferred, seconds.toFixed(1), p];
+    });
+    return timbreflow.csv([HEAD, ...lines]);
+  };
 
-  const finish = () => {
+  const finish = ({ showAgain = true } = {}) => {
     running = false;
     engine.stop();
     engine.repeats = false;
-    const { firsts, decided } = counts(answers.length);
-    const p = timbreflow.binomialP(firsts, decided);
-    const line = (name, count) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, String(count)));
+    const { firsts, decided, p } = counts(answers.length);
+    const line = (name, count) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, `${count}`));
+    const lines = [line(first, firsts), line(second, decided - firsts), line("no difference", answers.length - decided)];
+    const meaning = p < SIGNIFICANT ? "chance alone would hardly answer so." : "chance alone might answer so.";
+    const test = `Two-sided binomial test of ${counted(decided, "answer", "answers")}.`;
     box.replaceChildren(
-      element("table", { class: "outcome" }, element("tbody", {}, line(first, firsts), line(second, decided - firsts), line("no difference", answers.length - decided))),
-      element("p", { class: "hint", id: "blind-p" }, `p = ${p.toPrecision(2)}: ${p < 0.05 ? "chance alone would hardly answer so." : "chance alone might answer so."} Two-sided binomial test of ${timbreflow.counted(decided, "answer", "answers")}.`),
-      element("div", { class: "answers" }, element("button", { type: "button", class: "primary", id: "blind-save", onclick: () => timbreflow.save("blind-test.csv", csv()) }, "Save answers as CSV"), element("button", { type: "button", class: "toggle", onclick: begin }, "Begin again")),
+      element("table", { class: "outcome" }, element("tbody", {}, ...lines)),
+      element("p", { class: "hint", id: "blind-p" }, `p = ${p.toPrecision(2)}: ${meaning} ${test}`),
+      element(
+        "div",
+        { class: "answers" },
+        press("primary", "Save answers as CSV", () => timbreflow.save("blind-test.csv", csv()), { id: "blind-save" }),
+        press("toggle", "Begin again", begin),
+      ),
     );
-    const { player } = timbreflow;
-    if (player.number !== null) player.show(player.number);
+    if (showAgain && player.number !== null) player.show(player.number);
   };
 
   const follow = () => {
@@ -92,11 +123,13 @@ timbreflow.blind = (() => {
     if (engine.playing) requestAnimationFrame(follow);
   };
   engine.whenChanged(follow);
-  timbreflow.player.whenShown(() => {
-    if (running) intro();
-    running = false;
-  });
+  player.whenShown(() => running && finish({ showAgain: false })); // who goes elsewhere keeps the answers so far
 
   if (trials.length) intro();
-  return { csv, get running() { return running; } };
+  return {
+    csv,
+    get running() {
+      return running;
+    },
+  };
 })();

@@ -46,8 +46,10 @@ timbreflow.engine = (() => {
 
   const loaded = async (track) => {
     if (!track.key && !track.address) return null;
+    const { embedded, fetched, mayFetch } = timbreflow.sounds;
+    if (!track.key && !mayFetch(track.address)) return played(track);
     try {
-      const buffer = await (track.key ? timbreflow.sounds.embedded(track.key) : timbreflow.sounds.fetched(track.address));
+      const buffer = await (track.key ? embedded(track.key) : fetched(track.address));
       const start = Math.min(track.start ?? 0, buffer.duration);
       const end = Math.min(track.end ?? buffer.duration, buffer.duration);
       return { name: track.name, buffer, start, seconds: end - start, rms: loudness(buffer, start, end) };
@@ -224,7 +226,11 @@ timbreflow.engine = (() => {
       return outlet().analyser;
     },
     gainNodes: () => tracks.map((track) => track.gain),
-    players: () => tracks.map(({ name, gain, element }) => (element ? { name, gain: element.muted ? 0 : 1, time: element.currentTime } : { name, gain: gain?.gain.value ?? 0 })),
+    players: () =>
+      tracks.map(({ name, gain, element }) => {
+        if (element) return { name, gain: element.muted ? 0 : 1, time: element.currentTime };
+        return { name, gain: gain?.gain.value ?? 0 };
+      }),
     get playing() {
       return playing;
     },

@@ -6,6 +6,7 @@
     const first = data.best[0] ?? data.sample[0] ?? 0;
     if (player.number === null && first < rows.loaded) player.show(first);
   });
+  timbreflow.list.renew();
   try {
     await rows.load();
   } catch (problem) {

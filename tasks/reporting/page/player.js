@@ -1,7 +1,7 @@
 "use strict";
 // The pair that is listened to: its three sounds on one transport, its figures, a star and a note.
 timbreflow.player = (() => {
-  const { element, engine, judging, notes, rows } = timbreflow;
+  const { element, engine, judging, notes, rows, data } = timbreflow;
   const box = document.getElementById("player");
   const listeners = [];
   let shown = null; // the row
@@ -12,10 +12,15 @@ timbreflow.player = (() => {
 
   const LABELS = { content: ["A", "content"], style: ["B", "style"], result: ["C", "result"] };
   const GONE = "cannot be heard from here";
+  const HINTS = {
+    repeat: "Repeat (R)",
+    equal: "Bring content and style to the result's loudness",
+    difference: "What the result has more (orange) or less (blue) than the content (D)",
+  };
 
   // Return the tracks of a row: embedded ones, or where else they lie.
   const tracksOf = (row) => {
-    const pair = timbreflow.data.pairs[row.number];
+    const pair = data.pairs[row.number];
     const result = [row.audio, row.audio, row.pair_id];
     return Object.entries(LABELS).map(([name, [letter, label]]) => {
       const [title, address, file] = name === "result" ? result : row[name];
@@ -23,7 +28,8 @@ timbreflow.player = (() => {
       const track = pair?.tracks[name];
       if (track) return { ...common, key: track.sound, picture: track.sound, seconds: track.seconds };
       if (pair) return { ...common, problem: pair.problems[name] };
-      const excerpt = name === "result" ? {} : { start: row[`${name}_start_s`] ?? 0, end: row[`${name}_end_s`] ?? undefined };
+      if (name === "result") return { ...common, address, seconds: row.duration_s };
+      const excerpt = { start: row[`${name}_start_s`] ?? 0, end: row[`${name}_end_s`] ?? undefined };
       return { ...common, ...excerpt, address, seconds: name === "style" ? 0 : row.duration_s };
     });
   };
@@ -40,15 +46,14 @@ timbreflow.player = (() => {
       return;
     }
     const tracks = tracksOf(row);
-    lanes = timbreflow.lanes(tracks, { pictures: true, topHz: timbreflow.data.pairs[number]?.top_hz ?? 20_000 });
+    lanes = timbreflow.lanes(tracks, { pictures: true, topHz: data.pairs[number]?.top_hz ?? 20_000 });
     draw(row, lanes.box, transport(), switches(row));
     lookAt(difference);
-    const heard = engine.chosen ?? "result";
-    const silent = await engine.load(tracks, heard);
+    const silent = await engine.load(tracks, engine.chosen ?? "result");
     if (silent === null || shown !== row) return;
     for (const name of silent) {
       const track = tracks.find((each) => each.name === name);
-      lanes.silence(name, track.problem ?? `${GONE}${track.title ? `: ${track.title}` : ""}`);
+      lanes.silence(name, track.problem ?? `${GONE}: ${track.title}`);
     }
     update();
     if (play) engine.play();
@@ -56,29 +61,33 @@ timbreflow.player = (() => {
 
   const draw = (row, ...middle) => {
     const entry = notes.of(row.pair_id);
-    const star = element("button", { type: "button", class: "star", "aria-pressed": String(entry.star), "aria-label": "Star", title: "Star (S)", onclick: () => notes.star(row.pair_id) }, "★");
-    const note = element("textarea", { id: "note", rows: "1", placeholder: "Note", "aria-label": `Note on ${row.pair_id}`, oninput: (event) => notes.write(row.pair_id, event.target.value) });
+    const star = button("star", "★", entry.star, () => notes.star(row.pair_id), { "aria-label": "Star", title: "Star (S)" });
+    const write = (event) => notes.write(row.pair_id, event.target.value);
+    const about = { placeholder: "Note", "aria-label": `Note on ${row.pair_id}` };
+    const note = element("textarea", { id: "note", rows: "1", ...about, oninput: write });
     note.value = entry.note;
     box.replaceChildren(
       element("div", { class: "title" }, star, element("h3", {}, row.pair_id)),
       element("p", { class: "words" }, row.error ? "This pair failed." : judging.inWords(row)),
       ...middle,
-      row.error ? null : figures(row),
+      ...(row.error ? [] : [figures(row)]),
       note,
       links(row),
     );
   };
 
-  const figures = (row) =>
-    element(
-      "dl",
-      { class: "figures" },
-      ...judging.figures
-        .filter((figure) => Number.isFinite(row[figure.name]))
-        .map((figure) =>
-          element("div", { title: figure.description, class: figure.shown ? "" : "minor" }, element("dt", {}, figure.heading), element("dd", {}, judging.text(figure.name, row[figure.name]))),
-        ),
-    );
+  const button = (kind, label, pressed, onclick, more) =>
+    element("button", { type: "button", class: kind, "aria-pressed": String(pressed), onclick, ...more }, label);
+
+  const figures = (row) => {
+    const known = judging.figures.filter((figure) => Number.isFinite(row[figure.name]));
+    const told = known.map((figure) => {
+      const kind = { title: figure.description, class: figure.shown ? "" : "minor" };
+      const value = judging.text(figure.name, row[figure.name]);
+      return element("div", kind, element("dt", {}, figure.heading), element("dd", {}, value));
+    });
+    return element("dl", { class: "figures" }, ...told);
+  };
 
   const links = (row) => {
     const of = (label, address) => (address ? element("a", { href: address, download: "" }, label) : null);
@@ -88,39 +97,34 @@ timbreflow.player = (() => {
   };
 
   const transport = () => {
+    const seek = (event) => engine.seek(Number(event.target.value));
+    const range = { type: "range", min: "0", step: "0.01", "aria-label": "Position in seconds" };
+    slider = element("input", { ...range, oninput: seek });
     clock = element("output", { class: "clock", "aria-label": "Position" });
-    slider = element("input", { type: "range", min: "0", step: "0.01", "aria-label": "Position in seconds", oninput: (event) => engine.seek(Number(event.target.value)) });
     const ears = Object.entries(LABELS).map(([name, [letter]]) =>
-      element("button", { type: "button", class: `mini ${name}`, "data-ear": name, "aria-label": `Hear the ${name}`, onclick: () => timbreflow.hear(name) }, letter),
+      button(`mini ${name}`, letter, false, () => timbreflow.hear(name), { "data-ear": name, "aria-label": `Hear the ${name}` }),
     );
-    return element(
-      "div",
-      { class: "transport" },
-      element("button", { type: "button", class: "play", "aria-label": "Play", onclick: engine.toggle }),
-      element("span", { class: "minis" }, ...ears),
-      slider,
-      clock,
-    );
+    const play = element("button", { type: "button", class: "play", "aria-label": "Play", onclick: engine.toggle });
+    return element("div", { class: "transport" }, play, element("span", { class: "minis" }, ...ears), slider, clock);
   };
 
   const switches = (row) => {
-    const toggle = (label, title, pressed, onclick) => element("button", { type: "button", class: "toggle", title, "aria-pressed": String(pressed), onclick }, label);
-    const hasDifference = Boolean(timbreflow.data.pairs[row.number]?.difference);
-    return element(
-      "div",
-      { class: "toggles" },
-      toggle("repeat", "Repeat (R)", engine.repeats, () => (engine.repeats = !engine.repeats)),
-      toggle("equal loudness", "Bring content and style to the result's loudness", engine.matches, () => (engine.matches = !engine.matches)),
-      hasDifference ? toggle("difference", "What the result has more (orange) or less (blue) than the content (D)", difference, () => lookAt(!difference)) : null,
-    );
+    const toggle = (name, label, pressed, onclick) => button("toggle", label, pressed, onclick, { title: HINTS[name] });
+    const made = [
+      toggle("repeat", "repeat", engine.repeats, () => (engine.repeats = !engine.repeats)),
+      toggle("equal", "equal loudness", engine.matches, () => (engine.matches = !engine.matches)),
+    ];
+    if (data.pairs[row.number]?.difference) {
+      made.push(toggle("difference", "difference", difference, () => lookAt(!difference)));
+    }
+    return element("div", { class: "toggles" }, ...made);
   };
 
   // Show the difference of result and content in the place of the result's spectrogram, or that again.
   const lookAt = (wanted) => {
     difference = wanted;
-    const pair = shown && timbreflow.data.pairs[shown.number];
+    const pair = shown && data.pairs[shown.number];
     if (lanes && pair?.difference) lanes.show("result", difference ? pair.difference : pair.tracks.result.sound);
-    box.classList.toggle("differs", Boolean(difference && pair?.difference));
     update();
   };
 
@@ -172,6 +176,6 @@ timbreflow.player = (() => {
 
 // Hear a track, and begin to play if nothing plays: what a letter or a click on a name means.
 timbreflow.hear = (name) => {
-  if (!timbreflow.engine.choose(name)) return timbreflow.say(`there is no ${name} to hear`);
-  if (!timbreflow.engine.playing) timbreflow.engine.play();
+  if (!timbreflow.engine.choose(name)) timbreflow.say(`there is no ${name} to hear`);
+  else if (!timbreflow.engine.playing) timbreflow.engine.play();
 };

@@ -37,5 +37,8 @@ timbreflow.sounds = (() => {
       return audio().decodeAudioData(await answer.arrayBuffer());
     });
 
-  return { audio, embedded, fetched };
+  // A page may read nothing of the disk, also if it lies there itself.
+  const mayFetch = (address) => new URL(address, location.href).protocol !== "file:";
+
+  return { audio, embedded, fetched, mayFetch };
 })();
