@@ -38,7 +38,8 @@ timbreflow.engine = (() => {
     const made = await Promise.all(wanted.map(loaded));
     if (request !== loading) return null;
     tracks = made.filter((track) => track !== null);
-    chosen = Math.max(0, tracks.findIndex((track) => track.name === first));
+    const place = tracks.findIndex((track) => track.name === first);
+    chosen = place < 0 ? tracks.length - 1 : place;
     origin = 0;
     tell();
     return wanted.map((track) => track.name).filter((name) => !tracks.some((track) => track.name === name));

@@ -49,7 +49,7 @@ timbreflow.player = (() => {
     lanes = timbreflow.lanes(tracks, { pictures: true, topHz: data.pairs[number]?.top_hz ?? 20_000 });
     draw(row, lanes.box, transport(), switches(row));
     lookAt(difference);
-    const silent = await engine.load(tracks, engine.chosen ?? "result");
+    const silent = await engine.load(tracks, engine.chosen); // what was heard before; else the last, the result
     if (silent === null || shown !== row) return;
     for (const name of silent) {
       const track = tracks.find((each) => each.name === name);
