@@ -37,12 +37,20 @@ _KEY_DIGITS = 16
 TRACKS = ("content", "style", "result")
 
 
+PLAYABLE = frozenset({"too_long", "too_many_channels", "decode_limit", "out_of_memory"})
+"""Why a sound cannot be embedded that a browser may play all the same, from where it lies."""
+
+
 class Track(NamedTuple):
-    """A sound of a report: the name of its script and its picture, its length in s, and its band powers."""
+    """A sound of a report: the name of its script and its picture, its length in s, and its band powers.
+
+    `cut` says that it is the beginning of a longer one.
+    """
 
     key: str
     seconds: float
     powers: Array
+    cut: bool
 
 
 class NotEmbedded(Exception):
@@ -72,7 +80,8 @@ class EmbeddedSounds:
     def pair(self, row: dict[str, Any], root: str | None = None) -> dict[str, Any]:
         """Write the sounds of a succeeded pair, and return for the page where they are.
 
-        A sound that is gone, has changed, or cannot be read is left out, and `problems` says why.
+        A sound that is gone, has changed, or cannot be read is left out, and `problems` says why; `linked` are those
+        that a browser may play.
 
         Parameters
         ----------
@@ -89,14 +98,16 @@ class EmbeddedSounds:
         if self._bytes >= MOST_BYTES:
             raise NotEmbedded
         rate = min(int(row["sample_rate"]), _HIGHEST_RATE)
-        told: dict[str, Any] = {"tracks": {}, "problems": {}, "top_hz": top_hz(rate)}
+        told: dict[str, Any] = {"tracks": {}, "problems": {}, "linked": [], "top_hz": top_hz(rate)}
         found: dict[str, Track] = {}
         for name, (uri, identity, excerpt) in zip(TRACKS, _sounds(row, root or self._root), strict=True):
             try:
                 found[name] = self._track(uri, identity, excerpt, rate)
-                told["tracks"][name] = {"sound": found[name].key, "seconds": round(found[name].seconds, 3)}
+                told["tracks"][name] = _told(found[name])
             except AudioError as error:
                 told["problems"][name] = _sentence(str(error))
+                if error.error_type in PLAYABLE:
+                    told["linked"].append(name)
         if "content" in found and "result" in found:
             told["difference"] = self._difference(found["result"], found["content"])
         return told
@@ -107,13 +118,13 @@ class EmbeddedSounds:
             raise self._problems[key, uri]
         if key not in self._tracks:
             try:
-                self._tracks[key] = self._written(key, self._decoded(uri, identity, excerpt, rate), rate)
+                self._tracks[key] = self._written(key, *self._decoded(uri, identity, excerpt, rate), rate)
             except AudioError as error:  # of this file: another one may have the same bytes
                 self._problems[key, uri] = error
                 raise
         return self._tracks[key]
 
-    def _decoded(self, uri: str, identity: str, excerpt: Excerpt, rate: int) -> NDArray[np.float32]:
+    def _decoded(self, uri: str, identity: str, excerpt: Excerpt, rate: int) -> tuple[NDArray[np.float32], bool]:
         """Return a sound; a storage that stays away is waited for once, and not for each of its sounds."""
         storage = uri.split("/", 3)[2] if is_s3(uri) else ""
         if storage in self._away:
@@ -124,7 +135,7 @@ class EmbeddedSounds:
             self._away[storage] = str(error)
             raise AudioError("storage", str(error)) from error
 
-    def _written(self, key: str, samples: NDArray[np.float32], rate: int) -> Track:
+    def _written(self, key: str, samples: NDArray[np.float32], cut: bool, rate: int) -> Track:
         file = io.BytesIO()
         soundfile.write(file, np.clip(samples[:, :_MOST_CHANNELS], -1, 1), rate, format="FLAC", subtype="PCM_16")
         self._bytes += len(file.getvalue())
@@ -132,7 +143,7 @@ class EmbeddedSounds:
         self._report.write(f"sounds/{key}.js", f'timbreflow.receiveSound("{key}", "{text}");\n'.encode())
         powers = band_powers(downmix(samples), rate)
         self._report.write(f"pictures/{key}.png", spectrogram_png(powers))
-        return Track(key, len(samples) / rate, powers)
+        return Track(key, len(samples) / rate, powers, cut)
 
     def _difference(self, result: Track, content: Track) -> str:
         key = f"{result.key}-{content.key}"
@@ -150,18 +161,26 @@ def _sounds(row: dict[str, Any], root: str) -> list[tuple[str, str, Excerpt]]:
     return [*given, (result, row["file_sha256"] or "", WHOLE)]
 
 
-def _read(uri: str, files: Storage, identity: str, excerpt: Excerpt, rate: int) -> NDArray[np.float32]:
-    """Return a sound `[N, channels]`, of a long one the beginning; the bytes have to be those that the row tells of."""
-    form = ResultForm(rate, True)
+def _told(track: Track) -> dict[str, Any]:
+    told = {"sound": track.key, "seconds": round(track.seconds, 3)}
+    return {**told, "cut": True} if track.cut else told
+
+
+def _read(uri: str, files: Storage, identity: str, excerpt: Excerpt, rate: int) -> tuple[NDArray[np.float32], bool]:
+    """Return a sound `[N, channels]`, of a long one the beginning, and whether it is only that.
+
+    Its bytes have to be those that the row tells of.
+    """
+    form, cut = ResultForm(rate, True), False
     try:
         content = read_planned_content(uri, files, rate, form, identity, excerpt)
     except AudioError as error:
         if error.error_type != "too_long":
             raise
-        begun = Excerpt(excerpt.start_s, excerpt.start_s + MAX_DURATION_S)
+        begun, cut = Excerpt(excerpt.start_s, excerpt.start_s + MAX_DURATION_S), True
         content = read_planned_content(uri, files, rate, form, identity, begun)
     samples = content.samples[: content.length, None] if content.channels is None else content.channels
-    return np.ascontiguousarray(samples)
+    return np.ascontiguousarray(samples), cut
 
 
 def _sentence(problem: str) -> str:

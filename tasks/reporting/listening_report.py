@@ -20,7 +20,7 @@ from tasks.reporting.report_files import PAGE, ReportFiles, report_folder
 from tasks.reporting.report_page import rendered_page
 from tasks.reporting.report_rows import MOST_ROWS, report_rows, rows_at, rows_script
 from tasks.reporting.report_summary import Summary, failures, run_facts
-from tasks.storage.storage import Storage
+from tasks.storage.storage import Storage, StorageConflict
 
 MOST_PAIRS = 8
 """Best, worst and random pairs that a report holds with their sound, of each, and questions of its blind test."""
@@ -114,7 +114,14 @@ class _Writing:
         self._summary, self._candidates = Summary(), Candidates(asked.by)
 
     def written(self, other: ResultTable | None, progress: Progress) -> Report:
-        """Write all of it, the page last; then remove what an older one has left."""
+        """Write all of it, the page last; then remove what an older one has left.
+
+        Raises
+        ------
+        StorageConflict
+            If a run has replaced the table meanwhile.
+        """
+        version = self._files.stat(self._table.uri)
         scripts = self._write_rows()
         best, worst, sample = self._candidates.chosen(self._asked.most)
         pairs = self._embedded(dict.fromkeys([*best, *worst, *sample]), progress)
@@ -130,6 +137,8 @@ class _Writing:
             **{"best": best, "worst": worst, "sample": sample, "pairs": pairs, "blind": blind},
             "addresses": self._addresses.of_files(self._report.names),
         }
+        if self._files.stat(self._table.uri) != version:  # rows are known by their numbers
+            raise StorageConflict(f"'{self._table.uri}' was replaced while it was read: a run is at work. Try again")
         self._report.write(PAGE, rendered_page(self._told(bool(blind["trials"])), data))
         self._report.remove_older()
         heard = sum("result" in pair["tracks"] for pair in pairs.values())

@@ -151,7 +151,20 @@ def test_an_excerpt_is_what_is_heard_and_of_a_long_sound_the_beginning(tmp_path:
     write_report(root)
     samples, _ = sound(root, tracks(root)["content"]["sound"])
     np.testing.assert_allclose(samples, spoken("voice")[4_000:12_000], atol=2**-14)
-    assert tracks(root, 1)["style"]["seconds"] == 30.0
+    assert (tracks(root, 1)["style"]["seconds"], tracks(root, 1)["style"]["cut"]) == (30.0, True)
+    assert "cut" not in tracks(root, 1)["content"]
+
+
+def test_what_only_a_browser_plays_is_linked(tmp_path: Path) -> None:
+    folder, root = str(tmp_path), str(tmp_path / "root")
+    many = join(folder, "many.wav")
+    identity = write_sound(many, np.tile(tone(300, 1.0)[:, None], 9))
+    write_root(root, [{**heard_row(folder, "a"), "content": many, "content_identity": identity}])
+    write_report(root)
+    pair = data(root)["pairs"]["0"]
+    assert pair["linked"] == ["content"]
+    assert "9 channels" in pair["problems"]["content"]
+    assert list(pair["tracks"]) == ["style", "result"]
 
 
 def test_a_root_that_was_moved_finds_its_own_audio(tmp_path: Path) -> None:
@@ -258,3 +271,20 @@ def test_what_cannot_be_made_is_refused(tmp_path: Path, asked: Asked, told: str)
     with pytest.raises(ReportError, match=re.escape(told)):
         write_report(str(tmp_path / "root"), asked)
     assert not (tmp_path / "root/report").exists()
+
+
+def test_a_table_that_is_replaced_meanwhile_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = str(tmp_path / "root")
+    first, second = heard_row(str(tmp_path), "a"), heard_row(str(tmp_path), "b", timbre_transfer=0.1)
+    write_root(root, [first, second])
+    at_work = iter([lambda: write_root(root, [second, first])])  # a run ends, once
+
+    def told(done: int, total: int) -> None:
+        next(at_work, lambda: None)()
+
+    write_report(root, progress=told)
+    assert rows(root)["pair_id"] == ["b", "a"]
+    assert data(root)["best"] == [1, 0]
+    samples, _ = sound(root, tracks(root, 1)["result"]["sound"])
+    with soundfile.SoundFile(io.BytesIO(first["audio"])) as result:
+        np.testing.assert_allclose(samples, result.read(), atol=2**-14)

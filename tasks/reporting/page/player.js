@@ -26,8 +26,11 @@ timbreflow.player = (() => {
       const [title, address, file] = name === "result" ? result : row[name];
       const common = { name, letter, label, colour: name, title, file };
       const track = pair?.tracks[name];
-      if (track) return { ...common, key: track.sound, picture: track.sound, seconds: track.seconds };
-      if (pair) return { ...common, problem: pair.problems[name] };
+      if (track) {
+        const told = track.cut ? `${file}, the first ${Math.round(track.seconds)} s` : file;
+        return { ...common, file: told, key: track.sound, picture: track.sound, seconds: track.seconds };
+      }
+      if (pair && !pair.linked.includes(name)) return { ...common, problem: pair.problems[name] };
       if (name === "result") return { ...common, address, seconds: row.duration_s };
       const excerpt = { start: row[`${name}_start_s`] ?? 0, end: row[`${name}_end_s`] ?? undefined };
       return { ...common, ...excerpt, address, seconds: name === "style" ? 0 : row.duration_s };
