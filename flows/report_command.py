@@ -18,7 +18,7 @@ _PRESIGN = "Sign all addresses for so long: for a private bucket."
 
 def report(
     root: Annotated[str, typer.Argument(help="Output root: a folder or s3://; or a snapshot of one.")],
-    best: Annotated[int, typer.Option(min=0, help=_BEST)] = 8,
+    best: Annotated[int, typer.Option(min=0, max=100, help=_BEST)] = 8,
     by: Annotated[str, typer.Option(help=_BY)] = "balance",
     against: Annotated[str | None, typer.Option(help=_AGAINST)] = None,
     presign: Annotated[float | None, typer.Option(metavar="HOURS", help=_PRESIGN)] = None,

@@ -50,7 +50,10 @@ class RunOptions(BaseModel):
     )
     copies: bool = Field(False, description="export copies also where hard links, which take no space, would do")
     report: int = Field(
-        8, ge=0, description="pairs that the listening report holds, of the best, the worst and at random; 0: no report"
+        8,
+        ge=0,
+        le=100,
+        description="pairs that the listening report holds, of the best, the worst and at random; 0: no report",
     )
     batch_size: int | None = Field(
         None,

@@ -21,7 +21,7 @@ from tasks.audio.decoding import ResultForm
 from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import MAX_DURATION_S
 from tasks.audio.sound_errors import AudioError
-from tasks.audio.sound_files import read_planned_content
+from tasks.audio.sound_files import SAMPLE_RATE, read_planned_content
 from tasks.reporting.report_files import ReportFiles
 from tasks.reporting.report_rows import audio_name
 from tasks.reporting.spectrogram_pictures import Array, band_powers, difference_png, spectrogram_png, top_hz
@@ -97,7 +97,7 @@ class EmbeddedSounds:
         """
         if self._bytes >= MOST_BYTES:
             raise NotEmbedded
-        rate = min(int(row["sample_rate"]), _HIGHEST_RATE)
+        rate = min(row["sample_rate"] or SAMPLE_RATE, _HIGHEST_RATE)
         told: dict[str, Any] = {"tracks": {}, "problems": {}, "linked": [], "top_hz": top_hz(rate)}
         found: dict[str, Track] = {}
         for name, (uri, identity, excerpt) in zip(TRACKS, _sounds(row, root or self._root), strict=True):

@@ -74,11 +74,11 @@ def words() -> dict[str, list[list[Any]]]:
 
 
 def figure_values(rows: pa.Table, name: str) -> Array:
-    """Return a figure of N rows, NaN where there is none."""
+    """Return a figure, or any other number, of N rows, NaN where there is none; infinity counts as none."""
     if name == BALANCE:
         return balance(rows)
-    values: Array = rows.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
-    return values
+    values = rows.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def balance(rows: pa.Table) -> Array:

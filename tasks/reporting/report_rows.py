@@ -19,7 +19,7 @@ from manifests.results.history import part_pieces
 from manifests.schema import EXCERPT_SETTINGS, RESULT_SCHEMA
 from stylecore.figures import FIGURES
 from tasks.reporting.addresses import Addresses
-from tasks.reporting.judging import BALANCE, balance
+from tasks.reporting.judging import BALANCE, figure_values
 from tasks.storage.storage import Storage
 
 PIECE_ROWS = 5_000
@@ -34,7 +34,7 @@ _DIGITS = 3
 _COLUMNS = (
     *("pair_id", "content", "style", "output", "status", "error_type", "error_message"),
     *("content_identity", "style_identity", "settings", "strength", "seed", *EXCERPT_SETTINGS),
-    *("sample_rate", "duration_s", "file_sha256", "seconds_total", "run_id", "started_at", "finished_at"),
+    *("sample_rate", "duration_s", "file_sha256", "seconds_total", "run_id"),
     *(figure.name for figure in FIGURES),
 )
 
@@ -91,7 +91,8 @@ def rows_script(rows: pa.Table, start: int, addresses: Addresses) -> str:
             *(rows.column(name).to_pylist() for name in ("error_type", "error_message")), strict=True
         )
     ]
-    for name in ("strength", "duration_s", "seconds_total", *(figure.name for figure in FIGURES)):
-        columns[name] = pc.round(rows.column(name), _DIGITS).to_pylist()
-    columns[BALANCE] = [None if value != value else round(value, _DIGITS) for value in balance(rows).tolist()]
+    for name in ("strength", "duration_s", "seconds_total", BALANCE, *(figure.name for figure in FIGURES)):
+        columns[name] = [
+            round(value, _DIGITS) if value == value else None for value in figure_values(rows, name).tolist()
+        ]
     return f"timbreflow.receiveRows({start}, {htmlsafe_json_dumps(columns, allow_nan=False, separators=(',', ':'))});\n"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 BANDS = 128
 """Height of a picture."""
@@ -57,7 +57,7 @@ def band_powers(samples: NDArray[np.floating], sample_rate: int) -> Array:
 
     Returns
     -------
-    ndarray
+    ndarray of float32
         `[BANDS, FRAMES]`, the lowest band first.
     """
     size = 2 ** math.ceil(math.log2(_WINDOW_S * sample_rate))
@@ -65,7 +65,7 @@ def band_powers(samples: NDArray[np.floating], sample_rate: int) -> Array:
     starts = np.linspace(0, len(samples), FRAMES, endpoint=False).astype(np.int64)
     frames = padded[starts[:, None] + np.arange(size)] * np.hanning(size).astype(np.float32)
     powers = np.abs(np.fft.rfft(frames, axis=1)) ** 2
-    bands: Array = _bands(size, sample_rate) @ powers.T
+    bands: Array = (_bands(size, sample_rate) @ powers.T).astype(np.float32)
     return bands
 
 

@@ -194,6 +194,14 @@ def test_a_large_table_comes_in_pieces_and_is_counted_whole(tmp_path: Path, monk
     assert "All 5 pairs failed" in page(root)
 
 
+def test_numbers_without_an_end_are_none_and_an_old_row_needs_no_rate(tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    odd = heard_row(str(tmp_path), "a", timbre_transfer=float("nan"), rhythm_kept=float("inf"), sample_rate=None)
+    write_root(root, [odd, heard_row(str(tmp_path), "b")])
+    assert write_report(root).embedded == 2
+    assert (rows(root)["timbre_transfer"], rows(root)["rhythm_kept"]) == ([None, 0.87], [None, 0.7])
+
+
 def test_an_empty_table_has_a_report(tmp_path: Path) -> None:
     write_root(str(tmp_path), [])
     assert write_report(str(tmp_path)).pairs == 0

@@ -48,7 +48,7 @@ timbreflow.engine = (() => {
   const loaded = async (track) => {
     if (!track.key && !track.address) return null;
     const { embedded, fetched, mayFetch } = timbreflow.sounds;
-    if (!track.key && !mayFetch(track.address)) return played(track);
+    if (!track.key && !mayFetch(track.address)) return location.protocol === "file:" ? played(track) : null;
     try {
       const buffer = await (track.key ? embedded(track.key) : fetched(track.address));
       const start = Math.min(track.start ?? 0, buffer.duration);
