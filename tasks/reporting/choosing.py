@@ -85,14 +85,25 @@ class Candidates:
         """Return the settings that tell a condition, as text that sorts; of the few texts each is kept once."""
         text = settings or "{}"
         if text not in self._conditions:
-            told = {name: value for name, value in json.loads(text).items() if name not in EXCERPT_SETTINGS}
-            self._conditions[text] = json.dumps(told, sort_keys=True)
+            self._conditions[text] = _condition(text)
         return self._conditions[text]
 
     def _ordered(self) -> list[int]:
         rows, values = (np.concatenate([np.zeros(0), *arrays]) for arrays in (self.rows, self.goodness))
         known = ~np.isnan(values)
         return [int(row) for row in rows[known][np.argsort(-values[known], kind="stable")]]
+
+
+def _condition(settings: str) -> str:
+    """Return a record of settings without its excerpts, as text that sorts; what is no record has no settings."""
+    try:
+        told = json.loads(settings)
+    except ValueError:
+        told = None
+    kept = (
+        {name: value for name, value in told.items() if name not in EXCERPT_SETTINGS} if isinstance(told, dict) else {}
+    )
+    return json.dumps(kept, sort_keys=True)
 
 
 class Trial(NamedTuple):

@@ -78,7 +78,7 @@ def sound_name(uri: str) -> str:
 
 def rows_script(rows: pa.Table, start: int, addresses: Addresses) -> str:
     """Return the script that hands some rows, which begin with number `start`, to the page."""
-    columns: dict[str, Any] = {name: rows.column(name).to_pylist() for name in ("pair_id", "seed", *EXCERPT_SETTINGS)}
+    columns: dict[str, Any] = {name: rows.column(name).to_pylist() for name in ("pair_id", "seed")}
     names = pc.unique(pa.chunked_array([*rows.column("content").chunks, *rows.column("style").chunks], pa.string()))
     for name in ("content", "style"):
         columns[name] = pc.index_in(rows.column(name), value_set=names).to_pylist()
@@ -91,7 +91,8 @@ def rows_script(rows: pa.Table, start: int, addresses: Addresses) -> str:
             *(rows.column(name).to_pylist() for name in ("error_type", "error_message")), strict=True
         )
     ]
-    for name in ("strength", "duration_s", "seconds_total", BALANCE, *(figure.name for figure in FIGURES)):
+    numbers = ("strength", "duration_s", "seconds_total", *EXCERPT_SETTINGS)
+    for name in (*numbers, BALANCE, *(figure.name for figure in FIGURES)):
         columns[name] = [
             round(value, _DIGITS) if value == value else None for value in figure_values(rows, name).tolist()
         ]
