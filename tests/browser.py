@@ -14,9 +14,9 @@ NEEDED = ("chromium", "chromedriver")
 
 
 class Browser:
-    """A Chromium that keeps its downloads in a folder, and what its console says."""
+    """A Chromium that keeps its downloads in a folder, and what its console says; pages may play without a key."""
 
-    def __init__(self, downloads: Path) -> None:
+    def __init__(self, downloads: Path, policy: str = "no-user-gesture-required") -> None:
         from selenium import webdriver
         from selenium.webdriver.chrome.service import Service
 
@@ -24,7 +24,7 @@ class Browser:
         options.binary_location = shutil.which("chromium") or ""
         for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
             options.add_argument(f"--{argument}")
-        options.add_argument("--autoplay-policy=no-user-gesture-required")  # nobody is there to make one
+        options.add_argument(f"--autoplay-policy={policy}")
         options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
@@ -74,10 +74,10 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
 
-def make_browser(downloads: Path) -> Browser:
+def make_browser(downloads: Path, **options: str) -> Browser:
     """Return a browser; skip the test where there is none."""
     missing = [program for program in NEEDED if shutil.which(program) is None]
     if missing:
         pytest.skip(f"no {' and '.join(missing)}: `apt-get install chromium chromium-driver`")
     pytest.importorskip("selenium", reason="no selenium: `pip install '.[dev]'`")
-    return Browser(downloads)
+    return Browser(downloads, **options)

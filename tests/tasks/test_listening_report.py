@@ -21,6 +21,7 @@ from tasks.reporting import embedded_sounds, listening_report, report_rows
 from tasks.reporting.listening_report import Asked, write_report
 from tasks.reporting.report_errors import ReportError
 from tasks.reporting.report_page import SCRIPTS
+from tasks.reporting.spectrogram_pictures import band_powers, difference_png, spectrogram_png
 from tasks.storage.storage import Storage
 from tests.tasks.output_root import failed_row, write_root
 from tests.tasks.reported_root import RATE, STYLE_S, heard_row, spoken, tone, write_sound
@@ -74,7 +75,7 @@ def test_a_report_holds_rows_figures_sounds_and_pictures(anywhere: str) -> None:
     np.testing.assert_allclose(samples, spoken("voice"), atol=2**-14)
     assert tracks(root)["style"]["seconds"] == pytest.approx(STYLE_S)
     picture = Storage().read(join(root, "report", "pictures", f"{tracks(root)['style']['sound']}.png"))
-    assert Image.open(io.BytesIO(picture)).size == (480, 128)
+    assert Image.open(io.BytesIO(picture)).size == (400, 128)
     assert "1 of 3 pairs failed" in page(root)
 
 
@@ -87,6 +88,16 @@ def test_a_tone_is_bright_at_its_frequency_and_nowhere_else(tmp_path: Path) -> N
         height = 1 - np.log(hz / 50) / np.log(RATE / 2 / 50)
         assert abs(bright.argmax() / 127 - height) < 0.02
         assert np.median(bright) < bright.max() / 4
+
+
+def test_pictures_are_small_also_of_noise(tmp_path: Path) -> None:
+    write_root(str(tmp_path / "root"), [heard_row(str(tmp_path), "a")])
+    write_report(str(tmp_path / "root"))
+    noise = np.random.default_rng(0).normal(size=(2, 10 * 48_000)) * np.linspace(0.01, 1, 10 * 48_000)
+    powers = [band_powers(samples, 48_000) for samples in noise]
+    picture, difference = len(spectrogram_png(powers[0])), len(difference_png(*powers))
+    pairs, sources = 3 * listening_report.MOST_PAIRS, 2 * 3 * listening_report.MOST_PAIRS  # no two of one sound
+    assert len(page(str(tmp_path / "root"))) + pairs * (picture + difference) + sources * picture < 2e6
 
 
 def test_a_second_report_leaves_what_is_there_and_removes_what_is_not_asked_for(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tasks.exporting.folder import export_folder
+from tasks.reporting import report_rows
 from tasks.reporting.listening_report import Asked, write_report
 from tests.browser import Browser, make_browser
 from tests.tasks.output_root import failed_row, write_root
@@ -88,7 +89,7 @@ def test_the_best_pair_is_shown_in_words_and_pictures(page: Browser) -> None:
         "87 % of the way to the style's timbre; dynamics and melody kept; rhythm mostly kept; audible leak"
     )
     loaded = "[...document.querySelectorAll('.lane img')].map((one) => one.complete && one.naturalWidth)"
-    page.wait(lambda: page.value(loaded) == [480, 480, 480])
+    page.wait(lambda: page.value(loaded) == [400, 400, 400])
     assert page.value("document.querySelector('.verdict').textContent") == "2 of 7 pairs failed"
     spectrogram = page.value("document.querySelector('.lane.result img').src")
     page.press("d")
@@ -116,6 +117,29 @@ def test_all_three_are_heard_and_the_position_is_kept(page: Browser) -> None:
     time.sleep(0.1)
     assert page.value("timbreflow.engine.position()") == stopped
     page.press("r")
+
+
+def test_nothing_sounds_before_a_key_and_no_browser_complains(report: Path, tmp_path: Path) -> None:
+    browser = make_browser(tmp_path, policy="document-user-activation-required")
+    try:
+        browser.open(report.as_uri())
+        browser.wait(lambda: browser.value("timbreflow.engine.chosen"))
+        assert browser.console() == []
+        browser.press(" ")
+        browser.wait(lambda: hears(browser, RESULT_HZ))
+    finally:
+        browser.driver.quit()
+
+
+def test_a_signed_report_is_heard_without_credentials(browser: Browser, s3: str) -> None:
+    write_root(f"{s3}/root", [heard_row(s3, "a"), heard_row(s3, "b")])
+    for embedded in (1, 0):
+        browser.open(write_report(f"{s3}/root", Asked(most=embedded, presign_hours=1.0)).address)
+        browser.wait(lambda: browser.value("timbreflow.engine.has('content')"))
+        browser.press("r", "a")
+        browser.wait(lambda: hears(browser, CONTENT_HZ))
+        browser.press(" ", "r")
+        assert browser.console() == []
 
 
 def test_tracks_are_in_step_to_the_sample(page: Browser) -> None:
@@ -289,6 +313,26 @@ def test_a_pair_that_is_only_linked_is_heard_too(browser: Browser, tmp_path: Pat
         browser.click(".play")
         server.shutdown()
     assert browser.console() == []
+
+
+def test_a_large_table_comes_in_pieces_and_pages(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_rows, "PIECE_ROWS", 100)
+    write_root(str(tmp_path), [failed_row(f"pair {number:03d}") for number in reversed(range(330))])
+    write_report(str(tmp_path))
+    browser.open((tmp_path / "report/index.html").as_uri())
+    assert shown_rows(browser)[0] == "pair 329"
+    browser.click("th[data-column=pair_id] button")
+    assert shown_rows(browser) == [f"pair {number:03d}" for number in range(50)]
+    browser.click(".pages button:nth-of-type(4)")
+    assert shown_rows(browser) == [f"pair {number:03d}" for number in range(300, 330)]
+    browser.click(".pages button:nth-of-type(2)")
+    assert browser.value("document.querySelector('.pages span').textContent") == "251 to 300"
+    browser.click("tbody tr:last-child button")
+    browser.press("\ue015")  # to the next pair, which is on the next page
+    assert browser.value("document.querySelector('#player h3').textContent") == "pair 300"
+    assert shown_rows(browser)[0] == "pair 300"
 
 
 @pytest.mark.parametrize("failed", [0, 2])
