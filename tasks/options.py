@@ -18,6 +18,9 @@ class DeviceError(Exception):
 DEFAULT_NAME = "{content}__{style}"
 """Names of exported files, unless others are asked for."""
 
+REPORT_PAIRS, MOST_REPORT_PAIRS = 8, 100
+"""Best, worst and random pairs that a listening report holds with their sound, of each: unless asked, and at most."""
+
 _DEVICES = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 
 
@@ -50,9 +53,9 @@ class RunOptions(BaseModel):
     )
     copies: bool = Field(False, description="export copies also where hard links, which take no space, would do")
     report: int = Field(
-        8,
+        REPORT_PAIRS,
         ge=0,
-        le=100,
+        le=MOST_REPORT_PAIRS,
         description="pairs that the listening report holds, of the best, the worst and at random; 0: no report",
     )
     batch_size: int | None = Field(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from tasks.ledger.query import ResultTable, find_table, of_one_version, read_overview
+from tasks.options import REPORT_PAIRS
 from tasks.reporting.addresses import Addresses, refuse_signing
 from tasks.reporting.blind_questions import blind_questions
 from tasks.reporting.choosing import Candidates
@@ -21,9 +22,6 @@ from tasks.reporting.report_page import rendered_page
 from tasks.reporting.report_rows import MOST_ROWS, report_rows, rows_at, rows_script
 from tasks.reporting.report_summary import Summary, failures, run_facts
 from tasks.storage.storage import Storage, StorageConflict
-
-MOST_PAIRS = 8
-"""Best, worst and random pairs that a report holds with their sound, of each, and questions of its blind test."""
 
 Progress = Callable[[int, int], None]
 """Is told how many pairs are embedded, and of how many."""
@@ -44,7 +42,7 @@ class Asked(NamedTuple):
         Sign the addresses of all files for so many hours, for a bucket that is private.
     """
 
-    most: int = MOST_PAIRS
+    most: int = REPORT_PAIRS
     by: str = BALANCE
     against: str | None = None
     presign_hours: float | None = None

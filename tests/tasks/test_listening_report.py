@@ -17,6 +17,7 @@ from PIL import Image
 
 from manifests.files import join
 from manifests.results.layout import record_uri
+from tasks.options import REPORT_PAIRS
 from tasks.reporting import embedded_sounds, listening_report, report_rows
 from tasks.reporting.listening_report import Asked, write_report
 from tasks.reporting.report_errors import ReportError
@@ -96,7 +97,7 @@ def test_pictures_are_small_also_of_noise(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(size=(2, 10 * 48_000)) * np.linspace(0.01, 1, 10 * 48_000)
     powers = [band_powers(samples, 48_000) for samples in noise]
     picture, difference = len(spectrogram_png(powers[0])), len(difference_png(*powers))
-    pairs, sources = 3 * listening_report.MOST_PAIRS, 2 * 3 * listening_report.MOST_PAIRS  # no two of one sound
+    pairs, sources = 3 * REPORT_PAIRS, 2 * 3 * REPORT_PAIRS  # no two of one sound
     assert len(page(str(tmp_path / "root"))) + pairs * (picture + difference) + sources * picture < 2e6
 
 
