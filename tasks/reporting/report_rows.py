@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2.utils import htmlsafe_json_dumps
 
-from manifests.parquet import BATCH_ROWS
+from manifests.parquet import BATCH_ROWS, open_parquet
 from manifests.results.history import part_pieces
 from manifests.schema import EXCERPT_SETTINGS, RESULT_SCHEMA
 from stylecore.figures import FIGURES
@@ -27,6 +27,11 @@ PIECE_ROWS = 5_000
 
 MOST_ROWS = 200_000
 """Rows that a page is given: more than that no browser sorts at once. What is counted is all of the table."""
+
+MOST_OWN, LONGEST_OWN = 8, 200
+"""The user's own columns that a page is given, and characters of a value."""
+
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)
 
 _REMEDY = "Run the manifest again: that writes it anew"
 _DIGITS = 3
@@ -41,10 +46,19 @@ _COLUMNS = (
 
 def report_rows(uri: str, files: Storage) -> Iterator[pa.Table]:
     """Give what a report needs of a table's rows, some thousand at a time; raises as `part_pieces`."""
-    wanted = pa.schema([RESULT_SCHEMA.field(name) for name in _COLUMNS])
+    columns = [RESULT_SCHEMA.field(name) for name in _COLUMNS]
+    wanted = pa.schema([*columns, *(pa.field(name, pa.string()) for name in _own_columns(uri, files))])
     for piece in part_pieces(files, uri, wanted, BATCH_ROWS, _REMEDY):
         for start in range(0, piece.num_rows, PIECE_ROWS):
             yield piece.slice(start, PIECE_ROWS)
+
+
+def _own_columns(uri: str, files: Storage) -> list[str]:
+    """Return the first of the user's own columns that can be read as text."""
+    with open_parquet(uri, files, _REMEDY) as parquet:
+        own = [field for field in parquet.schema_arrow if field.name not in RESULT_SCHEMA.names]
+    kinds = ((field.name, field.type.value_type if pa.types.is_dictionary(field.type) else field.type) for field in own)
+    return [name for name, kind in kinds if any(fits(kind) for fits in _TEXTS)][:MOST_OWN]
 
 
 def rows_at(uri: str, wanted: Collection[int], files: Storage) -> dict[int, dict[str, Any]]:
@@ -91,6 +105,8 @@ def rows_script(rows: pa.Table, start: int, addresses: Addresses) -> str:
             *(rows.column(name).to_pylist() for name in ("error_type", "error_message")), strict=True
         )
     ]
+    own = [name for name in rows.column_names if name not in RESULT_SCHEMA.names]
+    columns["own"] = {name: pc.utf8_slice_codeunits(rows.column(name), 0, LONGEST_OWN).to_pylist() for name in own}
     numbers = ("strength", "duration_s", "seconds_total", *EXCERPT_SETTINGS)
     for name in (*numbers, BALANCE, *(figure.name for figure in FIGURES)):
         columns[name] = [

@@ -179,6 +179,19 @@ def test_what_only_a_browser_plays_is_linked(tmp_path: Path) -> None:
     assert list(pair["tracks"]) == ["style", "result"]
 
 
+def test_the_users_own_columns_ride_along_as_text(tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    own = {"genre": "warm", "take": 7, "kept": True, "tempo": 1.5, "words": ["a"], "long": "x" * 1_000}
+    more = {f"more{number}": "y" for number in range(9)}
+    write_root(root, [heard_row(str(tmp_path), "a", **own, **more), failed_row("b")])
+    write_report(root)
+    told = rows(root)["own"]
+    expected = {"genre": "warm", "take": "7", "kept": "true", "tempo": "1.5", "long": "x" * 200}
+    assert {name: values[0] for name, values in told.items() if name in own} == expected
+    assert all(values[1] is None for values in told.values())
+    assert len(told) == report_rows.MOST_OWN
+
+
 def test_a_root_that_was_moved_finds_its_own_audio(tmp_path: Path) -> None:
     write_root(str(tmp_path / "root"), [heard_row(str(tmp_path), "a")])
     (tmp_path / "root").rename(tmp_path / "moved")

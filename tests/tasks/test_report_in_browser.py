@@ -52,7 +52,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         heard_row(folder, "worst", settings=settings[0], timbre_transfer=0.1, rhythm_kept=0.2, melody_kept=None),
         heard_row(folder, EVIL, content=f"a{EVIL.replace('/', '_')}", timbre_transfer=0.4),
         heard_row(folder, "lonely", style="gone", timbre_transfer=0.3),
-        heard_row(folder, "drums", content="drums", style="bell", timbre_transfer=0.2),
+        heard_row(folder, "drums", content="drums", style="bell", timbre_transfer=0.2, mood=f"loud {EVIL}"),
         {**failed_row("broken"), "error_message": EVIL},
         {**failed_row("silent"), "error_type": "silent", "error_message": "the sound is silence"},
     ]
@@ -203,6 +203,11 @@ def test_the_table_sorts_filters_and_searches(page: Browser) -> None:
     assert typed("#search", "SILENCE", "input") == ["silent"]
     assert typed("#search", "", "input") == ["broken", "silent"]
     assert typed("#set", "all", "change")[0] == "worst"
+    assert typed("#search", "loud", "input") == ["drums"]
+    page.click("#list tbody button")
+    assert page.value("document.querySelector('.own').textContent") == f"mood loud {EVIL}"
+    page.click(".play")
+    assert typed("#search", "", "input")[0] == "worst"
     assert typed("#figure", "timbre_transfer", "change")[0] == "worst"
     assert typed("[data-bound=least]", "0.25", "input") == ["lonely", EVIL, "best"]
     assert typed("[data-bound=most]", "0.35", "input") == ["lonely"]

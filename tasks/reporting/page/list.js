@@ -186,7 +186,7 @@ timbreflow.list = (() => {
     clearTimeout(typed);
     typed = setTimeout(changed("search", String), rows.total > MANY_ROWS ? 200 : 0, event);
   };
-  const search = element("input", { type: "search", id: "search", placeholder: "name, sound, error", oninput: searchFor });
+  const search = element("input", { type: "search", id: "search", placeholder: "name, sound, error, ...", oninput: searchFor });
   const sets = options(Object.entries(SETS).map(([name, [label]]) => [name, label]));
   const set = element("select", { id: "set", onchange: changed("set", String) }, ...sets);
   const figures = options(judging.figures.map((each) => [each.name, each.heading]));

@@ -74,10 +74,13 @@ timbreflow.player = (() => {
       element("p", { class: "words" }, row.error ? "This pair failed." : judging.inWords(row)),
       ...middle,
       ...(row.error ? [] : [figures(row)]),
+      ...row.own.filter(([, value]) => value !== null).map(([name, value]) => own(name, value)),
       note,
       links(row),
     );
   };
+
+  const own = (name, value) => element("p", { class: "own" }, element("span", {}, name), ` ${value}`);
 
   const button = (kind, label, pressed, onclick, more) =>
     element("button", { type: "button", class: kind, "aria-pressed": String(pressed), onclick, ...more }, label);

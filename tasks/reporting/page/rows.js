@@ -9,6 +9,7 @@ timbreflow.rows = (() => {
   const excerpts = ["content_start_s", "content_end_s", "style_start_s", "style_end_s"];
   const texts = { pair_id: [], content: [], style: [], audio: [], error: [] };
   for (const name of excerpts) texts[name] = [];
+  const own = {}; // the user's own columns
   const found = []; // what a search looks at, made when it is first looked at
   const listeners = [];
   let loaded = 0;
@@ -22,6 +23,7 @@ timbreflow.rows = (() => {
     for (const name of ["content", "style"]) {
       texts[name].push(...columns[name].map((place) => columns.sounds[place]));
     }
+    for (const [name, values] of Object.entries(columns.own)) (own[name] ??= []).push(...values);
     loaded = start + count;
   };
 
@@ -32,16 +34,24 @@ timbreflow.rows = (() => {
     }
   };
 
-  // Return a row as a record; `content` and `style` are [URI, address or null, name].
+  // Return a row as a record; `content` and `style` are [URI, address or null, name],
+  // `own` what the user has written beside it.
   const row = (number) => {
     const record = { number };
     for (const [name, values] of Object.entries(texts)) record[name] = values[number];
     for (const [name, values] of Object.entries(numbers)) record[name] = values[number];
+    record.own = Object.entries(own).map(([name, values]) => [name, values[number]]);
     return record;
   };
 
   const searched = (number) =>
-    (found[number] ??= [texts.pair_id[number], texts.content[number][0], texts.style[number][0], ...(texts.error[number] ?? [])]
+    (found[number] ??= [
+      texts.pair_id[number],
+      texts.content[number][0],
+      texts.style[number][0],
+      ...(texts.error[number] ?? []),
+      ...Object.values(own).map((values) => values[number]),
+    ]
       .join("\n")
       .toLowerCase());
 
