@@ -7,34 +7,28 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from flows.command_options import OPTIONS, SETTINGS, Changes, PresetName, chosen_settings
 from flows.environment import reach_server, set_defaults
-from flows.model_options import fields_of, takes
+from flows.export_command import export_app
+from flows.manifest_command import manifest_app
+from flows.model_options import takes
 from flows.ray_cluster import refuse_runner
 from flows.report_command import EPILOG as REPORT_EPILOG
 from flows.report_command import report
-from flows.terminal import console, errors, show
+from flows.results_command import SHOWN_ROWS, compare, results, show_overview
+from flows.terminal import EXIT_PROBLEMS, console, errors, say_note, show
 from flows.terminal import refuse as _refuse
 from flows.terminal import refusing as _refusing
-from stylecore.settings import PRESETS, Settings, SettingsError, preset
+from stylecore.settings import Settings
 from tasks.options import RunOptions
 
-if TYPE_CHECKING:
-    from tasks.ledger.query import Overview
-
 EXIT_FAILED_PAIRS = 1
-EXIT_PROBLEMS = 1
 EXIT_INTERRUPTED = 130
-
-SHOWN_ROWS = 50
-"""Of a table of results; the means are of all."""
-
-SHOWN_REASONS = 5
-"""Messages of each error type that are shown; all of `--status failed` that there is room for."""
 
 app = typer.Typer(
     name="timbreflow",
@@ -43,18 +37,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-manifest_app = typer.Typer(help="Build and check manifests of content x style pairs.", no_args_is_help=True)
 app.add_typer(manifest_app, name="manifest")
-export_app = typer.Typer(help="Give results to other programs.", no_args_is_help=True)
 app.add_typer(export_app, name="export")
 app.command(epilog=REPORT_EPILOG)(report)
-PresetName = Annotated[
-    str, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}; shown below is default.")
-]
-Changes = Annotated[
-    list[str], typer.Option("--set", help="Change a setting by its name in manifests: `--set style_layers=1,2`.")
-]
-SETTINGS, OPTIONS = fields_of(Settings, "Sound"), fields_of(RunOptions, "Where and how")
+app.command(epilog="Example: `timbreflow results results/ --where \"status = 'failed'\" --csv`")(results)
+app.command(epilog="Example: `timbreflow compare results/ results-strength-2/`")(compare)
 
 
 def _show_version(asked: bool) -> None:
@@ -70,28 +57,6 @@ def _main(
     ] = False,
 ) -> None:
     pass
-
-
-def chosen_settings(name: str, changes: list[str], given: Mapping[str, str] | None = None) -> Settings:
-    """Return a preset with `key=value` changes, and those that have an option of their own, put over it.
-
-    Raises
-    ------
-    SettingsError
-        If the preset or a setting is unknown, a value is out of bounds, there is none, or there are two.
-    """
-    chosen, given = preset(name), given or {}
-    values = dict(given)
-    for change in changes:
-        key, equals, value = (part.strip() for part in change.partition("="))
-        if not equals or not key:
-            example = f"{key}={getattr(chosen, key)}" if key in Settings.model_fields else "strength=0.8"
-            raise SettingsError(f"--set '{change}': a setting and its value, for example `--set {example}`")
-        if key in given:
-            raise SettingsError(f"--set '{change}': --{key.replace('_', '-')} says {given[key]}; give one of the two")
-        values[key] = value
-    layers = {key: value.split(",") for key, value in values.items() if key.endswith("_layers")}
-    return chosen.resolve({**values, **layers})
 
 
 @app.command(epilog="Example: `timbreflow run pairs.parquet results/ --strength 0.8`")
@@ -122,7 +87,7 @@ def run(
         from tasks.storage.storage import Storage
 
         for note in notes(manifest, Storage()):
-            _note(note)
+            say_note(note)
         if dry_run:
             _dry_run(manifest, output, chosen, asked)
         else:
@@ -136,7 +101,7 @@ def _dry_run(manifest: str, output: str, settings: Settings, options: RunOptions
     preview = preview_run(manifest, output, settings, options)
     console.print(plan_table(preview))
     for note in preview.notes:
-        _note(note)
+        say_note(note)
 
 
 def _run(manifest: str, output: str, settings: Settings, options: RunOptions) -> None:
@@ -186,14 +151,14 @@ def _show_run(output: str) -> None:
     from tasks.storage.storage import Storage
 
     with suppress(FileNotFoundError):
-        _show(read_overview(find_table(output, Storage()), Storage(), SHOWN_ROWS), None)
+        show_overview(read_overview(find_table(output, Storage()), Storage(), SHOWN_ROWS))
 
 
 @app.command(epilog="Example: `timbreflow pair harp.wav fork.wav out.flac --strength 0.8`")
 @takes(options={name: OPTIONS[name] for name in ("device", "weights")}, settings=SETTINGS)
 def pair(
     content: Annotated[str, typer.Argument(help="The sound whose phrase is kept.")],
-    style: Annotated[str, typer.Argument(help="The sound whose timbre is taken.")],
+    style: Annotated[str, typer.Argument(help="Whose timbre is taken: a sound, a folder or pattern, JSON of several.")],
     out: Annotated[str, typer.Argument(help="FLAC file to write.")],
     options: Mapping[str, Any],
     settings: Mapping[str, Any],
@@ -213,114 +178,6 @@ def pair(
         raise typer.Exit(EXIT_FAILED_PAIRS)
     show(pair_table(row))
     console.print(f"Listen: {row['output']}", soft_wrap=True, markup=False, highlight=False)
-
-
-@app.command(epilog="Example: `timbreflow results results/ --status failed`")
-def results(
-    output: Annotated[str, typer.Argument(help="Output root: a folder or s3://; or a table of one, .parquet.")],
-    status: Annotated[str | None, typer.Option(help="Only rows with this status: succeeded or failed.")] = None,
-) -> None:
-    """Show the newest results of OUTPUT: what failed and why, the figures of what succeeded, and where to listen."""
-    if status not in (None, "succeeded", "failed"):
-        _refuse(f"--status {status}: expected succeeded or failed")
-    with _refusing():
-        from tasks.ledger.query import find_table, lost_audio, read_overview
-        from tasks.storage.storage import Storage
-
-        files = Storage()
-        table = find_table(output, files)
-        overview = read_overview(table, files, SHOWN_ROWS)
-        overview.missing = lost_audio(table, files)
-        _show(overview, status)
-
-
-def _show(overview: Overview, status: str | None) -> None:
-    from flows.results_view import TITLE, failures, listening, succeeded
-
-    if status != "succeeded":
-        most = SHOWN_REASONS if status is None else SHOWN_ROWS
-        console.print(failures(overview, most), soft_wrap=True)
-    if status != "failed" and overview.succeeded:
-        console.print(TITLE, soft_wrap=True, highlight=False)
-        show(succeeded(overview, console.width))
-        console.print(listening(overview), soft_wrap=True)
-
-
-@export_app.command("folder", epilog="Example: `timbreflow export folder results/ listen/ --name '{style}_{content}'`")
-@takes(options={name: OPTIONS[name] for name in ("name", "copies")})
-def export_folder_(
-    root: Annotated[str, typer.Argument(help="Output root: a folder or s3://; or a snapshot of one.")],
-    folder: Annotated[str, typer.Argument(help="Folder for the audio, or s3://.")],
-    options: Mapping[str, Any],
-    starred: Annotated[
-        str | None, typer.Option(help="Only the pairs with a star in this CSV, which a listening report has saved.")
-    ] = None,
-) -> None:
-    """Give FOLDER the audio of all succeeded pairs of ROOT under readable names, or bring it up to date.
-
-    Files that no export has made stay as they are. Exits 1 if the audio of a pair is gone.
-    """
-    with _refusing():
-        asked = RunOptions(**options, export=folder)
-        from flows.export_display import shown_export
-        from tasks.exporting.folder import export_folder
-
-        with shown_export() as progress:
-            exported = export_folder(root, folder, asked.name, asked.copies, progress, starred)
-    console.print(exported.sentence(), markup=False, highlight=False, soft_wrap=True)
-    if exported.missing or exported.taken:
-        raise typer.Exit(EXIT_PROBLEMS)
-
-
-@manifest_app.command(
-    "build", epilog="Example: `timbreflow manifest build --content voices/ --style 'glass/*.wav' --out pairs.parquet`"
-)
-def manifest_build(
-    out: Annotated[str, typer.Option(help="Manifest to write: a name that ends with .parquet.")],
-    content: Annotated[list[str], typer.Option(help="Folder, glob pattern, file or s3:// prefix.")] = [],  # noqa: B006
-    style: Annotated[list[str], typer.Option(help="Folder, glob pattern, file or s3:// prefix.")] = [],  # noqa: B006
-    pairing: Annotated[str, typer.Option(help="cross, zip, or sample:N for N random pairs.")] = "cross",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of sample:N.")] = 0,
-    from_: Annotated[
-        str | None, typer.Option("--from", help="Convert a CSV file instead: UTF-8, with a header.")
-    ] = None,
-) -> None:
-    """Build a manifest from folders, patterns, S3 prefixes or a CSV file."""
-    if from_ is not None and (content or style):
-        _refuse("--from names pairs already: give it alone, or --content and --style without it")
-    with _refusing():
-        from manifests.building.builder import build_from_csv, build_manifest
-        from tasks.storage.storage import Storage
-
-        if from_ is not None:
-            count = build_from_csv(from_, out, Storage(), _note)
-        else:
-            count = build_manifest(content, style, pairing, out, Storage(), seed, _note)
-        console.print(f"{count} pairs in {out}", markup=False, soft_wrap=True)
-
-
-def _note(sentence: str) -> None:
-    """Say what is no fault and yet should be known."""
-    errors.print(f"[yellow]Note:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
-
-
-@manifest_app.command("check", epilog="Example: `timbreflow manifest check pairs.parquet`")
-def manifest_check(manifest: Annotated[str, typer.Argument(help="Manifest to check.")]) -> None:
-    """Check a manifest's columns, types, ids and settings; reads no sound."""
-    with _refusing():
-        from manifests.files import absolute
-        from manifests.reading.reader import check
-        from tasks.storage.storage import Storage
-
-        summary = check(absolute(manifest), Storage(), Settings().resolve)
-        own = f", your columns: {', '.join(summary.user_columns)}" if summary.user_columns else ""
-        console.print(
-            f"{manifest}: {summary.pairs} pairs of {summary.contents} contents and {summary.styles} styles{own}",
-            markup=False,
-            soft_wrap=True,
-        )
-        for note in summary.notes:
-            _note(note)
 
 
 @app.command(epilog="Example: `timbreflow doctor s3://bucket/results --fix`")

@@ -58,16 +58,11 @@ def _problem_of_server() -> str | None:
     from prefect.client.orchestration import get_client
     from prefect.settings import get_current_settings
 
-    from flows.embedded_server import EmbeddedServer, ServerError
-
     url = get_current_settings().api.url
-    if url is None and not get_current_settings().server.ephemeral.enabled:
-        return f"no Prefect server is named, and none may be started here: set {ADDRESS}"
-    EmbeddedServer()
+    if url is None and (refusal := _embedded_refusal()) is not None:
+        return refusal
     try:
         problem = get_client(sync_client=True).api_healthcheck()
-    except ServerError as error:
-        return f"Prefect's own server cannot start: {error}"
     except (RuntimeError, ValueError, InvalidURL) as error:
         problem = error
     if problem is None:
@@ -77,6 +72,28 @@ def _problem_of_server() -> str | None:
         return f"Prefect's own server does not answer ({what})"
     source, remedy = address_source()
     return f"Prefect's server at {without_user(url)} does not answer ({what}). Its address is from {source}: {remedy}"
+
+
+def _embedded_refusal() -> str | None:
+    """Start Prefect's server for this process, and name it as a user would; or return why it cannot be started.
+
+    Where none is named, Prefect's client would import the whole server into this process to look for it.
+    """
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import get_current_settings
+
+    if not get_current_settings().server.ephemeral.enabled:
+        return f"no Prefect server is named, and none may be started here: set {ADDRESS}"
+    from flows.embedded_server import EmbeddedServer, ServerError
+
+    server = EmbeddedServer()
+    try:
+        server.start()
+    except ServerError as error:
+        return f"Prefect's own server cannot start: {error}"
+    os.environ[ADDRESS] = server.api_url
+    refresh_global_settings_context()
+    return None
 
 
 def address_source() -> tuple[str, str]:

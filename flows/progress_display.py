@@ -32,13 +32,13 @@ class Display:
     def tick(self) -> None:
         """Show the counters of this process, or what is known besides."""
         failed = f"[red]{PROGRESS.failed} failed[/]" if PROGRESS.failed else ""
-        self._bar.update(self._row, completed=self._done, steps=PROGRESS.steps, failed=failed)
+        self._bar.update(self._row, completed=self._done, steps=PROGRESS.steps, failed=f"{_segments()} {failed}")
         if time.monotonic() - self._shown_at >= ARTIFACT_EVERY_S:
             self._shown_at = time.monotonic()
             self.report()
         if self._bar.disable and time.monotonic() - self._said_at >= LINE_EVERY_S:
             self._said_at = time.monotonic()
-            self._bar.console.print(f"{self._done} of {self._pending} pairs, {PROGRESS.failed} failed")
+            self._bar.console.print(f"{self._done} of {self._pending} pairs, {PROGRESS.failed} failed{_segments()}")
 
     def at_least(self, share: float) -> None:
         """Show that this share of the pairs is done: a worker on another machine tells of it only when it ends."""
@@ -56,6 +56,11 @@ class Display:
             update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * self._done / self._pending))
         except Exception:
             self._artifact = None
+
+
+def _segments() -> str:
+    """Return how far the long contents are that are at work, where there are any."""
+    return f", {PROGRESS.segments_done} of {PROGRESS.segments} segments" if PROGRESS.segments else ""
 
 
 @contextmanager

@@ -80,6 +80,15 @@ def number(value: object, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if isinstance(value, float) else "-"
 
 
+def cell(value: object) -> str:
+    """Return a value of any column for a cell.
+
+    >>> cell(0.1234), cell(3), cell(None), cell("a")
+    ('0.12', '3', '-', 'a')
+    """
+    return number(value) if value is None or isinstance(value, float) else str(value)
+
+
 def _named(reason: Reason) -> str:
     left = reason.pairs - len(reason.names)
     return ", ".join(reason.names) + (f" and {left} more" if left else "")

@@ -21,6 +21,7 @@ from tasks.exporting.export_errors import ExportError
 from tasks.options import DeviceError
 from tasks.reporting.report_errors import ReportError
 
+EXIT_PROBLEMS = 1
 EXIT_REFUSED = 2
 
 ANY_WIDTH = 1_000_000
@@ -43,6 +44,11 @@ console, errors = _console(to_errors=False), _console(to_errors=True)
 def show(table: Table) -> None:
     """Print a table as wide as it is: a terminal that is too narrow breaks its lines, and nothing is cut."""
     console.print(table, crop=False)
+
+
+def say_note(sentence: str) -> None:
+    """Say what is no fault and yet should be known."""
+    errors.print(f"[yellow]Note:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
 
 
 def refuse(message: object) -> NoReturn:

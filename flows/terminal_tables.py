@@ -69,6 +69,7 @@ def garbage_table(garbage: Garbage, dry_run: bool) -> Table:
     table.add_row("old snapshots", str(len(garbage.snapshots)))
     table.add_row("old plans", str(len(garbage.plans)))
     table.add_row("unfinished files", str(len(garbage.half_written)))
+    table.add_row("segments of unfinished long pairs", str(len(garbage.segments)))
     return table
 
 

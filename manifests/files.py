@@ -62,7 +62,7 @@ class Files(Protocol):
     def replacing(self, uri: str, present: FileStat | None) -> AbstractContextManager[BinaryIO]:
         """As `writing`, but only if the file still is what `stat` told (None: absent); an OSError otherwise."""
 
-    def create(self, uri: str, data: bytes) -> None:
+    def create(self, uri: str, data: bytes | Path) -> None:
         """Write a file once; raise FileExistsError if it is there."""
 
     def load(self, uri: str) -> tuple[bytes, str] | None:

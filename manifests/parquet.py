@@ -133,7 +133,8 @@ def open_foreign(uri: str, files: Files, remedy: str) -> Iterator[ForeignTable]:
 
 
 def read_batches(table: ForeignTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Stream columns in batches of at most `BATCH_ROWS` rows, texts as dictionaries; raises as `open_foreign`."""
+    """Stream columns in batches of at most `BATCH_ROWS` rows, texts as dictionaries; raises as `read_own`."""
+    _refuse_swelling(table, [name for name in columns if may_swell(table.schema.field(name).type)])
     for large in _large_batches(table, columns):
         for start in range(0, large.num_rows, BATCH_ROWS):
             yield large.slice(start, BATCH_ROWS)

@@ -44,7 +44,10 @@ INTEGER_SETTINGS = ("iterations", "seed")
 ROW_SETTINGS = FLOAT_SETTINGS + INTEGER_SETTINGS
 """Settings that a manifest may give per row."""
 
-MANIFEST_COLUMNS = ("pair_id", *REQUIRED_COLUMNS, *ROW_SETTINGS)
+STYLE_WEIGHTS = "style_weights"
+"""The column with the weights of a style of several; what they come to stands in the style's text."""
+
+MANIFEST_COLUMNS = ("pair_id", *REQUIRED_COLUMNS, STYLE_WEIGHTS, *ROW_SETTINGS)
 """Columns that mean something in a manifest; any other is the user's own."""
 
 _STRING, _FLOAT, _INT32, _INT64 = pa.string(), pa.float64(), pa.int32(), pa.int64()
@@ -69,14 +72,22 @@ def _pair_columns() -> list[Column]:
     return [
         Column("pair_id", _STRING, "name of the pair in the manifest, given or derived from paths and row settings"),
         Column("content", _STRING, "URI of the content sound"),
-        Column("style", _STRING, "URI of the style sound"),
+        Column(
+            "style",
+            _STRING,
+            "URI of the style, a sound, folder or pattern; of several JSON, with the shares of a blend",
+        ),
         Column("output", _STRING, "URI of the audio file; null where the pair failed"),
         Column("status", _STRING, f"`{SUCCEEDED}` or `{FAILED}`; a succeeded pair's audio exists, whole"),
         Column("error_type", _STRING, "why the pair failed, one of the error types below; null where it succeeded"),
         Column("error_message", _STRING, "what went wrong, with the path; null where the pair succeeded"),
         Column("fingerprint", _STRING, "40 hex digits over everything that decides the result; names the audio file"),
         Column("content_identity", _STRING, "sha256 of the content file's bytes; null where it could not be read"),
-        Column("style_identity", _STRING, "sha256 of the style file's bytes; null where it could not be read"),
+        Column(
+            "style_identity",
+            _STRING,
+            "sha256 of the style file's bytes, or of those of its clips; null where one could not be read",
+        ),
     ]
 
 
@@ -207,11 +218,12 @@ ERROR_TYPES: dict[str, str] = {
     "truncated": "the file is damaged, or ends before the length that its header promises",
     "not_audio": "the file is in no format that can be decoded; the message names it where it is known",
     "too_short": "the sound, or its excerpt, is shorter than 0.2 s by more than 0.02 s",
-    "too_long": "the sound, or its excerpt, is longer than 30 s by more than 0.5 s",
+    "too_long": "the content, or its excerpt, is longer than an hour, or the style than 30 s, by more than 0.5 s",
     "beyond_end": "the excerpt begins after the end of the sound, or ends after it by more than 0.1 s",
     "silent": "the sound is silence",
     "not_finite": "the sound has samples that are NaN, infinite or larger than in any scale (2^32)",
     "decode_limit": "decoding the sound takes more memory or time than is allowed, or crashes the decoder",
+    "style_clips": "the style's folder or pattern holds no sound or too many, or it is an excerpt of several clips",
     "too_many_channels": "the content has more than 8 channels, and the result is to keep them",
     "diverged": "the optimisation left the finite numbers",
     "storage": "reading or writing failed on the way (network, permission, full disk)",

@@ -1,6 +1,6 @@
 """Cut a manifest's pairs into shards (the unit of commit) and batches (the unit of one forward pass).
 
-The cut follows from the pairs and the lengths of their contents alone: not from the machine, nor from the order of the
+Both follow from the pairs and the lengths of their contents alone: not from the machine, nor from the order of the
 rows, nor from what is computed already. So a run that is started again meets the same shards and the same batches.
 """
 
@@ -126,12 +126,12 @@ def cut_shards(
     )
 
 
-def cut_digest(cut: pa.Table) -> str:
+def shard_layout_digest(rows: pa.Table) -> str:
     """Return a digest of what `cut_shards` made of a manifest: equal where each pair is in the same shard."""
     digest = hashlib.sha256()
     for name in ("pair_id", "shard"):
         sink = pa.BufferOutputStream()
-        column = cut.select([name]).combine_chunks()
+        column = rows.select([name]).combine_chunks()
         with pa.ipc.new_stream(sink, column.schema) as stream:
             stream.write_table(column)
         digest.update(sink.getvalue())

@@ -10,7 +10,7 @@ for the style.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,9 +23,6 @@ from stylecore.onsets import frames_since, near, turns
 from stylecore.path import Costs, Way, best_way
 from stylecore.spectrogram import Polar, log_magnitude, magnitude, unit
 from stylecore.splicing import spliced_spectrum
-
-LONGEST_STYLE_FRAMES = 1000
-"""Of a longer style the ten loudest seconds on end are looked through: time and memory grow with them."""
 
 FAR = 0.012
 """Cost of a transposition per semitone: near ones keep more of what a note sounds like."""
@@ -118,6 +115,18 @@ def towards(content: Polar, laid: Polar, strength: float) -> Polar:
     return Polar(_between(content.log_spectrogram, laid.log_spectrogram, strength), phase)
 
 
+def blended(laid: Sequence[tuple[float, Polar]]) -> Polar:
+    """Return several styles laid along one content as one, by their shares: step by step from one to the next.
+
+    The log-spectrogram is the weighted mean; the phases are those of the styles mixed at these shares.
+    """
+    (so_far, found), *others = laid
+    for share, other in others:
+        so_far += share
+        found = towards(found, other, share / so_far)
+    return found
+
+
 def _between(content: Tensor, laid: Tensor, strength: float) -> Tensor:
     return laid if strength == 1 else (content + strength * (laid - content)).clamp_min(0)
 
@@ -132,11 +141,11 @@ def _own_share(content: Analysis, manner: Manner) -> float:
 
 def _searched(style: Analysis) -> tuple[int, int]:
     """Return the first frame and the number of frames of the style that are looked through."""
-    frames = style.log_spectrogram.shape[1]
-    if frames <= LONGEST_STYLE_FRAMES:
-        return 0, frames
+    most = style.bank_frames
+    if style.n_frames <= most:
+        return 0, style.n_frames
     loudness = torch.cumsum((style.level_db.clamp_min(-60) + 60).double(), 0)
-    return int((loudness[LONGEST_STYLE_FRAMES:] - loudness[:-LONGEST_STYLE_FRAMES]).argmax()), LONGEST_STYLE_FRAMES
+    return int((loudness[most:] - loudness[:-most]).argmax()), most
 
 
 def _way(content: Analysis, style: Analysis, part: slice, manner: Manner) -> Way:

@@ -25,6 +25,9 @@ from stylecore.spectrogram import (
 OVERSAMPLING = 4
 """Frames are read between samples when they are transposed: linear interpolation is clean at four times the rate."""
 
+BANK_FRAMES = 1000
+"""Ten seconds: time and memory of an alignment grow with them."""
+
 BANDS = 16
 QUIET_DB = -90.0
 
@@ -40,7 +43,8 @@ class Analysis:
     part of them; `salience` `[pitches, T]` and the most salient `pitch_hz` `[T]`; `level_db` `[T]` under the loudest
     frame; `starts` bool `[T]` and `since` `[T]`: onsets, and frames since the last; `novelty` `[T]`, 0 to 1; `colour`
     `[16, T]`: levels of bands by how unusual they are for this sound; `tonality`: whether it has notes, and one at a
-    time.
+    time. `bank_frames`: so many frames, of a longer sound those that are loudest on end, are what an alignment looks
+    through.
     """
 
     samples: Tensor
@@ -54,6 +58,12 @@ class Analysis:
     novelty: Tensor
     colour: Tensor
     tonality: Pitchedness
+    bank_frames: int = BANK_FRAMES
+
+    @property
+    def n_frames(self) -> int:
+        """How many frames it has, `T`."""
+        return self.log_spectrogram.shape[1]
 
     @property
     def fine(self) -> Tensor:

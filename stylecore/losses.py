@@ -106,6 +106,22 @@ def _target(
     return replace(found, halved=at(halved(log_spectrogram), half, -(-settings.temporal_reach // 2)))
 
 
+def mean_target(targets: Sequence[tuple[float, Target]]) -> Target:
+    """Return the weighted mean of what is kept of several styles, as long as the first of them."""
+    (so_far, found), *others = targets
+    for share, other in others:
+        so_far += share
+        found = _between(found, other, share / so_far)
+    return found
+
+
+def _between(one: Target, other: Target, share: float) -> Target:
+    kept = {term.name: term.between(one.kept[term.name], other.kept[term.name], share) for term in TERMS}
+    halves = one.halved, other.halved
+    half = None if halves[0] is None or halves[1] is None else _between(halves[0], halves[1], share)
+    return replace(one, kept=kept, halved=half)
+
+
 @dataclass(frozen=True)
 class Problem:
     """Equation 1 for a batch: the terms, each pair's weights `[B, K]`, and the settings that all pairs share."""

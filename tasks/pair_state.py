@@ -5,19 +5,20 @@ Outcomes travel between processes; nothing in them needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stylecore.settings import Notes, Settings, SoundOfPair
+from manifests.style_text import is_several, short_name
+from stylecore.settings import SOUNDS, Notes, Settings, SoundOfPair
 from tasks.clock import clock
 
 PlannedPair = Mapping[str, object]
@@ -35,12 +36,13 @@ class Tags(NamedTuple):
     @classmethod
     def of(cls, planned: PlannedPair) -> Tags:
         """Return the tags of a planned pair: both sounds, a digest of the settings, and the licences, if known."""
-        sounds = {side: PurePosixPath(str(planned[side])).name for side in ("content", "style")}
+        content, style = str(planned["content"]), str(planned["style"])
         digest = sha256(str(planned["settings"]).encode()).hexdigest()[:16]
-        said = {side: planned.get(f"{side}_licence") for side in sounds}
+        said = {side: planned.get(f"{side}_licence") for side in SOUNDS}
+        named = short_name(style) if is_several(style) else PurePosixPath(style).name
         return cls(
-            " x ".join(PurePosixPath(name).stem for name in sounds.values()),
-            f"content: {sounds['content']}; style: {sounds['style']}; settings: {digest}",
+            f"{PurePosixPath(content).stem} x {short_name(style)}",
+            f"content: {PurePosixPath(content).name}; style: {named}; settings: {digest}",
             "; ".join(f"{side}: {licence}" for side, licence in said.items() if licence),
         )
 
@@ -98,13 +100,50 @@ class IdentifiedSound:
 
 
 @dataclass(frozen=True)
+class Voice:
+    """A style that is laid along a content by itself.
+
+    Attributes
+    ----------
+    identity : hashable
+        What is known of it already is remembered by it.
+    samples : ndarray of float32
+        `[N]`, at the rate of the computation.
+    share : float
+        In a blend; all of them add up to 1.
+    is_pieced : bool
+        Whether it was joined of pieces or clips: there is nothing in them to leave out.
+    """
+
+    identity: Hashable
+    samples: NDArray[np.float32]
+    share: float = 1.0
+    is_pieced: bool = False
+
+
+def as_one_sound(voices: Sequence[Voice]) -> NDArray[np.float32]:
+    """Return the voices of a style one after the other, as much of each as its share: what a result is measured by.
+
+    As long as the longest; one that is too short for its share is repeated.
+
+    >>> voices = Voice("a", np.array([1, 2, 3, 4], np.float32), 0.75), Voice("b", np.array([9], np.float32), 0.25)
+    >>> as_one_sound(voices)
+    array([1., 2., 3., 9.], dtype=float32)
+    """
+    if len(voices) == 1:
+        return voices[0].samples
+    longest = max(len(voice.samples) for voice in voices)
+    return np.concatenate([np.resize(voice.samples, round(voice.share * longest)) for voice in voices])
+
+
+@dataclass(frozen=True)
 class Measurement:
     """A sound as written: the file, what it is like, its figures and descriptors by column, and seconds by stage.
 
-    `gain` is what its samples have got beyond `Rendered.gain`.
+    `audio` are the file's bytes, or where a large one lies; `gain` is what its samples have got beyond `Rendered.gain`.
     """
 
-    audio: bytes
+    audio: bytes | Path
     file_sha256: str
     samples_sha256: str
     sample_rate: int
@@ -131,6 +170,7 @@ class PairState:
     started_at: datetime = field(default_factory=lambda: clock().now())
     content: NDArray[np.float32] | None = None
     style: NDArray[np.float32] | None = None
+    voices: tuple[Voice, ...] = ()
     space: ResultSpace | None = None
     rendered: Rendered | None = None
     measurement: Measurement | None = None
@@ -156,6 +196,13 @@ class PairState:
     def heard(self, sound: SoundOfPair) -> tuple[Hashable, ...]:
         """Return what tells the samples of a sound from others': its bytes, and which part of it the pair uses."""
         return (self.planned[f"{sound}_identity"], *self.settings.excerpt(sound))
+
+    @property
+    def style_voices(self) -> tuple[Voice, ...]:
+        """What is laid along the content; the style as it is, where it was not read as voices."""
+        if self.voices or self.style is None:
+            return self.voices
+        return (Voice(self.heard("style"), self.style),)
 
     def fail(self, error_type: str, message: str) -> None:
         """Record why there is no result; the first reason stays."""

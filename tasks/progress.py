@@ -60,18 +60,23 @@ class DeviceTimes:
 
 @dataclass
 class RunProgress:
-    """Pairs succeeded and failed so far in this process, and steps of the optimisation and the phase."""
+    """Pairs succeeded and failed so far in this process, steps of the optimisation and the phase.
+
+    And the segments of the long contents that it has come to, those that are computed and all.
+    """
 
     succeeded: int = 0
     failed: int = 0
     steps: int = 0
+    segments_done: int = 0
+    segments: int = 0
     devices: DeviceTimes = field(default_factory=DeviceTimes)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def reset(self) -> None:
         """Begin a run at zero."""
         with self._lock:
-            self.succeeded = self.failed = self.steps = 0
+            self.succeeded = self.failed = self.steps = self.segments_done = self.segments = 0
             self.devices = DeviceTimes()
 
     def count_pair(self, status: str) -> None:
@@ -81,6 +86,16 @@ class RunProgress:
                 self.succeeded += 1
             else:
                 self.failed += 1
+
+    def plan_segments(self, count: int) -> None:
+        """Count segments that are to be computed; negative: that are not, after all."""
+        with self._lock:
+            self.segments += count
+
+    def count_segment(self) -> None:
+        """Count one segment that is computed."""
+        with self._lock:
+            self.segments_done += 1
 
     def count_step(self) -> None:
         """Count one evaluation of the objective for a batch, or one iteration of the phase."""

@@ -2,17 +2,86 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from s3fs import S3FileSystem
+from typer.testing import CliRunner
 
+from flows import cli
+from tests import shared_prefect
+from tests.deployment import Server
 from tests.seaweed import SeaweedServer
+from tests.shared_prefect import SharedPrefect
 
 BUCKET = "timbreflow-tests"
+Typed = Callable[..., tuple[int, str]]
+"""A command, by its arguments; gives its exit code and what it said."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare what the processes of the session share."""
+    shared_prefect.prepare(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where that is."""
+    node.workerinput[shared_prefect.WORKER_INPUT] = node.config.stash[shared_prefect.FOLDER].name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End it."""
+    shared_prefect.end_all(config)
+
+
+@pytest.fixture(scope="session")
+def shared(pytestconfig: pytest.Config) -> SharedPrefect:
+    """Return the Prefect of the session."""
+    return SharedPrefect(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def server(shared: SharedPrefect) -> Server:
+    """Return a Prefect server, the same for the whole session."""
+    return shared.server()
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Typed]:
+    """Return the `timbreflow` command in this process: what it says, and its exit code, need none of its own."""
+    on_end = signal.getsignal(signal.SIGTERM)
+    for name in ("set_defaults", "reach_server"):  # they are for a process of its own
+        monkeypatch.setattr(cli, name, lambda: None)
+
+    def call(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(cli.app, arguments)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception  # a user would see a traceback
+        return result.exit_code, result.output
+
+    logging.disable()  # as the command has it
+    yield call
+    logging.disable(logging.NOTSET)
+    signal.signal(signal.SIGTERM, on_end)
+
+
+@pytest.fixture
+def typed_with_server(typed: Typed, server: Server) -> Typed:
+    """Return the command in this process for those who name a Prefect server."""
+
+    def call(*arguments: str) -> tuple[int, str]:
+        with temporary_settings({PREFECT_API_URL: server.url}):
+            return typed(*arguments)
+
+    return call
 
 
 @pytest.fixture(scope="session")

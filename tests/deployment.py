@@ -24,16 +24,22 @@ SOURCES = ("flows", "tasks", "stylecore", "manifests", "prefect.yaml")
 
 @dataclass(frozen=True)
 class Server:
-    """A Prefect server on loopback: its API, the environment of a user who works with it, and its process."""
+    """A Prefect server on loopback: its port, and the environment of a user who works with it."""
 
     port: int
     env: dict[str, str]
-    process: subprocess.Popen[str]
 
     @property
     def url(self) -> str:
         """Where its API is."""
         return self.env["PREFECT_API_URL"]
+
+
+@dataclass(frozen=True)
+class OwnServer(Server):
+    """A server of one test's own, which may end it."""
+
+    process: subprocess.Popen[str]
 
 
 def _url(port: int, host: str = LOOPBACK) -> str:
@@ -47,17 +53,31 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def prefect_server(home: Path, port: int | None = None, host: str = LOOPBACK) -> Iterator[Server]:
-    """Run `prefect server start`, with a Prefect home of its own; with a port, where it may have run before."""
+def environment_at(home: Path, port: int, host: str = LOOPBACK) -> dict[str, str]:
+    """Return the environment of a user of the server at a port, with a Prefect home of its own."""
+    return environment(home, PREFECT_API_URL=_url(port, host), PREFECT_WORKER_QUERY_SECONDS="1")
+
+
+def start_server(home: Path, port: int | None = None, host: str = LOOPBACK) -> tuple[int, subprocess.Popen[str]]:
+    """Run `prefect server start` until it answers; with a port, where it may have run before."""
     port = port or free_port()
-    env = environment(home, PREFECT_API_URL=_url(port, host), PREFECT_WORKER_QUERY_SECONDS="1")
     command = ("prefect", "server", "start", "--host", host, "--port", str(port), "--no-ui")
-    process = start(*command, env=env, log=home / "server.log")
+    process = start(*command, env=environment_at(home, port, host), log=home / "server.log")
     try:
         wait_for(lambda: process.poll() is not None or _answers(_url(port, host)), "the server")
         assert process.poll() is None, (home / "server.log").read_text()
-        yield Server(port, env, process)
+    except BaseException:
+        end(process)
+        raise
+    return port, process
+
+
+@contextmanager
+def prefect_server(home: Path, port: int | None = None, host: str = LOOPBACK) -> Iterator[OwnServer]:
+    """Start a server for a test that needs one of its own."""
+    port, process = start_server(home, port, host)
+    try:
+        yield OwnServer(port, environment_at(home, port, host), process)
     finally:
         end(process)
 
@@ -79,8 +99,13 @@ def clone_into(folder: Path) -> Path:
 
 def deploy(server: Server, clone: Path) -> None:
     """Create the work pool and deploy all of prefect.yaml, as the README says."""
-    _prefect(server, clone, "work-pool", "create", "local", "--type", "process")
+    create_pool(server, clone)
     deploy_all(server, clone)
+
+
+def create_pool(server: Server, clone: Path) -> None:
+    """Create the work pool."""
+    _prefect(server, clone, "work-pool", "create", "local", "--type", "process")
 
 
 def deploy_all(server: Server, clone: Path) -> None:

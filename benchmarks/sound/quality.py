@@ -22,7 +22,7 @@ from benchmarks.sound.judging import judged
 from benchmarks.sound.pictures import draw_pair
 from benchmarks.sound.significance import NOTE
 from benchmarks.sound.systems import all_systems
-from flows.cli import chosen_settings
+from flows.command_options import chosen_settings
 from stylecore.figures import FIGURES
 from stylecore.settings import Settings, SettingsError
 from tasks.audio.sound_files import AudioError

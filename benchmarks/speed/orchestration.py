@@ -49,7 +49,7 @@ def sample_outcome(folder: Path, seconds: float) -> PairState:
     here.measure([outcome])
     if outcome.failed:
         raise RuntimeError(f"the sample failed: {outcome.error_message}")
-    outcome.content = outcome.style = None
+    outcome.content, outcome.style, outcome.voices = None, None, ()
     return outcome
 
 

@@ -21,7 +21,9 @@ from manifests.reading.duplicates import refuse_duplicates
 from manifests.reading.hints import column_hints, path_hint
 from manifests.reading.reader import normalise
 from manifests.reading.schema_checks import check_schema
-from manifests.schema import REQUIRED_COLUMNS, ManifestError
+from manifests.reading.style_column import resolved_styles, written_styles
+from manifests.schema import REQUIRED_COLUMNS, STYLE_WEIGHTS, ManifestError
+from manifests.style_text import mapped
 
 SUFFIX = ".parquet"
 """Of every manifest: what is in a folder with another one is not read."""
@@ -120,11 +122,16 @@ def build_from_csv(csv: str, out: str, files: Files, say: Callable[[str], None] 
     _check_values(table, place)
     for note in (*notes, *(f"{source}: {hint}" for hint in column_hints(table.column_names))):
         say(note)
-    for name in REQUIRED_COLUMNS:
-        column = texts(table.column(name).combine_chunks(), name, place)
-        resolved = paths(column, name, place).dictionary_encode()
-        rewritten = _written(resolved.dictionary.to_pylist(), target).take(resolved.indices)
+    resolved = {
+        "content": paths(texts(table.column("content").combine_chunks(), "content", place), "content", place),
+        "style": resolved_styles(written_styles(_as_batch(table), place), place),
+    }
+    for name, column in resolved.items():
+        encoded = column.dictionary_encode()
+        rewritten = _written(encoded.dictionary.to_pylist(), target).take(encoded.indices)
         table = table.set_column(table.column_names.index(name), name, rewritten)
+    if STYLE_WEIGHTS in table.column_names:  # the style's text has them now
+        table = table.drop_columns([STYLE_WEIGHTS])
     return write_parquet(target, files, [table], table.schema)
 
 
@@ -179,16 +186,21 @@ def _paired(pairs: Sequence[int], contents: pa.StringArray, styles: pa.StringArr
         yield pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
 
 
-def _written(uris: Sequence[str], manifest: str) -> pa.StringArray:
-    """Write URIs as they shall stand in a manifest; refuse what it could not name."""
-    if is_s3(manifest):
-        local = next((uri for uri in uris if not is_s3(uri)), None)
-        if local is not None:
-            raise ManifestError(
-                f"{local}: a manifest on S3 cannot name local sounds. Copy them to S3, or write it here"
-            )
+def _written(styles: Sequence[str], manifest: str) -> pa.StringArray:
+    """Write URIs, or texts of several, as they shall stand in a manifest; refuse what it could not name."""
     folder = parent(manifest)
-    return pa.array([relative_to(uri, folder) for uri in uris], pa.string())
+
+    def written(uri: str) -> str:
+        if is_s3(manifest) and not is_s3(uri):
+            raise ManifestError(f"{uri}: a manifest on S3 cannot name local sounds. Copy them to S3, or write it here")
+        return relative_to(uri, folder)
+
+    return pa.array([mapped(style, written) for style in styles], pa.string())
+
+
+def _as_batch(table: pa.Table) -> pa.RecordBatch:
+    names = [name for name in ("style", STYLE_WEIGHTS) if name in table.column_names]
+    return pa.RecordBatch.from_arrays([table.column(name).combine_chunks() for name in names], names=names)
 
 
 def _check_values(table: pa.Table, place: Place) -> None:

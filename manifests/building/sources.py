@@ -2,54 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import posixpath
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from manifests.files import Files, absolute, is_s3
 from manifests.reading.hints import path_hint
-from manifests.reading.listing import all_below, is_hidden, is_pattern, suffix_counts
-from manifests.reading.suffixes import EXTRA, audio_suffixes, pyav_suffixes
+from manifests.reading.listing import all_below, is_pattern
+from manifests.reading.sound_listing import UNWRITABLE, LeftOut, is_sound, printable
+from manifests.reading.suffixes import audio_suffixes
 from manifests.schema import ManifestError
-
-_SHOWN_NAMES = 3
-_UNWRITABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
-"""Control characters, and the lone surrogates that stand for bytes that are not UTF-8."""
-
-
-@dataclass
-class LeftOut:
-    """Files of folders and patterns that become no pair.
-
-    They are hidden, no sounds, sounds that only PyAV reads, which is not installed, or of names that no manifest can
-    hold.
-    """
-
-    hidden: set[str] = field(default_factory=set)
-    others: set[str] = field(default_factory=set)
-    by_pyav: set[str] = field(default_factory=set)
-    unwritable: set[str] = field(default_factory=set)
-
-    def sentences(self) -> list[str]:
-        """Return what a user should know of them; nothing if there are none."""
-        said = []
-        if self.others:
-            said.append(f"{_were(self.others)} left out, by suffix no sounds: {suffix_counts(self.others)}")
-        if self.by_pyav:
-            remedy = f"PyAV reads them: pip install '{EXTRA}'"
-            said.append(
-                f"{_were(self.by_pyav)} left out that libsndfile does not read: {suffix_counts(self.by_pyav)}. {remedy}"
-            )
-        if self.hidden:
-            said.append(f"{_were(self.hidden)} left out as hidden: a name begins with '.' or '_', or is a system's")
-        if self.unwritable:
-            shown = ", ".join(_printable(uri) for uri in sorted(self.unwritable)[:_SHOWN_NAMES])
-            more = ", ..." if len(self.unwritable) > _SHOWN_NAMES else ""
-            problem = "names that are not UTF-8 or have control characters"
-            said.append(f"{_were(self.unwritable)} left out for {problem}: {shown}{more}. Rename to have them in")
-        return said
 
 
 def find_sounds(sources: Sequence[str], side: str, files: Files, left_out: LeftOut) -> list[str]:
@@ -105,7 +65,7 @@ def _source_sounds(source: str, side: str, files: Files, left_out: LeftOut) -> l
         remedy = path_hint(source) or f"Correct the {side} path"
         raise ManifestError(f"{source}: no such file or folder. {remedy}")
     found, own = _matches(pattern, source, files), LeftOut()
-    sounds = [path for path in found if _is_sound(path, pattern, own)]
+    sounds = [path for path in found if is_sound(path, pattern, own)]
     if not sounds:
         why = "".join(f"; {sentence}" for sentence in own.sentences())
         wanted = f"Give a {side} with files in {' '.join(audio_suffixes())}"
@@ -126,29 +86,7 @@ def _matches(pattern: str, source: str, files: Files) -> list[str]:
         raise ManifestError(f"{source}: {error}. Write ** between two slashes, as in voices/**/*.wav") from error
 
 
-def _is_sound(path: str, pattern: str, left_out: LeftOut) -> bool:
-    """Return whether a file is taken, and tell `left_out` if not."""
-    suffix = posixpath.splitext(path)[1].lower()
-    if is_hidden(path, pattern):
-        left_out.hidden.add(path)
-    elif suffix not in audio_suffixes():
-        (left_out.by_pyav if suffix in pyav_suffixes() else left_out.others).add(path)
-    elif _UNWRITABLE.search(path):
-        left_out.unwritable.add(path)
-    else:
-        return True
-    return False
-
-
 def _writable(uri: str) -> str:
-    if _UNWRITABLE.search(uri):
-        raise ManifestError(f"{_printable(uri)}: the name is not UTF-8 or has control characters. Rename the file")
+    if UNWRITABLE.search(uri):
+        raise ManifestError(f"{printable(uri)}: the name is not UTF-8 or has control characters. Rename the file")
     return uri
-
-
-def _printable(uri: str) -> str:
-    return ascii(os.fsencode(uri))[1:]
-
-
-def _were(uris: set[str]) -> str:
-    return "1 file was" if len(uris) == 1 else f"{len(uris)} files were"

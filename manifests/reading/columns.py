@@ -80,6 +80,13 @@ def is_text(data_type: pa.DataType) -> bool:
     return any(check(kind) for check in checks)
 
 
+def is_list(data_type: pa.DataType) -> bool:
+    """Return whether a column of this type holds lists."""
+    checks = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    views = (getattr(pa.types, name, None) for name in ("is_list_view", "is_large_list_view"))
+    return any(check(data_type) for check in (*checks, *views) if check is not None)
+
+
 def is_number(data_type: pa.DataType) -> bool:
     """Return whether a column of this type holds numbers, or nothing but nulls."""
     kind = value_type(data_type)
@@ -118,7 +125,7 @@ def paths(written: pa.StringArray, name: str, place: Place) -> pa.StringArray:
     uris = []
     for code, path in enumerate(encoded.dictionary.to_pylist()):
         try:
-            uris.append(_sound_uri(path, place.base))
+            uris.append(sound_uri(path, place.base))
         except ValueError as error:
             place.refuse(name, int(pc.index(encoded.indices, code).as_py()), str(error))
     return pa.array(uris, pa.string()).take(encoded.indices)
@@ -198,7 +205,8 @@ def _refuse_null(column: pa.Array, name: str, place: Place) -> None:
         place.refuse(name, index, "null. Fill it in, or take the row out")
 
 
-def _sound_uri(written: str, base: str) -> str:
+def sound_uri(written: str, base: str) -> str:
+    """Return the URI that a written path means, or raise ValueError: with what to write, if no sound can be there."""
     if _CONTROL.search(written):
         raise ValueError(f"{written!r} has a control character. Rename the sound")
     uri = resolve(written, base)

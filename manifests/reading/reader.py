@@ -29,6 +29,7 @@ from manifests.reading.hints import OddPaths, column_hints, path_hint
 from manifests.reading.partitions import ManifestPart
 from manifests.reading.parts import find_parts, mend_for
 from manifests.reading.schema_checks import check_schema
+from manifests.reading.style_column import refuse_excerpts, resolved_styles, written_styles
 from manifests.schema import (
     FLOAT_SETTINGS,
     INTEGER_SETTINGS,
@@ -37,6 +38,7 @@ from manifests.schema import (
     ROW_SETTINGS,
     ManifestError,
 )
+from manifests.style_text import paths_in
 
 RowValidator = Callable[[dict[str, object]], object]
 """Takes the row settings that are set; raises ValueError with name, value and bound."""
@@ -240,10 +242,14 @@ def normalise(batch: pa.RecordBatch, place: Place, validate_row: RowValidator) -
     ManifestError
         A null, empty or bad value, naming file, column, row and what to do.
     """
-    written = {name: texts(batch.column(name), name, place) for name in REQUIRED_COLUMNS}
-    resolved = {name: paths(column, name, place) for name, column in written.items()}
+    written = {"content": texts(batch.column("content"), "content", place), "style": written_styles(batch, place)}
+    resolved = {
+        "content": paths(written["content"], "content", place),
+        "style": resolved_styles(written["style"], place),
+    }
     settings = {name: setting(batch.column(name), name, place) for name in ROW_SETTINGS if name in batch.schema.names}
     spelled = _checked_settings(settings, batch.num_rows, place, validate_row)
+    refuse_excerpts(resolved["style"], settings, place)
     if "pair_id" in batch.schema.names:
         ids = names(batch.column("pair_id"), "pair_id", place)
     else:
@@ -295,10 +301,11 @@ def _carrier(table: ForeignTable) -> str:
 
 def _look_at_paths(column: pa.StringArray, name: str, place: Place, odd: OddPaths) -> None:
     """Tell `odd` of each distinct path of a batch that is most likely not meant."""
-    for uri in column.unique().to_pylist():
-        written = relative_to(uri, place.base)
-        if (hint := path_hint(written)) is not None:
-            odd.add(name, hint, place.says(name, int(pc.index(column, uri).as_py()), f"'{written}': {hint}"))
+    for text in column.unique().to_pylist():
+        for uri in paths_in(text):
+            written = relative_to(uri, place.base)
+            if (hint := path_hint(written)) is not None:
+                odd.add(name, hint, place.says(name, int(pc.index(column, text).as_py()), f"'{written}': {hint}"))
 
 
 def _user_names(schema: pa.Schema) -> list[str]:

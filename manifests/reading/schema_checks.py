@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from manifests.reading.columns import is_number, is_text, value_type
-from manifests.schema import MANIFEST_COLUMNS, REQUIRED_COLUMNS, RESERVED, ROW_SETTINGS, ManifestError
+from manifests.reading.columns import is_list, is_number, is_text, value_type
+from manifests.schema import MANIFEST_COLUMNS, REQUIRED_COLUMNS, RESERVED, ROW_SETTINGS, STYLE_WEIGHTS, ManifestError
 
 LONGEST_NAME = 256
 """Characters of a column's name."""
@@ -60,10 +60,22 @@ def _check_type(field: pa.Field, file: str) -> None:
             f"{file}: column '{field.name}' has the type {field.type}, not a number. "
             f"{_number_advice(field.name, field.type)}"
         )
-    if field.name not in ROW_SETTINGS and not is_text(field.type):
+    if field.name == STYLE_WEIGHTS:
+        _check_weights(field, file)
+    elif field.name not in ROW_SETTINGS and not is_text(field.type) and not _is_list_of_styles(field):
         raise ManifestError(
             f"{file}: column '{field.name}' has the type {field.type}, not text. {_text_advice(field.name, field.type)}"
         )
+
+
+def _check_weights(field: pa.Field, file: str) -> None:
+    if not is_text(field.type) and not (is_list(field.type) and is_number(field.type.value_type)):
+        remedy = "Write one list a row, say [1.0, 3.0], or null"
+        raise ManifestError(f"{file}: column '{field.name}' has the type {field.type}, not lists of numbers. {remedy}")
+
+
+def _is_list_of_styles(field: pa.Field) -> bool:
+    return field.name == "style" and is_list(field.type) and is_text(field.type.value_type)
 
 
 def _suggestion(name: str, found: Sequence[str], file: str) -> str:

@@ -3,6 +3,7 @@
 Under an output root lie:
 
 - `audio/<2 digits>/<fingerprint>.flac`, `.wav` or `.ogg`: content-addressed sounds, created and never replaced
+- `segments/<2 digits>/<fingerprint>/`: what is computed of a long pair so far
 - `results/run_id=<id>/part-<shard>.parquet`: one row per attempted pair, never changed
 - `results/compacted-<number>.parquet`: such rows of many files, gathered while runs are at work, or by a collection
 - `snapshots/<run_id>.parquet`: a run's pairs with their newest rows
@@ -45,6 +46,11 @@ def audio_uri(root: str, fingerprint: str, attempt: str = "", suffix: str = "fla
     """Return where the audio of a fingerprint lies; under a longer name, that of an attempt which needs its own."""
     name = f"{fingerprint}-{attempt}" if attempt else fingerprint
     return join(absolute(root), "audio", fingerprint[:2], f"{name}.{suffix}")
+
+
+def segments_folder(root: str, fingerprint: str) -> str:
+    """Return where what is computed of a long pair lies, until the whole is committed."""
+    return join(absolute(root), "segments", fingerprint[:2], fingerprint)
 
 
 def part_uri(root: str, run_id: str, shard: int) -> str:

@@ -46,6 +46,11 @@ class Temporal(SpectrogramTerm):
 
     of_style = of_content
 
+    def between(self, one: Kept, other: Kept, share: float) -> Kept:
+        """Return the mixed envelopes, as long as the one's: the other's are stretched."""
+        fitted = {name: _fitted(envelope, one[name].shape[-1]) for name, envelope in other.items()}
+        return super().between(one, fitted, share)
+
     def distance(self, contents: Sequence[Kept], styles: Sequence[Kept], batch: Batch) -> Callable[[Tensor], Tensor]:
         """Return the distance from the content's envelopes, or from the style's stretched to the content's length."""
         from stylecore.encoded import padded

@@ -121,6 +121,24 @@ class Term(ABC):
         """Return what is kept of a style."""
         return {}
 
+    def between(self, one: Kept, other: Kept, share: float) -> Kept:
+        """Return what is so far on the way from what is kept of one style to what is of another: 0 the one."""
+        kept: Kept = mixed(one, other, share)
+        return kept
+
+
+def mixed(one: Any, other: Any, share: float) -> Any:
+    """Return tensors, or tables and tuples of them, mixed with others like them.
+
+    >>> mixed({"a": (1.0, 3.0)}, {"a": (2.0, 5.0)}, 0.5)
+    {'a': (1.5, 4.0)}
+    """
+    if isinstance(one, Mapping):
+        return {name: mixed(value, other[name], share) for name, value in one.items()}
+    if isinstance(one, tuple):
+        return tuple(mixed(*values, share) for values in zip(one, other, strict=True))
+    return one + share * (other - one)
+
 
 class SpectrogramTerm(Term):
     """A term that compares log-spectrograms themselves."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from manifests.files import Files, join
 from manifests.parquet import open_parquet, parquet_errors
 from manifests.schema import ManifestError
-from tasks.audio.lengths import ANY_LENGTH_S, LONGEST_S
+from tasks.audio.lengths import ANY_LENGTH_S
 from tasks.audio.sound_files import AudioError, probe_identified
 from tasks.storage.storage import Storage, StorageUnreachable
 
@@ -94,12 +94,10 @@ def write_memo(root: str, sounds: Iterable[Sound], files: Files) -> None:
         pq.write_table(pa.Table.from_pylist(readable, schema=MEMO_SCHEMA), sink)
 
 
-def identify(
-    uris: Iterable[str], memo: dict[str, Sound], files: Storage, excerpted: Container[str] = ()
-) -> dict[str, Sound]:
+def identify(uris: Iterable[str], memo: Mapping[str, Sound], files: Storage) -> dict[str, Sound]:
     """Identify every sound, 16 at a time; those whose size and version are as remembered are not read again.
 
-    Those of which some pair uses an excerpt may be longer than is read: pairs that name all of one fail when it is.
+    A sound may have any length: what a pair uses of it is the pair's, and looked at when that is read.
 
     Raises
     ------
@@ -108,30 +106,31 @@ def identify(
     """
 
     def one(uri: str) -> Sound:
-        return _identify_one(uri, memo.get(uri), files, ANY_LENGTH_S if uri in excerpted else LONGEST_S)
+        return _identify_one(uri, memo.get(uri), files)
 
     with ThreadPoolExecutor(THREADS) as pool:
         return {sound.uri: sound for sound in pool.map(one, uris)}
 
 
-def _identify_one(uri: str, remembered: Sound | None, files: Storage, longest_s: float) -> Sound:
+def _identify_one(uri: str, remembered: Sound | None, files: Storage) -> Sound:
     try:
         size, version = files.stat(uri)
         if remembered is not None and version and (remembered.size, remembered.version) == (size, version):
             return remembered
-        info, identity = probe_identified(uri, files, longest_s)
+        info, identity = probe_identified(uri, files, ANY_LENGTH_S)
         return Sound(uri, size, version, identity, info.duration_s, info.sample_rate, info.channels)
     except AudioError as error:
-        return _unreadable(uri, error.error_type)
+        return unreadable(uri, error.error_type)
     except StorageUnreachable:
         raise
     except FileNotFoundError:
-        return _unreadable(uri, "missing")
+        return unreadable(uri, "missing")
     except IsADirectoryError:
-        return _unreadable(uri, "is_folder")
+        return unreadable(uri, "is_folder")
     except OSError:
-        return _unreadable(uri, "storage")
+        return unreadable(uri, "storage")
 
 
-def _unreadable(uri: str, error_type: str) -> Sound:
+def unreadable(uri: str, error_type: str) -> Sound:
+    """Return what planning knows of a sound that it could not read."""
     return Sound(uri, 0, "", f"{UNREADABLE}{error_type}", 0.0, 0, 0)

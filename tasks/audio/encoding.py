@@ -7,8 +7,10 @@ for every Ogg stream is replaced.
 from __future__ import annotations
 
 import io
+import os
 import struct
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, BinaryIO, NamedTuple
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -70,20 +72,36 @@ def encode(samples: NDArray[np.floating[Any]], sample_rate: int, name: str, tags
     ValueError
         If a sample is not finite or exceeds full scale: clipping would be silent damage.
     """
-    pcm, form, file = pcm_of(samples), FORMATS[name], io.BytesIO()
+    file = io.BytesIO()
     channels = 1 if samples.ndim == 1 else samples.shape[1]
+    encode_into(file, [samples], sample_rate, channels, name, tags)
+    return file.getvalue()
+
+
+def encode_into(
+    file: BinaryIO,
+    blocks: Iterable[NDArray[np.floating[Any]]],
+    sample_rate: int,
+    channels: int,
+    name: str,
+    tags: Tags,
+) -> None:
+    """Do `encode`, block by block, into a file that is open for reading and writing; memory holds a block at a time."""
+    form = FORMATS[name]
     with soundfile.SoundFile(
         file, "w", sample_rate, channels, form.subtype, format=form.container, compression_level=form.compression
     ) as sound:
         sound.title, sound.comment, sound.software = tags.title, tags.comment, tags.software
         if tags.licence:
             sound.copyright = tags.licence
-        # FLAC and WAV of 24 bits take what they are given; the others are encoded from numbers with full scale 1.
-        sound.write(pcm if form.subtype == "PCM_24" else np.asarray(samples, dtype=np.float32))
-    data = file.getvalue()
+        for samples in blocks:
+            pcm = pcm_of(samples)
+            # FLAC and WAV of 24 bits take what they are given; the others are encoded from numbers with full scale 1.
+            sound.write(pcm if form.subtype == "PCM_24" else np.asarray(samples, dtype=np.float32))
     if form.container == "WAV":
-        return _with_chunks(data, {b"bext": _bext(tags), b"iXML": _ixml(tags)})
-    return _with_serial(data) if form.container == "OGG" else data
+        _add_chunks(file, {b"bext": _bext(tags), b"iXML": _ixml(tags)})
+    if form.container == "OGG":
+        _set_serial(file)
 
 
 def decode(data: bytes) -> NDArray[np.float32]:
@@ -106,27 +124,26 @@ def _ixml(tags: Tags) -> bytes:
     return f'<?xml version="1.0" encoding="UTF-8"?><BWFXML>{body}</BWFXML>'.encode()
 
 
-def _with_chunks(wav: bytes, chunks: dict[bytes, bytes]) -> bytes:
-    """Return a RIFF file with more chunks at its end: the samples stay where they are."""
-    added = b"".join(
-        name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2) for name, data in chunks.items()
-    )
-    whole = wav + b"\0" * (len(wav) % 2) + added
-    return whole[:4] + struct.pack("<I", len(whole) - 8) + whole[8:]
+def _add_chunks(wav: BinaryIO, chunks: dict[bytes, bytes]) -> None:
+    """Give a RIFF file more chunks at its end: the samples stay where they are."""
+    wav.write(b"\0" * (wav.seek(0, os.SEEK_END) % 2))
+    for name, data in chunks.items():
+        wav.write(name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2))
+    n_bytes = wav.tell()
+    wav.seek(4)
+    wav.write(struct.pack("<I", n_bytes - 8))
 
 
-def _with_serial(ogg: bytes, serial: int = 1) -> bytes:
-    """Return an Ogg file whose one stream has this serial number, with the pages' checksums (RFC 3533)."""
-    data, at = bytearray(ogg), 0
-    while at < len(data):
-        n_segments = data[at + _OGG_HEADER.size - 1]
-        body = at + _OGG_HEADER.size + n_segments
-        end = body + sum(data[at + _OGG_HEADER.size : body])
-        data[at + 14 : at + 18] = struct.pack("<I", serial)
-        data[at + 22 : at + 26] = bytes(4)
-        data[at + 22 : at + 26] = struct.pack("<I", _checksum(data[at:end]))
-        at = end
-    return bytes(data)
+def _set_serial(ogg: BinaryIO, serial: int = 1) -> None:
+    """Give the one stream of an Ogg file this serial number, and its pages their checksums (RFC 3533)."""
+    ogg.seek(0)
+    while header := ogg.read(_OGG_HEADER.size):
+        lacing = ogg.read(header[-1])
+        page = bytearray(header + lacing + ogg.read(sum(lacing)))
+        page[14:18], page[22:26] = struct.pack("<I", serial), bytes(4)
+        page[22:26] = struct.pack("<I", _checksum(page))
+        ogg.seek(-len(page), os.SEEK_CUR)
+        ogg.write(page)
 
 
 def _checksum(page: bytes | bytearray) -> int:

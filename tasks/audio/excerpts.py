@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tasks.audio.lengths import END_TOLERANCE_S, refuse_long, seconds_text
+from tasks.audio.lengths import END_TOLERANCE_S, LONGEST_S, refuse_long, seconds_text
 from tasks.audio.sound_errors import AudioError
 
 
@@ -40,10 +40,10 @@ class Excerpt(NamedTuple):
         """
         return round(self.start_s * rate_hz), None if self.end_s is None else round(self.end_s * rate_hz)
 
-    def refuse_long(self, uri: str) -> None:
+    def refuse_long(self, uri: str, longest_s: float = LONGEST_S) -> None:
         """Raise `too_long` if its two times are further apart than what is read is long."""
         if self.end_s is not None:
-            refuse_long(self.end_s - self.start_s, self.named(uri))
+            refuse_long(self.end_s - self.start_s, self.named(uri), longest_s)
 
     def refuse_beyond(self, sound_s: float, uri: str) -> None:
         """Raise `beyond_end` if it begins behind the end of a sound of that length, or ends behind it.

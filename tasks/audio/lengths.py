@@ -19,6 +19,14 @@ END_TOLERANCE_S = 0.1
 """Behind the end of a sound: where an excerpt may still end. Players count the padding of an MP3, and people round."""
 
 LONGEST_S, SHORTEST_S = MAX_DURATION_S + TOLERANCE_S, round(MIN_DURATION_S - SHORT_TOLERANCE_S, 6)
+"""Of what is computed in one piece."""
+
+MAX_CONTENT_S = 3600.0
+LONGEST_CONTENT_S = MAX_CONTENT_S + TOLERANCE_S
+"""Of a content; one longer than `LONGEST_S` is computed in segments."""
+
+LONGEST_STYLE_S = 86_400.0
+"""Of a style: a day. One longer than `LONGEST_S` is listened to in pieces; all of it is decoded to find them."""
 
 ANY_LENGTH_S = math.inf
 """How long a file may be of which an excerpt is read: its bytes are limited, and the time to decode them."""
@@ -27,14 +35,16 @@ ANY_LENGTH_S = math.inf
 def refuse_long(duration_s: float, name: str, longest_s: float = LONGEST_S) -> None:
     """Raise `too_long`, with the excess, for a sound of that length if it is longer than is read."""
     if duration_s > longest_s:
-        excess = f"{seconds_text(duration_s - MAX_DURATION_S)} more than {MAX_DURATION_S:g} s"
+        most = longest_s - TOLERANCE_S
+        excess = f"{seconds_text(duration_s - most)} more than {most:g} s"
         message = f"{name} lasts {seconds_text(duration_s)}, {excess} ({TOLERANCE_S:g} s more is let pass)"
         raise AudioError("too_long", message)
 
 
-def refuse_endless(duration_s: float, name: str) -> NoReturn:
+def refuse_endless(duration_s: float, name: str, longest_s: float = LONGEST_S) -> NoReturn:
     """Raise `too_long` for a sound of which no more than that length was looked at."""
-    raise AudioError("too_long", f"{name} lasts more than {duration_s:g} s; up to {MAX_DURATION_S:g} s are read")
+    most = longest_s - TOLERANCE_S
+    raise AudioError("too_long", f"{name} lasts more than {duration_s:g} s; up to {most:g} s are read")
 
 
 def refuse_short(duration_s: float, name: str) -> None:

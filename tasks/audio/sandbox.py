@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from tasks.audio.decoding import DecodedContent, ResultForm
 from tasks.audio.excerpts import WHOLE, Excerpt
+from tasks.audio.large_files import LargeFile, SoundData
 from tasks.audio.lengths import LONGEST_S
-from tasks.audio.sandbox_worker import CPU_LIMIT_S, MEMORY_BYTES, DecodingRequest
+from tasks.audio.sandbox_worker import MEMORY_BYTES, DecodingRequest
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.streams import SoundInfo
+from tasks.audio.style_pieces import LISTENED_S, HeardStyle
+from tasks.audio.unpacking import UnpackedSound
 from tasks.host import cores
 from tasks.workers.client import Child, ChildDied, ChildSilent
 
@@ -23,6 +26,9 @@ MOST_CHILDREN = 8
 
 TIMEOUT_S = 60.0
 """Wall time for one sound: more than its CPU time, for machines that are busy."""
+
+UNPACKING_TIMEOUT_S = 900.0
+"""Wall time for unpacking an hour."""
 
 START_TIMEOUT_S = 120.0
 
@@ -59,7 +65,7 @@ class Decoders:
         self._idle: list[Child] = []
         self.started = 0
 
-    def inspect(self, data: bytes, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
+    def inspect(self, data: SoundData, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
         """Do `tasks.audio.decoding.inspect` in a child.
 
         Raises
@@ -73,18 +79,32 @@ class Decoders:
         info: SoundInfo = self._fulfilled(DecodingRequest(uri, _unpickled(data), 0, longest_s=longest_s))
         return info
 
-    def decode(self, data: bytes, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
+    def decode(self, data: SoundData, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
         """Do `tasks.audio.decoding.decode` in a child; raises as `inspect`."""
         samples: NDArray[np.float32] = self._fulfilled(DecodingRequest(uri, _unpickled(data), sample_rate, excerpt))
         return samples
 
     def decode_content(
-        self, data: bytes, uri: str, sample_rate: int, form: ResultForm, excerpt: Excerpt = WHOLE
+        self, data: SoundData, uri: str, sample_rate: int, form: ResultForm, excerpt: Excerpt = WHOLE
     ) -> DecodedContent:
         """Do `tasks.audio.decoding.decode_content` in a child; raises as `inspect`."""
         order = DecodingRequest(uri, _unpickled(data), sample_rate, excerpt, form=form)
         content: DecodedContent = self._fulfilled(order)
         return content
+
+    def unpack(self, data: SoundData, uri: str, excerpt: Excerpt, path: str) -> UnpackedSound:
+        """Do `tasks.audio.unpacking.unpack` in a child; raises as `inspect`."""
+        order = DecodingRequest(uri, _unpickled(data), 0, excerpt, unpacked=path)
+        sound: UnpackedSound = self._fulfilled(order, UNPACKING_TIMEOUT_S)
+        return sound
+
+    def decode_style(
+        self, data: SoundData, uri: str, sample_rate: int, excerpt: Excerpt = WHOLE, listened_s: float = LISTENED_S
+    ) -> HeardStyle:
+        """Do `tasks.audio.decoding.decode_style` in a child; raises as `inspect`."""
+        order = DecodingRequest(uri, _unpickled(data), sample_rate, excerpt, listened_s=listened_s)
+        style: HeardStyle = self._fulfilled(order)
+        return style
 
     def pids(self) -> list[int]:
         """Return the numbers of the processes that wait for work."""
@@ -95,30 +115,31 @@ class Decoders:
         while self._idle:
             self._idle.pop().close()
 
-    def _fulfilled(self, order: DecodingRequest) -> Any:
+    def _fulfilled(self, order: DecodingRequest, timeout_s: float | None = None) -> Any:
+        timeout_s = (timeout_s or self._timeout_s) + 3 * order.looking_s
         with self._free:
             try:
-                return self._asked(self._idle.pop(), order)
+                return self._asked(self._idle.pop(), order, timeout_s)
             except (IndexError, ChildDied, MemoryError):
                 # An earlier sound may have damaged that child, or used up its memory: only a new one can tell.
                 child = self._started()
             try:
-                return self._asked(child, order)
+                return self._asked(child, order, timeout_s)
             except MemoryError as error:
                 size = f"{MEMORY_BYTES / 2**30:g} GiB"
                 raise AudioError("decode_limit", f"'{order.uri}' takes more than {size} to decode") from error
             except ChildDied as error:
-                raise _verdict(error, order.uri) from error
+                raise _verdict(error, order) from error
 
-    def _asked(self, child: Child, order: DecodingRequest) -> Any:
+    def _asked(self, child: Child, order: DecodingRequest, timeout_s: float) -> Any:
         """Return a child's answer; it waits for more work then, unless it may have been harmed."""
         try:
-            answer = child.request(order, self._timeout_s)
+            answer = child.request(order, timeout_s)
         except AudioError:
             self._idle.append(child)
             raise
         except ChildSilent as error:
-            message = f"'{order.uri}' takes longer than {self._timeout_s:g} s to decode"
+            message = f"'{order.uri}' takes longer than {timeout_s:g} s to decode"
             raise AudioError("decode_limit", message) from error
         except BaseException:
             child.close()
@@ -133,19 +154,20 @@ class Decoders:
         return child
 
 
-def _unpickled(data: bytes) -> memoryview:
-    """Return bytes as what travels without a copy."""
-    return cast(memoryview, pickle.PickleBuffer(data))
+def _unpickled(data: SoundData) -> memoryview | LargeFile:
+    """Return bytes as what travels without a copy; a large file stays where it is."""
+    return data if isinstance(data, LargeFile) else cast(memoryview, pickle.PickleBuffer(data))
 
 
-def _verdict(death: ChildDied, uri: str) -> AudioError:
+def _verdict(death: ChildDied, order: DecodingRequest) -> AudioError:
     """Return what the death of a child that had decoded nothing else says about the sound."""
     if death.exit_code == -signal.SIGXCPU:
-        return AudioError("decode_limit", f"'{uri}' takes more than {CPU_LIMIT_S} s of CPU time to decode")
+        message = f"'{order.uri}' takes more than {order.cpu_limit_s} s of CPU time to decode"
+        return AudioError("decode_limit", message)
     if death.exit_code == -signal.SIGKILL:
-        message = f"the process that decoded '{uri}' was killed, as a machine does that has no more memory"
+        message = f"the process that decoded '{order.uri}' was killed, as a machine does that has no more memory"
         return AudioError("out_of_memory", message)
-    return AudioError("decode_limit", f"'{uri}' crashes the decoder ({death.how})")
+    return AudioError("decode_limit", f"'{order.uri}' crashes the decoder ({death.how})")
 
 
 DECODERS = Decoders()

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
+import tempfile
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import soundfile
@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 from manifests.files import Files
 from tasks.audio.decoding import SILENCE_PEAK, DecodedContent, ResultForm, SoundInfo
 from tasks.audio.excerpts import WHOLE, Excerpt
+from tasks.audio.large_files import SoundData, on_disk, sha256_of
 from tasks.audio.lengths import LONGEST_S, MAX_DURATION_S, MIN_DURATION_S
 from tasks.audio.sandbox import DECODERS
 from tasks.audio.sound_errors import AudioError
+from tasks.audio.style_pieces import LISTENED_S, HeardStyle
+from tasks.audio.unpacking import UnpackedSound
 from tasks.storage.storage_errors import StorageUnreachable
 
 __all__ = [
@@ -43,18 +46,20 @@ __all__ = [
     "quantised",
     "read_planned",
     "read_planned_content",
+    "read_planned_style",
     "read_sound",
+    "read_style",
     "samples_sha256",
+    "unpacked_planned",
 ]
 
 SAMPLE_RATE = 16_000
 
-MAX_FILE_BYTES = 256 << 20
-"""Larger files are not read: 30 s in 8 channels of 32 bits at 192 kHz are 184 MB."""
+MAX_FILE_BYTES = 32 << 30
+"""Larger files are not read: a day in 2 channels of 24 bits at 48 kHz is 25 GB."""
 
 _LARGE_BYTES = 16 << 20
-_LARGE = threading.Semaphore(2)
-"""Large files that are in memory at a time, however many threads read: planning has 16."""
+"""Larger files are not taken into memory as a whole: planning reads 16 at a time."""
 
 _TOO_MUCH: dict[Hashable, str] = {}
 """What was said of sounds that could not be decoded within the limits, by URI, size, version and what was wanted."""
@@ -90,7 +95,7 @@ def probe_identified(uri: str, files: Files, longest_s: float = LONGEST_S) -> tu
     With `ANY_LENGTH_S` a sound may be longer than is read, as it is if only excerpts of it are.
     """
     with _loaded(uri, files, longest_s) as data:
-        return DECODERS.inspect(data, uri, longest_s), hashlib.sha256(data).hexdigest()
+        return DECODERS.inspect(data, uri, longest_s), sha256_of(data)
 
 
 def read_sound(uri: str, files: Files, sample_rate: int = SAMPLE_RATE, excerpt: Excerpt = WHOLE) -> NDArray[np.float32]:
@@ -167,12 +172,59 @@ def read_planned_content(
         return DECODERS.decode_content(data, uri, sample_rate, form, excerpt)
 
 
+def read_style(uri: str, files: Files, excerpt: Excerpt = WHOLE) -> HeardStyle:
+    """Do `read_sound` for a style, of any length.
+
+    Raises
+    ------
+    AudioError
+        As `read_sound`, `too_long` beyond a day.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    with _loaded(uri, files, excerpt) as data:
+        return DECODERS.decode_style(data, uri, SAMPLE_RATE, excerpt)
+
+
+def read_planned_style(
+    uri: str, files: Files, sample_rate: int, identity: str, excerpt: Excerpt = WHOLE, listened_s: float = LISTENED_S
+) -> HeardStyle:
+    """Do `read_planned` for a style, of which no more than some seconds are listened to.
+
+    Raises
+    ------
+    AudioError
+        As `read_planned`.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    with _planned(uri, files, identity, excerpt) as data:
+        return DECODERS.decode_style(data, uri, sample_rate, excerpt, listened_s)
+
+
 @contextmanager
-def _planned(uri: str, files: Files, identity: str, excerpt: Excerpt) -> Iterator[bytes]:
-    """Give the bytes of a file, if they are those that planning has met."""
+def unpacked_planned(uri: str, files: Files, identity: str, excerpt: Excerpt = WHOLE) -> Iterator[UnpackedSound]:
+    """Unpack a long content into a temporary file, which is there as long as the block lasts.
+
+    Raises
+    ------
+    AudioError
+        As `read_planned`, but for `silent`.
+    StorageUnreachable
+        If the storage stayed away.
+    """
+    with tempfile.NamedTemporaryFile(prefix=".timbreflow-") as file:
+        with _planned(uri, files, identity, excerpt) as data:
+            sound = DECODERS.unpack(data, uri, excerpt, file.name)
+        yield sound
+
+
+@contextmanager
+def _planned(uri: str, files: Files, identity: str, excerpt: Excerpt) -> Iterator[SoundData]:
+    """Give a file, if its bytes are those that planning has met."""
     try:
         with _loaded(uri, files, excerpt) as data:
-            if hashlib.sha256(data).hexdigest() != identity:
+            if sha256_of(data) != identity:
                 raise AudioError("storage", f"'{uri}' has changed since the run was planned: run again")
             yield data
     except AudioError as error:
@@ -245,23 +297,31 @@ def samples_sha256(pcm: NDArray[np.int32]) -> str:
 
 
 @contextmanager
-def _loaded(uri: str, files: Files, wanted: Hashable) -> Iterator[bytes]:
-    """Give the bytes of a file that is not too large, and let few large ones be in memory at a time.
+def _loaded(uri: str, files: Files, wanted: Hashable) -> Iterator[SoundData]:
+    """Give a file: in memory, or on the local disk if it is large.
 
     `wanted` is how much of the sound will be decoded: what takes too long for one excerpt may not for another.
     """
     with _typed(uri):
-        size, version = files.stat(uri)
-    if size > MAX_FILE_BYTES:
-        message = f"'{uri}' has {size} bytes, more than the {MAX_FILE_BYTES} that are read"
+        stat = files.stat(uri)
+    if stat.size > MAX_FILE_BYTES:
+        message = f"'{uri}' has {stat.size} bytes, more than the {MAX_FILE_BYTES} that are read"
         raise AudioError("decode_limit", message)
-    with _refused_once((uri, size, version, wanted)), _LARGE if size > _LARGE_BYTES else nullcontext():
-        with _typed(uri), files.open(uri) as stream:
-            # A byte more than there should be: a file may grow while it is read.
-            data = stream.read(size + 1)
-        if len(data) != size:
-            raise AudioError("storage", f"'{uri}' changed while it was read: {len(data)} bytes, not {size}")
-        yield data
+    with _refused_once((uri, *stat, wanted)), _typed(uri):
+        if stat.size > _LARGE_BYTES:
+            with on_disk(uri, files, stat) as large:
+                yield large
+        else:
+            yield _read(uri, files, stat.size)
+
+
+def _read(uri: str, files: Files, size: int) -> bytes:
+    with files.open(uri) as stream:
+        # A byte more than there should be: a file may grow while it is read.
+        data = stream.read(size + 1)
+    if len(data) != size:
+        raise AudioError("storage", f"'{uri}' changed while it was read: {len(data)} bytes, not {size}")
+    return data
 
 
 @contextmanager

@@ -7,7 +7,7 @@ the length that is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -63,10 +63,17 @@ class _Stream(soundfile.SoundFile):
 Stream = _Stream | ForeignStream
 
 
-def measure(data: bytes | memoryview, uri: str, longest_s: float = LONGEST_S) -> SoundInfo:
+def nothing() -> None:
+    """Do nothing."""
+
+
+def measure(
+    data: bytes | memoryview, uri: str, longest_s: float = LONGEST_S, on_block: Callable[[], None] = nothing
+) -> SoundInfo:
     """Return how long the sounds in a file are together; what is compressed is decoded to find out.
 
     Where it may be longer than is read of a sound, a count suffices for one that is: what is decoded is an excerpt.
+    `on_block` is called before each block that is decoded.
 
     Raises
     ------
@@ -84,6 +91,7 @@ def measure(data: bytes | memoryview, uri: str, longest_s: float = LONGEST_S) ->
             _refuse_large(n_samples, sound, name, longest_s)
             continue
         for block in _blocks(sound, part, uri):
+            on_block()
             n_samples += len(block)
             _refuse_large(n_samples, sound, name, longest_s)
     if sound is None or n_samples == 0:
@@ -94,7 +102,35 @@ def measure(data: bytes | memoryview, uri: str, longest_s: float = LONGEST_S) ->
 def samples_of(data: bytes | memoryview, uri: str, excerpt: Excerpt = WHOLE) -> tuple[NDArray[np.float32], int]:
     """Return the samples of the sounds in a file, one after the other, `[N, channels]`, and their rate in Hz.
 
+    Raises
+    ------
+    AudioError
+        As `blocks_of`.
+    MemoryError
+        As `measure`.
+    """
+    found = list(blocks_of(data, uri, excerpt))
+    blocks = [block for block, _ in found]
+    return (blocks[0] if len(blocks) == 1 else np.concatenate(blocks)), found[0][1]
+
+
+def blocks_of(
+    data: bytes | memoryview, uri: str, excerpt: Excerpt = WHOLE, longest_s: float = LONGEST_S
+) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Give the samples of the sounds in a file, one after the other, `[N, channels]` at a time, with their rate in Hz.
+
     Nothing is decoded behind an excerpt, nor before it where libsndfile goes to the very sample without.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    uri : str
+        Its name, for messages.
+    excerpt : Excerpt
+        Which part of the sound.
+    longest_s : float
+        How long it, or the sound, may be, s.
 
     Raises
     ------
@@ -103,20 +139,19 @@ def samples_of(data: bytes | memoryview, uri: str, excerpt: Excerpt = WHOLE) -> 
     MemoryError
         As `measure`.
     """
-    excerpt.refuse_long(uri)
-    blocks: list[NDArray[np.float32]] = []
+    excerpt.refuse_long(uri, longest_s)
     place, n_samples, sample_rate = 0, 0, 0
-    for sound, part in _streams(data, uri, LONGEST_S if excerpt.is_whole else ANY_LENGTH_S):
+    for sound, part in _streams(data, uri, longest_s if excerpt.is_whole else ANY_LENGTH_S):
         sample_rate = sound.samplerate
         first, last = excerpt.samples(sample_rate)
         end = None if last is None else last - place
         begin = _passed_over(sound, part, uri, max(0, first - place))
-        _refuse_large(n_samples + _still_to_come(sound, part, begin, end), sound, excerpt.named(uri))
+        _refuse_large(n_samples + _still_to_come(sound, part, begin, end), sound, excerpt.named(uri), longest_s)
         place += begin
         for block in _blocks(sound, part, uri, begin, end):
             place, n_samples = place + len(block), n_samples + len(block)
-            _refuse_large(n_samples, sound, excerpt.named(uri))
-            blocks.append(block)
+            _refuse_large(n_samples, sound, excerpt.named(uri), longest_s)
+            yield block, sample_rate
         if last is not None and place >= last:
             break
     else:  # the sound has ended first, and `place` is where
@@ -125,7 +160,6 @@ def samples_of(data: bytes | memoryview, uri: str, excerpt: Excerpt = WHOLE) -> 
         excerpt.refuse_beyond(place / sample_rate, uri)
     if n_samples == 0:
         refuse_short(0.0, excerpt.named(uri))
-    return (blocks[0] if len(blocks) == 1 else np.concatenate(blocks)), sample_rate
 
 
 def _streams(data: bytes | memoryview, uri: str, longest_s: float) -> Iterator[tuple[Stream, Part]]:
@@ -180,7 +214,8 @@ def _blocks(
     """
     expected = _counted(sound, part)
     stop = expected if end is None else end if expected is None else min(expected, end)
-    most = sound.frames if _is_by_size(sound) else max(1, _BLOCK_VALUES // sound.channels)
+    in_one = _is_by_size(sound) and sound.frames <= min(LONGEST_S * sound.samplerate, MAX_VALUES / sound.channels)
+    most = sound.frames if in_one else max(1, _BLOCK_VALUES // sound.channels)
     n_samples = begin
     while stop is None or n_samples < stop:
         wanted = most if stop is None else min(most, stop - n_samples)
@@ -234,7 +269,7 @@ def _refuse_large(n_samples: int, sound: Stream, name: str, longest_s: float = L
     if n_samples > longest_s * sound.samplerate:
         if _is_by_size(sound):
             refuse_long(n_samples / sound.samplerate, name, longest_s)
-        refuse_endless(longest_s, name)
+        refuse_endless(longest_s, name, longest_s)
     if n_samples * sound.channels > MAX_VALUES * longest_s / LONGEST_S:
         size = f"{n_samples} samples in each of {sound.channels} channels"
         raise AudioError("decode_limit", f"{name} has {size}, more than {MAX_VALUES} together")

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from manifests.schema import RESULT_SCHEMA
+from manifests.style_text import short_name
 from tasks.exporting.export_errors import ExportError
 from tasks.options import DEFAULT_NAME
 
@@ -145,6 +146,10 @@ def _stem(uri: object) -> str:
     return posixpath.splitext(posixpath.basename(str(uri)))[0]
 
 
+def _style(text: object) -> str:
+    return short_name(str(text))
+
+
 def _short(fingerprint: object) -> str:
     return str(fingerprint)[:FINGERPRINT_SHOWN]
 
@@ -153,7 +158,7 @@ def _unchanged(value: object) -> object:
     return value
 
 
-_SHOWN: dict[str, Callable[[object], object]] = {"content": _stem, "style": _stem, "fingerprint": _short}
+_SHOWN: dict[str, Callable[[object], object]] = {"content": _stem, "style": _style, "fingerprint": _short}
 """What is shown of columns that hold more than a name has room for."""
 
 

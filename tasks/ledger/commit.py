@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
 
 from manifests.files import Files
 from manifests.results.layout import audio_uri, part_uri, write_part
@@ -15,10 +18,10 @@ from tasks.storage.storage_errors import StorageError
 
 @dataclass(frozen=True)
 class ResultRow:
-    """A row of the results and, if the pair succeeded, the file that belongs to it."""
+    """A row of the results and, if the pair succeeded, the file that belongs to it: its bytes, or where it lies."""
 
     row: dict[str, object]
-    audio: bytes | None
+    audio: bytes | Path | None
 
 
 def commit_shard(results: Sequence[ResultRow], root: str, run_id: str, shard: int, files: Files) -> None:
@@ -56,18 +59,40 @@ def _with_audio(files: Files, root: str, run_id: str, result: ResultRow, may_be_
     if result.audio is None:
         return result.row
     name, suffix = str(result.row["fingerprint"]), str(result.row["output"]).rsplit(".", 1)[-1]
-    own = audio_uri(root, name, f"{run_id}-{sha256(result.audio).hexdigest()[:8]}", suffix)
+    own = audio_uri(root, name, f"{run_id}-{_digest(result.audio)[:8]}", suffix)
     for uri in [own] if may_be_removed else [audio_uri(root, name, suffix=suffix), own]:
         if _is_created(files, uri, result.audio):
             return {**result.row, "output": uri}
     raise StorageError(f"'{own}' was changed while it was written. Run the same command again")
 
 
-def _is_created(files: Files, uri: str, data: bytes) -> bool:
+def _is_created(files: Files, uri: str, data: bytes | Path) -> bool:
     """Create a file; return whether it is there with these bytes."""
     try:
         files.create(uri, data)
     except FileExistsError:
+        return _is_there(files, uri, data)
+    return True
+
+
+def _is_there(files: Files, uri: str, data: bytes | Path) -> bool:
+    if isinstance(data, bytes):
         found = files.load(uri)
         return found is not None and found[0] == data
-    return True
+    try:
+        with files.open(uri) as present:
+            return _digest_of(present) == _digest(data)
+    except FileNotFoundError:
+        return False
+
+
+def _digest(data: bytes | Path) -> str:
+    with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
+        return _digest_of(file)
+
+
+def _digest_of(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()

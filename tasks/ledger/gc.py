@@ -56,6 +56,8 @@ class Garbage:
         Their size.
     snapshots, plans, half_written : tuple of str
         Of old runs, and of dead processes.
+    segments : tuple of str
+        Of long pairs that no run has finished.
     """
 
     parts: tuple[str, ...]
@@ -66,6 +68,7 @@ class Garbage:
     snapshots: tuple[str, ...]
     plans: tuple[str, ...]
     half_written: tuple[str, ...]
+    segments: tuple[str, ...] = ()
 
 
 def collect(root: str, keep_days: float, dry_run: bool = False) -> Garbage:
@@ -101,7 +104,8 @@ def collect(root: str, keep_days: float, dry_run: bool = False) -> Garbage:
             number = next_number(known_names(files, root))
             lease.announce(compacted_uri(root, number))
             compact(files, root, number, garbage.parts, garbage.fingerprints)
-        for gone in (garbage.snapshots, garbage.parts, garbage.audio, garbage.plans, garbage.half_written):
+        unneeded = (garbage.audio, garbage.plans, garbage.half_written, garbage.segments)
+        for gone in (garbage.snapshots, garbage.parts, *unneeded):
             delete(files, gone, lease.check)
     return garbage
 
@@ -149,6 +153,7 @@ def find_garbage(files: Storage, root: str, keep_days: float) -> Garbage:
         snapshots=old,
         plans=tuple(uri for uri in files.find(join(root, "plans")) if _is_older(uri, since)),
         half_written=tuple(files.half_written(root, HALF_WRITTEN_S)),
+        segments=tuple(files.find(join(root, "segments"))),
     )
 
 

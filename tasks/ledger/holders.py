@@ -39,7 +39,7 @@ class Holder:
     Attributes
     ----------
     cut : str
-        How its shards are cut, once that is known: slices of different cuts are no parts of one whole.
+        Digest of the layout of its shards, once that is known: slices of different layouts are no parts of one whole.
     committing : tuple of str
         Files of the history that it may be about to create, by their names below `results/` (`tasks.ledger.fencing`).
     collecting : bool

@@ -71,13 +71,13 @@ class Lease:
         """Say that a file of the history is about to be created; see `tasks.ledger.fencing.announce`."""
         announce(self.files, self.root, self.owner, uri)
 
-    def agree_on(self, cut: str) -> None:
-        """Tell the other slices how the shards are cut here.
+    def agree_on(self, shard_layout: str) -> None:
+        """Tell the other slices which pair is in which shard here, by a digest of it.
 
         Raises
         ------
         LeaseTaken
-            If one that is at work has cut them otherwise: pairs would be in both slices, or in none.
+            If one that is at work has another layout: pairs would be in both slices, or in none.
         LeaseLost
             If another run has taken over.
         """
@@ -85,12 +85,12 @@ class Lease:
         def tell(holders: list[Holder]) -> list[Holder]:
             mine = own_entry(holders, self.owner, self.root)
             for other in holders:
-                if other is not mine and other.cut not in ("", cut) and other.alive:
+                if other is not mine and other.cut not in ("", shard_layout) and other.alive:
                     raise LeaseTaken(
                         f"{absolute(self.root)} is being worked on by {other}, whose shards are cut otherwise: give "
                         "all slices the same manifest and --shard-audio-s, and let all of them reach the same sounds"
                     )
-            return [replace(one, cut=cut) if one is mine else one for one in holders]
+            return [replace(one, cut=shard_layout) if one is mine else one for one in holders]
 
         change_holders(self.files, self.root, tell)
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from stylecore.analysis import Analysis, analyse
 from stylecore.encoder import Encoder
 from stylecore.errors import Interrupted
 from stylecore.pairing import paired
-from stylecore.settings import SoundOfPair
 from stylecore.synthesis import Pair, synthesise
 from stylecore.weights import Weights
 from tasks.cache import ByteLimitedCache
 from tasks.devices.hardware import encoder_on, end_if_lost, free_bytes, on_device
-from tasks.pair_state import PairState, error_type_of
-from tasks.pipeline.rendering import Made, Samples, render
+from tasks.pair_state import PairState, Voice, error_type_of
+from tasks.pipeline.rendering import Made, render
 
 BYTES_PER_SAMPLE = 3_300
 """Of memory that optimising a pair takes, per sample of its content: twice what it takes on a processor, since a GPU's
@@ -93,19 +93,17 @@ def _parts_that_fit(ready: Sequence[Ready], free: int | None) -> Iterator[Sequen
 def _encoded(outcome: PairState, device: str, weights: Weights, cache: ByteLimitedCache) -> Pair | None:
     """Encode one pair's sounds; None, with the reason in the outcome, if that fails."""
     began = time.perf_counter()
-    settings, content, style = outcome.settings, outcome.content, outcome.style
+    settings, content = outcome.settings, outcome.content
     assert content is not None
-    assert style is not None
-    sounds: tuple[tuple[SoundOfPair, Samples], ...] = (("content", content), ("style", style))
+
+    def analysis(voice: Voice) -> Analysis:
+        key = (voice.identity, voice.is_pieced, device, settings.analysis_rate)
+        return cache.get(key, partial(_analysed, voice, settings.analysis_rate, device))
+
     try:
-        analyses = [
-            cache.get(
-                (*outcome.heard(side), device, settings.analysis_rate),
-                partial(_analysed, samples, settings.analysis_rate, device),
-            )
-            for side, samples in sounds
-        ]
-        return paired(analyses[0], analyses[1], len(content), encoder_on(device, weights), settings)
+        own = analysis(Voice(outcome.heard("content"), content))
+        styles = [(voice.share, analysis(voice)) for voice in outcome.style_voices]
+        return paired(own, styles, len(content), encoder_on(device, weights), settings)
     except Exception as error:  # whatever one pair does, its companions go on
         end_if_lost(device)
         outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
@@ -114,8 +112,9 @@ def _encoded(outcome: PairState, device: str, weights: Weights, cache: ByteLimit
     return None
 
 
-def _analysed(samples: Samples, sample_rate: int, device: str) -> Analysis:
-    return analyse(on_device(samples, device), sample_rate)
+def _analysed(voice: Voice, sample_rate: int, device: str) -> Analysis:
+    found = analyse(on_device(voice.samples, device), sample_rate)
+    return replace(found, bank_frames=found.n_frames) if voice.is_pieced else found
 
 
 def _synthesise_or_split(ready: Sequence[Ready], device: str, weights: Weights, on_step: Callable[[], None]) -> None:

@@ -36,7 +36,7 @@ def answer(message: SynthesisRequest | DeviceQuery, tell: Tell) -> list[PairStat
 
     torch.set_num_threads(message.threads)  # equal batches then give identical samples
     synthesise_batch(message.outcomes, message.device, message.weights, analyses(message.cache_bytes), on_step)
-    return [replace(outcome, content=None, style=None) for outcome in message.outcomes]
+    return [replace(outcome, content=None, style=None, voices=()) for outcome in message.outcomes]
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -22,7 +24,10 @@ from tasks.ledger.commit import ResultRow, commit_shard
 from tasks.options import RunOptions
 from tasks.pair_state import PairState
 from tasks.pipeline.inputs import read_pair
+from tasks.pipeline.long_pairs import LongPairs
 from tasks.pipeline.rows import RowContext, rows_of
+from tasks.pipeline.segment_store import clear_segments
+from tasks.pipeline.segments import is_long
 from tasks.planning.plan_table import planned_weights, read_shard
 from tasks.progress import PROGRESS, DeviceTime, DeviceTimes
 from tasks.storage.network_weights import read_weights
@@ -36,6 +41,9 @@ MAX_GROUPS = 400
 
 IN_FLIGHT = 3
 """Shards at a time per device: one is read, one computed, one measured and committed."""
+
+SEGMENT_PAIRS = 16
+"""How many pairs of a usual length take the memory of a segment."""
 
 
 @dataclass(frozen=True)
@@ -147,20 +155,27 @@ class _Group:
     def compute_shard(self, shard: int) -> Committed:
         """Read, synthesise, measure and commit one shard."""
         raise_if_stopping()
-        files = Storage()
-        batches = [
-            [read_pair(pair, files, _sounds()) for pair in pairs]
-            for pairs in read_shard(self.plan_uri, shard, files, batch_size_for(self.options))
-        ]
+        files, size = Storage(), batch_size_for(self.options)
+        planned = read_shard(self.plan_uri, shard, files, size)
+        long = [pair for pairs in planned for pair in pairs if is_long(pair)]
+        batches = [[read_pair(pair, files, _sounds()) for pair in pairs if not is_long(pair)] for pairs in planned]
         device = self._synthesise(batches)
         raise_if_stopping()
-        context = RowContext(self.root, self.run_id, shard, device, self.weights.digest)
         for outcomes in batches:
             self.compute.measure(outcomes)
-        results = [row for outcomes in batches for row in rows_of(outcomes, context)]
-        raise_if_stopping()
-        commit_shard(results, self.root, self.run_id, shard, files)
+        with TemporaryDirectory(prefix=".timbreflow-") as folder:
+            at_a_time = max(1, size // SEGMENT_PAIRS)
+            compute = LongPairs(self._synthesise_batch, self.compute.measure, at_a_time, files, _sounds(), self.root)
+            batches.append([compute.compute(pair, Path(folder, str(number))) for number, pair in enumerate(long)])
+            context = RowContext(self.root, self.run_id, shard, device, self.weights.digest)
+            results = [row for outcomes in batches for row in rows_of(outcomes, context)]
+            raise_if_stopping()
+            commit_shard(results, self.root, self.run_id, shard, files)
+        clear_segments(files, self.root, long)
         return _counted(results)
+
+    def _synthesise_batch(self, outcomes: Sequence[PairState]) -> str:
+        return self._synthesise([outcomes])
 
     def _synthesise(self, batches: Sequence[Sequence[PairState]]) -> str:
         """Synthesise batches on the next free device, and return which it was."""

@@ -17,10 +17,11 @@ from prefect.cache_policies import NO_CACHE
 from manifests.reading.compact_pairs import Manifest
 from manifests.results.planned_history import FAILED_TRANSIENTLY, Outcomes, compared_with_audio, look_up
 from manifests.results.replacement_guard import refuse_another_manifest
-from manifests.sharding import cut_digest, cut_shards
-from stylecore.settings import RATES, Settings
+from manifests.sharding import cut_shards, shard_layout_digest
+from stylecore.settings import RATES, SOUNDS, Settings, SoundOfPair
 from stylecore.weights import Weights
 from tasks.audio.catalog import Sound, identify, read_memo, write_memo
+from tasks.audio.style_catalog import Catalogue, catalogued
 from tasks.options import RunOptions
 from tasks.planning.actions import ACTIONS, PlanCounts, choose_actions, is_work
 from tasks.planning.plan_table import (
@@ -32,7 +33,7 @@ from tasks.planning.plan_table import (
     with_lost_audio,
     write_plan,
 )
-from tasks.planning.planned_excerpts import excerpted_uris, seconds_used
+from tasks.planning.planned_excerpts import seconds_used
 from tasks.storage.network_weights import read_weights
 from tasks.storage.preflight import refuse_small_disk, refuse_small_temporary_folder
 from tasks.storage.storage import Storage
@@ -46,8 +47,8 @@ class Plan:
     """What travels between tasks: where the plan lies, which shards hold work, and how much.
 
     `pending_work_s` is that audio in seconds at 16 kHz: one at 48 kHz is the work of three. `seconds_per_second` is
-    what such a second has cost in this output root so far, None if nothing has. `cut` tells one way to cut shards from
-    another.
+    what such a second has cost in this output root so far, None if nothing has. `shard_layout` is a digest of
+    which pair is in which shard.
     """
 
     uri: str
@@ -56,7 +57,7 @@ class Plan:
     pending_audio_s: float
     pending_work_s: float
     seconds_per_second: float | None
-    cut: str = ""
+    shard_layout: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class PlannedManifest:
     ----------
     pairs : pyarrow.Table
         Compact, see `tasks.planning.plan_table`.
-    sounds : mapping
-        The manifest's sounds by URI.
+    sounds : Catalogue
+        The manifest's sounds.
     settings : Settings
         Of the run.
     weights : Weights
@@ -76,7 +77,7 @@ class PlannedManifest:
     """
 
     pairs: pa.Table
-    sounds: Mapping[str, Sound]
+    sounds: Catalogue
     settings: Settings
     weights: Weights
 
@@ -86,7 +87,7 @@ class PlannedManifest:
 
     def pending_samples(self) -> float:
         """Return how many samples, in all channels, will be written."""
-        per_second = _of_contents(self.pairs, lambda uri: self._samples_per_second(self.sounds[uri]))
+        per_second = _of_contents(self.pairs, lambda uri: self._samples_per_second(self.sounds.files[uri]))
         working = is_work(self.pairs.column("action").combine_chunks().indices.to_numpy())
         return float((per_second * self.pairs.column("duration_s").to_numpy())[working].sum())
 
@@ -112,7 +113,7 @@ class PlannedManifest:
             pending_audio_s=float(durations.sum()),
             pending_work_s=float((durations * work_per_second(rates)).sum()),
             seconds_per_second=outcomes.seconds / spent_on if spent_on else None,
-            cut=cut_digest(self.pairs),
+            shard_layout=shard_layout_digest(self.pairs),
         )
 
 
@@ -150,11 +151,10 @@ def make_plan(
     if not options.replace:
         refuse_another_manifest(files, output, pairs.column("pair_id"))
     memo = read_memo(output, files)
-    excerpted = excerpted_uris(pairs, settings)
-    sounds = identify(_sound_uris(pairs), memo, files, excerpted)
+    sounds = catalogued(_named(pairs, "content"), _named(pairs, "style"), memo, files)
     weights = read_weights(options.weights, files)
     planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
-    corrected = _read_again(planned.filter(outcomes.states == FAILED_TRANSIENTLY), sounds, memo, files, excerpted)
+    corrected = _read_again(planned.filter(outcomes.states == FAILED_TRANSIENTLY), sounds, memo, files)
     if corrected != sounds:
         sounds = corrected
         planned, outcomes = _looked_up(pairs, sounds, output, settings, weights, options, files)
@@ -176,13 +176,13 @@ def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOp
     if manifest.user is not None:
         with files.writing(user_columns_uri(output, run_id)) as sink:
             pq.write_table(manifest.user, sink)
-    write_memo(output, planned.sounds.values(), files)
+    write_memo(output, planned.sounds.files.values(), files)
     return replace(plan, uri=uri)
 
 
 def _looked_up(
     pairs: pa.Table,
-    sounds: Mapping[str, Sound],
+    sounds: Catalogue,
     output: str,
     settings: Settings,
     weights: Weights,
@@ -190,35 +190,30 @@ def _looked_up(
     files: Storage,
 ) -> tuple[pa.Table, Outcomes]:
     """Return the pairs in the order of their shards, with their fingerprints, and what the history says of them."""
-    durations, rates = seconds_used(pairs, "content", sounds, settings), _rates(pairs, sounds, settings)
+    contents = sounds.of("content")
+    durations, rates = seconds_used(pairs, "content", contents, settings), _rates(pairs, contents, settings)
     effort = _effort(pairs, settings) * work_per_second(rates)
     planned = cut_shards(pairs, durations, options.shard_audio_s, effort, rates)
     planned = with_fingerprints(planned, sounds, settings, weights.digest)
     return planned, look_up(files, output, planned.column("fingerprint"), planned.column("pair_id"))
 
 
-def _read_again(
-    failed: pa.Table,
-    sounds: dict[str, Sound],
-    memo: Mapping[str, Sound],
-    files: Storage,
-    excerpted: frozenset[str],
-) -> dict[str, Sound]:
+def _read_again(failed: pa.Table, sounds: Catalogue, memo: Mapping[str, Sound], files: Storage) -> Catalogue:
     """Return the sounds, those of failed pairs as they are now, and not as they are remembered.
 
     A sound that was replaced by one of equal size and time looks unchanged, and its pairs fail when it is read: were it
     not read here, they would do so in every run.
     """
-    uris = {uri for side in ("content", "style") for uri in pc.unique(failed.column(side)).to_pylist()}
-    remembered = [uri for uri in sorted(uris) if sounds[uri] is memo.get(uri)]
-    return {**sounds, **identify(remembered, {}, files, excerpted)} if remembered else sounds
+    contents, styles = (pc.unique(failed.column(side)).to_pylist() for side in SOUNDS)
+    uris = {*contents, *(uri for style in styles for uri in sounds.clips_of(style))}
+    remembered = [uri for uri in sorted(uris) if sounds.files[uri] is memo.get(uri)]
+    return sounds.corrected(identify(remembered, {}, files)) if remembered else sounds
 
 
-def _sound_uris(pairs: pa.Table) -> list[str]:
-    """Return every sound's URI once."""
-    named = [pairs.column(side).combine_chunks().dictionary for side in ("content", "style")]
-    uris: list[str] = pc.unique(pa.chunked_array(named)).to_pylist()
-    return uris
+def _named(pairs: pa.Table, side: SoundOfPair) -> list[str]:
+    """Return what the pairs call the sounds of one side, each once."""
+    names: list[str] = pairs.column(side).combine_chunks().dictionary.to_pylist()
+    return names
 
 
 def _rates(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Settings) -> NDArray[np.int32]:

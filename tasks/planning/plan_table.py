@@ -21,8 +21,9 @@ from manifests.reading.compact_pairs import combinations
 from manifests.results.planned_history import LostAudio
 from manifests.schema import ROW_SETTINGS
 from manifests.sharding import cut_batches
-from stylecore.settings import CORE_VERSION, Settings
+from stylecore.settings import CORE_VERSION, SOUNDS, Settings
 from tasks.audio.catalog import Sound
+from tasks.audio.style_catalog import Catalogue
 from tasks.pair_state import PlannedPair
 from tasks.planning.actions import COMPUTED
 
@@ -34,6 +35,7 @@ PLAN_SCHEMA = pa.schema(
         ("style", pa.string()),
         ("content_identity", pa.string()),
         ("style_identity", pa.string()),
+        ("style_clips", pa.string()),
         ("settings", pa.string()),
         ("seed", pa.int64()),
         ("fingerprint", pa.string()),
@@ -48,8 +50,10 @@ PLAN_SCHEMA = pa.schema(
     ]
 )
 """Of a plan on disk, sorted by shard. `settings` is JSON without the seed: pairs of equal settings share one text.
-`content_rate` is that of the content's file, 0 where it cannot be read, `analysis_rate` that of the computation, in Hz.
-`audio_lost_us` is `LostAudio.until` of a pair whose audio was gone when the run was planned, else null."""
+`style_clips` are the sounds of a style that is not the one that `style` names, as
+`tasks.audio.style_catalog.PlannedStyle.clips_json` writes them, else null. `content_rate` is that of the content's
+file, 0 where it cannot be read, `analysis_rate` that of the computation, in Hz. `audio_lost_us` is `LostAudio.until` of
+a pair whose audio was gone when the run was planned, else null."""
 
 LICENCES = ("content_licence", "style_licence")
 """Of the user's columns those that go into the files of results; `license` is read too."""
@@ -70,15 +74,15 @@ def user_columns_uri(root: str, run_id: str) -> str:
     return join(root, "plans", f"{run_id}.columns.parquet")
 
 
-def with_fingerprints(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Settings, digest: str) -> pa.Table:
+def with_fingerprints(pairs: pa.Table, sounds: Catalogue, settings: Settings, digest: str) -> pa.Table:
     """Give each pair the seed that it is computed with, and its fingerprint.
 
     Parameters
     ----------
     pairs : pyarrow.Table
         As `manifests.reading.compact_pairs.gather` gives them, in any order.
-    sounds : mapping
-        All of their sounds by URI.
+    sounds : Catalogue
+        All of their sounds.
     settings : Settings
         Of the run.
     digest : str
@@ -92,7 +96,7 @@ def with_fingerprints(pairs: pa.Table, sounds: Mapping[str, Sound], settings: Se
     seeds, prints = [], []
     for batch in _slices(pairs, BATCH_ROWS):
         own = _seeds(batch, settings.seed)
-        content, style = (_identities(batch, side, sounds) for side in ("content", "style"))
+        content, style = (_identities(batch, side, sounds.of(side)) for side in SOUNDS)
         names = fingerprints(content, style, _settings_texts(batch, settings), own, digest, CORE_VERSION)
         seeds.append(pa.array(own, pa.int64()))
         prints.append(pa.array(names, pa.string()))
@@ -127,7 +131,7 @@ def lost_audio(plan: pa.Table) -> LostAudio:
     return LostAudio(lost.column("fingerprint").combine_chunks(), lost.column("audio_lost_us").to_numpy())
 
 
-def plan_rows(planned: pa.Table, sounds: Mapping[str, Sound], settings: Settings) -> Iterator[pa.Table]:
+def plan_rows(planned: pa.Table, sounds: Catalogue, settings: Settings) -> Iterator[pa.Table]:
     """Give a plan as it is written: in `PLAN_SCHEMA`, a row group at a time.
 
     Parameters
@@ -137,13 +141,16 @@ def plan_rows(planned: pa.Table, sounds: Mapping[str, Sound], settings: Settings
     sounds, settings
         As in `with_fingerprints`.
     """
+    clips = {text: style.clips_json() for text, style in sounds.styles.items()}
     for batch in _slices(planned, _GROUP_ROWS):
         columns = {name: batch.column(name) for name in PLAN_SCHEMA.names if name in batch.column_names}
         columns["settings"] = pa.array(_settings_texts(batch, settings), pa.string())
-        for side in ("content", "style"):
-            identities = [sounds[uri].sha256 for uri in _texts(batch, side)]
-            columns[f"{side}_identity"] = pa.array(identities, pa.string())
-        columns["content_rate"] = pa.array([sounds[uri].sample_rate for uri in _texts(batch, "content")], pa.int32())
+        for side in SOUNDS:
+            known = sounds.of(side)
+            columns[f"{side}_identity"] = pa.array([known[uri].sha256 for uri in _texts(batch, side)], pa.string())
+        columns["style_clips"] = pa.array([clips[style] for style in _texts(batch, "style")], pa.string())
+        rates = [sounds.files[uri].sample_rate for uri in _texts(batch, "content")]
+        columns["content_rate"] = pa.array(rates, pa.int32())
         for name in ("audio_lost_us", *LICENCES):
             columns.setdefault(name, pa.nulls(batch.num_rows))
         yield pa.table([columns[field.name].cast(field.type) for field in PLAN_SCHEMA], schema=PLAN_SCHEMA)

@@ -6,30 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stylecore.settings import SOUNDS, Settings, SoundOfPair
+from stylecore.settings import Settings, SoundOfPair
 from tasks.audio.catalog import Sound
-from tasks.audio.lengths import END_TOLERANCE_S, LONGEST_S, SHORTEST_S
+from tasks.audio.lengths import ANY_LENGTH_S, END_TOLERANCE_S, LONGEST_CONTENT_S, LONGEST_S, SHORTEST_S
 
-
-def excerpted_uris(pairs: pa.Table, settings: Settings) -> frozenset[str]:
-    """Return the sounds of which some pair uses an excerpt.
-
-    Parameters
-    ----------
-    pairs : pyarrow.Table
-        As `manifests.reading.compact_pairs.gather` gives them.
-    settings : Settings
-        Of the run: they hold where a row has none of its own.
-    """
-    uris: set[str] = set()
-    for sound in SOUNDS:
-        start_s, end_s = _bounds(pairs, sound, settings)
-        named = pairs.column(sound).filter(pa.array((start_s > 0) | np.isfinite(end_s)))
-        uris.update(pc.unique(named).to_pylist())
-    return frozenset(uris)
+LONGEST_USED_S: Mapping[SoundOfPair, float] = {"content": LONGEST_CONTENT_S, "style": ANY_LENGTH_S}
+"""How long what a pair uses of its sounds may be, s."""
 
 
 def seconds_used(
@@ -39,20 +23,22 @@ def seconds_used(
 
     Parameters
     ----------
-    pairs, settings
-        As in `excerpted_uris`.
+    pairs : pyarrow.Table
+        As `manifests.reading.compact_pairs.gather` gives them.
     sound : str
         Which of the two.
     sounds : mapping
         All sounds by URI.
+    settings : Settings
+        Of the run: they hold where a row has none of its own.
     """
     named = pairs.column(sound).combine_chunks()
     by_code = np.array([sounds[uri].duration_s for uri in named.dictionary.to_pylist()], dtype=np.float64)
-    return lengths_used(by_code[named.indices.to_numpy()], *_bounds(pairs, sound, settings))
+    return lengths_used(by_code[named.indices.to_numpy()], *_bounds(pairs, sound, settings), LONGEST_USED_S[sound])
 
 
 def lengths_used(
-    sound_s: NDArray[np.float64], start_s: NDArray[np.float64], end_s: NDArray[np.float64]
+    sound_s: NDArray[np.float64], start_s: NDArray[np.float64], end_s: NDArray[np.float64], longest_s: float = LONGEST_S
 ) -> NDArray[np.float64]:
     """Return how long excerpts of sounds are, s, `[N]`; 0 for one that will be refused when it is read.
 
@@ -65,7 +51,7 @@ def lengths_used(
     is_whole = (start_s == 0) & np.isinf(end_s)
     length_s = np.minimum(end_s, sound_s) - start_s
     is_there = np.isinf(end_s) | (end_s <= sound_s + END_TOLERANCE_S)
-    is_used = (length_s <= LONGEST_S) & (is_whole | (is_there & (length_s >= SHORTEST_S)))
+    is_used = (length_s <= longest_s) & (is_whole | (is_there & (length_s >= SHORTEST_S)))
     return np.where(is_used, length_s, 0.0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from manifests.files import absolute
 from manifests.reading.reader import read_whole
 from manifests.schema import ERROR_TYPES
-from stylecore.settings import RATES, SOUNDS, Settings
+from stylecore.settings import RATES, SOUNDS, Settings, SoundOfPair
 from tasks.audio.catalog import UNREADABLE
 from tasks.devices.choice import choose_device, shards_at_a_time
 from tasks.options import RunOptions
@@ -67,25 +67,34 @@ def preview_run(manifest: str, output: str, settings: Settings, options: RunOpti
 
 def unreadable_notes(planned: PlannedManifest) -> Iterator[str]:
     """Give a sentence on the sounds that planning could not read, for each kind of fault, with the pairs they spoil."""
-    kinds: dict[str, list[str]] = {}
-    for uri, sound in planned.sounds.items():
-        if not sound.readable:
-            kinds.setdefault(sound.identity.removeprefix(UNREADABLE), []).append(uri)
-    for kind, uris in sorted(kinds.items()):
-        value_set = pa.array(uris, pa.string())
-        named = [pc.is_in(planned.pairs.column(side).cast(pa.string()), value_set) for side in ("content", "style")]
-        pairs = pc.sum(pc.or_(*named)).as_py()
+    kinds: dict[str, dict[SoundOfPair, list[str]]] = {}
+    for side in SOUNDS:
+        named = planned.pairs.column(side).combine_chunks().dictionary.to_pylist()
+        known = planned.sounds.of(side)
+        for uri in named:
+            if not known[uri].readable:
+                kind = known[uri].identity.removeprefix(UNREADABLE)
+                kinds.setdefault(kind, {side: [] for side in SOUNDS})[side].append(uri)
+    for kind, by_side in sorted(kinds.items()):
+        spoilt = [_names_one_of(planned.pairs.column(side), uris) for side, uris in by_side.items()]
+        pairs = pc.sum(pc.or_(*spoilt)).as_py()
+        uris = {uri for of_side in by_side.values() for uri in of_side}
         shown = ", ".join([*sorted(uris)[:_SHOWN_SOUNDS], *(["..."] if len(uris) > _SHOWN_SOUNDS else [])])
         counted = f"{_counted(len(uris), 'sound')} of {_counted(pairs, 'pair')}"
         yield f"{counted} cannot be read, {kind} ({ERROR_TYPES[kind]}): {shown}"
+
+
+def _names_one_of(column: pa.ChunkedArray, uris: Sequence[str]) -> pa.ChunkedArray:
+    return pc.is_in(column.cast(pa.string()), pa.array(uris, pa.string()))
 
 
 def excerpt_notes(planned: PlannedManifest) -> Iterator[str]:
     """Give a sentence on the excerpts that reading will refuse, for each of the two sounds of a pair."""
     for sound in SOUNDS:
         uris = planned.pairs.column(sound).combine_chunks()
-        readable = np.array([planned.sounds[uri].readable for uri in uris.dictionary.to_pylist()])
-        seconds = seconds_used(planned.pairs, sound, planned.sounds, planned.settings)
+        known = planned.sounds.of(sound)
+        readable = np.array([known[uri].readable for uri in uris.dictionary.to_pylist()])
+        seconds = seconds_used(planned.pairs, sound, known, planned.settings)
         refused = planned.pairs.filter(pa.array((seconds == 0) & readable[uris.indices.to_numpy()]))
         if refused.num_rows:
             shown = refused.column("pair_id").slice(0, _SHOWN_SOUNDS).to_pylist()

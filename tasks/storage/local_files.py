@@ -6,6 +6,7 @@ import errno
 import glob
 import os
 import re
+import shutil
 import stat
 import time
 import uuid
@@ -123,10 +124,14 @@ class LocalFiles:
                     raise StorageConflict(f"'{uri}' was changed by another process")
                 half_written.replace(uri)
 
-    def create(self, uri: str, data: bytes) -> None:
+    def create(self, uri: str, data: bytes | Path) -> None:
         """Write a file once. A hard link, unlike a rename, refuses a name that is taken."""
         with self._whole(uri) as (stream, half_written):
-            stream.write(data)
+            if isinstance(data, bytes):
+                stream.write(data)
+            else:
+                with data.open("rb") as source:
+                    shutil.copyfileobj(source, stream, 1 << 20)
             _sync(stream)
             os.link(half_written, uri)
 

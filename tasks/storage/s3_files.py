@@ -181,7 +181,7 @@ class S3Files:
         """Return an address of an object that needs no credentials for so many seconds; makes no request."""
         return str(self._s3.url(uri, expires=seconds))
 
-    def create(self, uri: str, data: bytes) -> None:
+    def create(self, uri: str, data: bytes | Path) -> None:
         """Write an object once, by a conditional PUT."""
         writer = uuid.uuid4().hex
         try:
@@ -193,8 +193,11 @@ class S3Files:
                 raise FileExistsError(f"'{uri}' exists already") from None
 
     @patient
-    def _create(self, uri: str, data: bytes, writer: str) -> None:
-        self._s3.pipe_file(uri, data, mode="create", chunksize=PART_BYTES, Metadata={_WRITER: writer})
+    def _create(self, uri: str, data: bytes | Path, writer: str) -> None:
+        if isinstance(data, bytes):
+            self._s3.pipe_file(uri, data, mode="create", chunksize=PART_BYTES, Metadata={_WRITER: writer})
+        else:
+            self._s3.put_file(str(data), uri, mode="create", chunksize=PART_BYTES, Metadata={_WRITER: writer})
 
     def load(self, uri: str) -> tuple[bytes, str] | None:
         """Return an object's bytes and ETag from one request, None if it is absent."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
@@ -108,8 +109,8 @@ class Storage:
         with _naming("write", uri), self._at(uri).replacing(uri, present) as stream:
             yield stream
 
-    def create(self, uri: str, data: bytes) -> None:
-        """Write a file once, whole; raise FileExistsError if it is there."""
+    def create(self, uri: str, data: bytes | Path) -> None:
+        """Write a file once, whole, from bytes or from a local file; raise FileExistsError if it is there."""
         with _naming("create", uri):
             self._at(uri).create(uri, data)
 

@@ -67,7 +67,9 @@ def test_a_sound_begins_at_once_and_ends_softly() -> None:
     assert sound[-1] == 0
 
 
+@pytest.mark.slow
 def test_the_set_is_made_whole_and_the_same_again(tmp_path: Path) -> None:
+    """All of it; the steps by themselves are tried above."""
     try:
         check_installed([sound.source for sound in SOUNDS])
         first = make_set(tmp_path / "first")

@@ -55,6 +55,7 @@ def test_gains_are_relative_to_the_matrix_product_s() -> None:
     assert [cell.strip() for cell in matrix.split("|")[2:-1]] == ["10.00", "18.00", "1.80", "1.00"]
 
 
+@pytest.mark.slow
 def test_processes_do_the_same_amount_at_the_same_time(tmp_path: Path) -> None:
     assert rate(Job("memory", 1, tmp_path), 2) > 0
 

@@ -90,7 +90,9 @@ def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         make_set(tmp_path / "set", FEW)
 
 
+@pytest.mark.slow
 def test_the_set_is_made_the_same_again_and_truth_keeps_the_rhythm(tmp_path: Path) -> None:
+    """All of it; the steps by themselves are tried above."""
     try:
         make_set(tmp_path / "first", FEW)
     except SourceMissing as error:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 import pytest
 
-from tests.deployment import Server, prefect_server
+from tests.conftest import Typed
+from tests.deployment import Server
 from tests.faults.corpus import FAST, write_corpus
 from tests.flows.processes import TIMEOUT_S, end, start, wait_for
+from tests.shared_prefect import SharedPrefect
 from tests.tasks.corpus import read_table
+
+Command = Callable[..., tuple[int, str]]
+"""`timbreflow run MANIFEST OUTPUT`, with changes of the environment; gives the exit code and what was said."""
 
 
 class Reference(NamedTuple):
@@ -25,18 +32,24 @@ class Reference(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Start one Prefect server for all runs: starting one for each would take most of the time."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as server:
-        yield server
+def prefect(server: Server) -> Server:
+    """Return the Prefect server of all runs."""
+    return server
 
 
 @pytest.fixture(scope="session")
-def reference(prefect: Server, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """Run once without any fault, on local files, and watch its course."""
-    folder = tmp_path_factory.mktemp("reference")
+def reference(shared: SharedPrefect) -> Reference:
+    """Return a run without any fault, the same for the whole session."""
+    made = json.loads(shared.once("reference", lambda: json.dumps(_watched_run(shared.server(), shared.made("run")))))
+    table = read_table(made["output"])
+    assert sorted(table["status"].value_counts().items()) == [("failed", 2), ("succeeded", 10)]
+    return Reference(made["manifest"], table, made["planning_s"], made["computing_s"])
+
+
+def _watched_run(server: Server, folder: Path) -> dict[str, object]:
+    """Run once on local files, and watch the run's course."""
     manifest, output = write_corpus(str(folder)), folder / "out"
-    process = start("timbreflow", "run", manifest, str(output), *FAST, env=prefect.env, log=folder / "log")
+    process = start("timbreflow", "run", manifest, str(output), *FAST, env=server.env, log=folder / "log")
     try:
         times = []
         for pattern in ("lease.json", "plans/*.parquet", "snapshots/*.parquet"):
@@ -45,6 +58,21 @@ def reference(prefect: Server, tmp_path_factory: pytest.TempPathFactory) -> Refe
         assert process.wait(TIMEOUT_S) == 1, (folder / "log").read_text()  # of the silent pairs
     finally:
         end(process)
-    table = read_table(output)
-    assert sorted(table["status"].value_counts().items()) == [("failed", 2), ("succeeded", 10)]
-    return Reference(manifest, table, times[1] - times[0], times[2] - times[1])
+    spans = {"planning_s": times[1] - times[0], "computing_s": times[2] - times[1]}
+    return {"manifest": manifest, "output": str(output), **spans}
+
+
+@pytest.fixture
+def command(typed_with_server: Typed, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Return the command in this process: for what it refuses it needs none of its own.
+
+    That it ends as it should, down to the last process, `corpus.run_command` shows.
+    """
+
+    def call(manifest: str, output: str, changes: Mapping[str, str | None] | None = None) -> tuple[int, str]:
+        with monkeypatch.context() as changed:
+            for name, value in (changes or {}).items():
+                changed.delenv(name, raising=False) if value is None else changed.setenv(name, value)
+            return typed_with_server("run", manifest, output, *FAST)
+
+    return call

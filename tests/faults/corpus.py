@@ -20,10 +20,11 @@ from tests.flows.sounds import DEMO
 from tests.tasks.corpus import attempts, parts, read_table, write_manifest
 
 BRIEF = {"coarse_iterations": 2, "iterations": 3, "sound_iterations": 1, "griffin_lim_iterations": 2}
-FAST = ["--device", "cpu", *(part for name, value in BRIEF.items() for part in ("--set", f"{name}={value}"))]
+FAST = ["--device", "cpu", "--shard-audio-s", "2"]
+FAST += [part for name, value in BRIEF.items() for part in ("--set", f"{name}={value}")]
 
-SHARD_S = 4.1
-"""A shard holds 8 s of audio here: each content of this length has one of its own."""
+ALONE_S, TOGETHER_S = 1.1, 0.2
+"""A shard holds 2 s of audio: of the longer contents each has one of its own, the shorter ones share one."""
 
 LONG = ("harp_phrase", "flute_phrase", "cello_phrase", "singing_phrase")
 SHORT = ("drum_loop", "harp_phrase", "flute_phrase")
@@ -38,11 +39,11 @@ def write_corpus(root: str) -> str:
 
     The short sounds share a shard, which so writes several files before its rows; one of them is silent.
     """
-    for folder, names, duration_s in (("long", LONG, SHARD_S), ("short", SHORT, 0.4), ("style", STYLES, 0.5)):
+    for folder, names, duration_s in (("long", LONG, ALONE_S), ("short", SHORT, TOGETHER_S), ("style", STYLES, 0.4)):
         for name in names:
             samples, rate = soundfile.read(DEMO / f"{name}.flac")
             _write_sound(join(root, folder, f"{name}.wav"), np.resize(samples, round(duration_s * rate)), rate)
-    _write_sound(join(root, "short/silent.wav"), np.zeros(6_400), 16_000)
+    _write_sound(join(root, "short/silent.wav"), np.zeros(round(TOGETHER_S * 16_000)), 16_000)
     rows = [_row(f"long/{name}", "glass_rub", "long") for name in LONG]
     rows += [_row(f"short/{name}", style, "short") for name in (*SHORT, "silent") for style in STYLES]
     return write_manifest(join(root, "pairs.parquet"), rows)

@@ -34,10 +34,11 @@ from tasks.workers import client as children
 from tests.faults import faulty_measurer
 from tests.faults.report import recorded
 from tests.flows.processes import TIMEOUT_S
-from tests.tasks.corpus import planned, write_cut, write_manifest
+from tests.tasks.corpus import QUICK, planned, write_cut, write_manifest
 
 STYLES = ("violin_sustained", "glass_rub", "tuning_fork_440")
 FAULTY = "tests.faults.faulty_device"
+SETTINGS = QUICK.resolve({"coarse_iterations": 1, "iterations": 1, "sound_iterations": 1, "griffin_lim_iterations": 1})
 CONTEXT = RowContext("/out", "run", 0, "cpu", "digest")
 """The real program, but for what it does with pairs of certain names."""
 
@@ -58,7 +59,7 @@ def read_batch(folder: Path, names: Sequence[str], content_s: float = 0.4) -> Sy
         {"pair_id": name, "content": "harp.wav", "style": f"{style}.wav"}
         for name, style in zip(names, STYLES, strict=True)
     ]
-    pairs, _ = planned(write_manifest(folder / "m.parquet", rows), folder)
+    pairs, _ = planned(write_manifest(folder / "m.parquet", rows), folder, SETTINGS)
     outcomes = [read_pair(pair, Storage(), ByteLimitedCache(0)) for pair in sorted(pairs, key=itemgetter("row"))]
     return SynthesisRequest(outcomes, "cpu", 1, 1 << 28)
 
@@ -158,7 +159,11 @@ def synthesise_for_ever(compute: SubprocessExecutor, batch: SynthesisRequest) ->
         compute.synthesise(batch, compute.devices.all[0])
 
 
-@pytest.mark.parametrize(("batch", "told"), [("crash", "SIGSEGV"), ("kill", "SIGKILL")], indirect=["batch"])
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [pytest.param("crash", "SIGSEGV", marks=pytest.mark.slow), ("kill", "SIGKILL")],
+    indirect=["batch"],
+)
 def test_a_pair_that_ends_its_process_fails_alone(
     batch: SynthesisRequest, told: str, faulty: SubprocessExecutor
 ) -> None:

@@ -120,7 +120,7 @@ class Ground:
 
 @pytest.fixture(
     params=[
-        pytest.param(("local files", 13), id="some calls"),
+        pytest.param(("local files", 29), id="some calls"),
         pytest.param(("local files", 1), id="every call", marks=pytest.mark.soak),
         pytest.param(("S3", 5), id="some calls on S3", marks=pytest.mark.soak),
     ]

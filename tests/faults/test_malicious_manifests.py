@@ -318,7 +318,6 @@ def _refusal(path: Path) -> str | None:
     return None
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
 @given(anything(), st.booleans(), st.integers(1, 4))
 def _any_table_validates_or_is_refused_by_name(table: pa.Table, store_schema: bool, group_rows: int) -> None:
     with TemporaryDirectory() as folder:
@@ -331,10 +330,11 @@ def _any_table_validates_or_is_refused_by_name(table: pa.Table, store_schema: bo
             VALID.append(table.num_rows)
 
 
-def test_any_table_validates_or_is_refused_by_name() -> None:
+@pytest.mark.parametrize("examples", [100, pytest.param(1_000, marks=pytest.mark.soak)])
+def test_any_table_validates_or_is_refused_by_name(examples: int) -> None:
     VALID.clear()
-    _any_table_validates_or_is_refused_by_name()
-    assert len(VALID) > 10
+    settings(derandomize=True, deadline=None, max_examples=examples)(_any_table_validates_or_is_refused_by_name)()
+    assert len(VALID) > examples / 20
 
 
 MUTATED_FILES = 600

@@ -18,7 +18,7 @@ from s3fs import S3FileSystem
 from manifests.files import is_s3, join
 from tests.faults.report import recorded
 
-SECONDS = 5
+SECONDS = 3
 ENDS = ["version", "last"]
 """Columns that lie far apart, so that they are asked for one after the other."""
 

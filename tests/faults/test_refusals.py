@@ -12,15 +12,25 @@ import pandas as pd
 import pytest
 
 from manifests.files import join
+from stylecore.settings import Settings
 from tasks.storage.storage import Storage
 from tests.deployment import Server
-from tests.faults.conftest import Reference
-from tests.faults.corpus import FAST, assert_refused, assert_went_through, committed, damage, run_command
+from tests.faults.conftest import Command, Reference
+from tests.faults.corpus import (
+    BRIEF,
+    FAST,
+    assert_refused,
+    assert_went_through,
+    committed,
+    damage,
+    run_command,
+    write_corpus,
+)
 from tests.faults.report import recorded
-from tests.flows.processes import environment, start, wait_for
-from tests.flows.sounds import cut_sounds, pair, write_manifest
+from tests.flows.processes import start, wait_for
+from tests.flows.sounds import cut_sounds, pair
 from tests.seaweed import SeaweedServer
-from tests.tasks.corpus import parts, read_table
+from tests.tasks.corpus import parts, run_all, write_manifest
 
 MountDisk = Callable[[str], Path]
 
@@ -31,12 +41,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("small")
     cut_sounds(folder)
     return write_manifest(folder / "m.parquet", [pair()])
-
-
-@pytest.fixture
-def on_s3(seaweed: SeaweedServer, prefect: Server) -> dict[str, str]:
-    """Return the environment of a user of Prefect and S3."""
-    return {**prefect.env, **seaweed.environment}
 
 
 @pytest.fixture
@@ -68,71 +72,68 @@ def upload(local_manifest: str, s3: str) -> str:
     return join(s3, "m.parquet")
 
 
+@pytest.mark.usefixtures("s3")
 class TestOnS3:
-    def test_a_missing_bucket_is_named(self, small: str, on_s3: dict[str, str]) -> None:
+    def test_a_missing_bucket_is_named(self, small: str, command: Command) -> None:
         bucket = "s3://timbreflow-no-such-bucket"
         with recorded("missing bucket"):
-            assert_refused(run_command(small, f"{bucket}/out", on_s3), bucket)
-            assert_refused(run_command(f"{bucket}/m.parquet", f"{bucket}/out", on_s3), f"{bucket}/m.parquet")
+            assert_refused(command(small, f"{bucket}/out"), bucket)
+            assert_refused(command(f"{bucket}/m.parquet", f"{bucket}/out"), f"{bucket}/m.parquet")
 
-    def test_a_missing_manifest_is_named(self, s3: str, on_s3: dict[str, str]) -> None:
+    def test_a_missing_manifest_is_named(self, s3: str, command: Command) -> None:
         with recorded("missing manifest"):
-            assert_refused(run_command(join(s3, "none.parquet"), join(s3, "out"), on_s3), join(s3, "none.parquet"))
+            assert_refused(command(join(s3, "none.parquet"), join(s3, "out")), join(s3, "none.parquet"))
             assert Storage().find(s3) == []
 
-    def test_a_missing_sound_is_a_failed_row(self, small: str, s3: str, on_s3: dict[str, str]) -> None:
+    def test_a_missing_sound_is_a_failed_row(self, small: str, s3: str) -> None:
         upload(small, s3)
         rows = [pair("harp_phrase", pair_id="good"), pair("none.wav", pair_id="bad")]
-        local = write_manifest(Path(small).parent / "with_missing.parquet", rows)
-        manifest = join(s3, "with_missing.parquet")
-        Storage().create(manifest, Path(local).read_bytes())
         with recorded("missing sound"):
-            code, said = run_command(manifest, join(s3, "out"), on_s3)
-            assert code == 1, said
-            table = read_table(join(s3, "out")).set_index("pair_id")
-            assert table["status"].to_dict() == {"good": "succeeded", "bad": "failed"}
-            assert table.loc["bad", "error_type"] == "missing"
-            assert join(s3, "none.wav") in table.loc["bad", "error_message"]
+            done = run_all(write_manifest(join(s3, "with_missing.parquet"), rows), join(s3, "out"), Settings(**BRIEF))
+            assert done.table.set_index("pair_id")["status"].to_dict() == {"good": "succeeded", "bad": "failed"}
+            assert done.row("bad")["error_type"] == "missing"
+            assert join(s3, "none.wav") in done.row("bad")["error_message"]
 
     @pytest.mark.parametrize("wrong", ["AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"])
-    def test_wrong_credentials_are_refused(self, wrong: str, small: str, s3: str, on_s3: dict[str, str]) -> None:
+    def test_wrong_credentials_are_refused(
+        self, wrong: str, small: str, s3: str, seaweed: SeaweedServer, command: Command
+    ) -> None:
         value = "0123456789abcdef" * 2
         with recorded("wrong credentials"):
-            result = run_command(small, join(s3, "out"), {**on_s3, wrong: value})
+            result = command(small, join(s3, "out"), {wrong: value})
             assert_refused(result, join(s3, "out"), "redentials")
-            assert on_s3["AWS_SECRET_ACCESS_KEY"] not in result[1]
+            assert seaweed.environment["AWS_SECRET_ACCESS_KEY"] not in result[1]
             assert value not in result[1]
             assert Storage().find(s3) == []
 
-    def test_no_credentials_are_refused(self, small: str, s3: str, on_s3: dict[str, str], tmp_path: Path) -> None:
-        bare = {name: value for name, value in on_s3.items() if not name.startswith("AWS_") or "KEY" not in name}
-        bare |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
+    def test_no_credentials_are_refused(self, small: str, s3: str, tmp_path: Path, command: Command) -> None:
+        gone: dict[str, str | None] = {name: None for name in os.environ if name.startswith("AWS_") and "KEY" in name}
+        assert gone
+        bare = {**gone, "AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
         with recorded("no credentials"):
-            assert_refused(run_command(small, join(s3, "out"), bare), join(s3, "out"), "redentials")
+            assert_refused(command(small, join(s3, "out"), bare), join(s3, "out"), "redentials")
 
     def test_no_permission_to_write_is_refused(
-        self, small: str, s3: str, seaweed: SeaweedServer, on_s3: dict[str, str]
+        self, small: str, s3: str, seaweed: SeaweedServer, command: Command
     ) -> None:
         manifest = upload(small, s3)
         before = Storage().find(s3)
         with recorded("no permission to write on S3"):
-            result = run_command(manifest, join(s3, "out"), {**on_s3, **seaweed.reader_environment})
+            result = command(manifest, join(s3, "out"), seaweed.reader_environment)
             assert_refused(result, join(s3, "out"), "redentials")
             assert Storage().find(s3) == before
 
 
 class TestOnLocalDisks:
-    def test_a_read_only_output_is_refused(self, small: str, prefect: Server, mount_disk: MountDisk) -> None:
+    def test_a_read_only_output_is_refused(self, small: str, command: Command, mount_disk: MountDisk) -> None:
         folder = mount_disk("ro")
         with recorded("read-only output"):
-            assert_refused(run_command(small, str(folder / "out"), prefect.env), str(folder / "out"))
+            assert_refused(command(small, str(folder / "out")), str(folder / "out"))
 
-    def test_a_disk_that_is_too_small_is_refused(
-        self, reference: Reference, prefect: Server, mount_disk: MountDisk
-    ) -> None:
+    def test_a_disk_that_is_too_small_is_refused(self, tmp_path: Path, command: Command, mount_disk: MountDisk) -> None:
         folder = mount_disk("size=200k")
         with recorded("disk too small"):
-            result = run_command(reference.manifest, str(folder / "out"), prefect.env)
+            result = command(write_corpus(str(tmp_path)), str(folder / "out"))
             assert_refused(result, str(folder), "Free some space")
             assert parts(folder / "out") == []
 
@@ -167,11 +168,11 @@ def fill(path: Path) -> None:
         all(sink.write(chunk) for _ in count())
 
 
-def test_credentials_are_written_nowhere(small: str, s3: str, seaweed: SeaweedServer, tmp_path: Path) -> None:
+def test_credentials_are_written_nowhere(small: str, s3: str, seaweed: SeaweedServer, prefect: Server) -> None:
     """Neither shown, nor in results, plans or records, nor in Prefect's database: not when it works, nor if refused."""
     secret = seaweed.environment["AWS_SECRET_ACCESS_KEY"]
-    manifest, home = upload(small, s3), tmp_path / "home"
-    env = environment(home, **seaweed.environment, PREFECT_LOGGING_LEVEL="DEBUG")
+    manifest, home = upload(small, s3), Path(prefect.env["PREFECT_HOME"])
+    env = {**prefect.env, **seaweed.environment, "PREFECT_LOGGING_LEVEL": "DEBUG"}
     with recorded("search for credentials in all that a run writes"):
         code, said = run_command(manifest, join(s3, "out"), env)
         assert code == 0, said

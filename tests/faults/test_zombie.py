@@ -21,7 +21,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Pending, State
 
 from flows.zombies import HEARTBEAT_S, install
-from tests.deployment import Server, clone_into, deploy, impatient, prefect_server, start_worker
+from tests.deployment import OwnServer, clone_into, deploy, impatient, prefect_server, start_worker
 from tests.faults.report import recorded
 from tests.faults.trees import kill_tree
 from tests.flows.processes import wait_for
@@ -43,7 +43,7 @@ class Night:
     """A deployment on a server, the corpus it is to work on, and workers of which one is at work at a time."""
 
     folder: Path
-    server: Server
+    server: OwnServer
     client: SyncPrefectClient
     workers: list[Popen[str]] = field(default_factory=list)
 

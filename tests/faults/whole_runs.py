@@ -122,7 +122,7 @@ def run_whole(
     with during("lease"), holding(files, run.output, run_id, options.slice) as lease:
         with during("plan"):
             planned = plan_run(read(manifest, SETTINGS), run.output, SETTINGS, options, run_id)
-        lease.agree_on(planned.cut)
+        lease.agree_on(planned.shard_layout)
         try:
             for group in shard_groups(planned.shards) if planned.shards else []:
                 with during("commit"), patch("tasks.pipeline.shards.rows_of", stand_in_rows):

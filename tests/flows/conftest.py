@@ -1,4 +1,4 @@
-"""Prefect in three ways, each started once: a test harness, a server with a worker on loopback, an embedded server."""
+"""Prefect in three ways: for flows in this process, for those of a deployment, and with a server of a run's own."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.testing.utilities import prefect_test_harness
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.deployment import Server, clone_into, deploy, prefect_server, start_worker
-from tests.flows.processes import end
+from tests.deployment import Server
 from tests.flows.sounds import cut_sounds
+from tests.shared_prefect import SharedPrefect
 
 
 @pytest.fixture(scope="session")
-def harness() -> Iterator[None]:
-    """Enter Prefect's own test harness: flows called in this process use its server."""
-    with prefect_test_harness(server_startup_timeout=120):
+def harness(server: Server) -> Iterator[None]:
+    """Let flows that are called in this process use the session's server."""
+    with temporary_settings({PREFECT_API_URL: server.url}):
         yield
 
 
@@ -29,33 +29,21 @@ def sounds(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Start a Prefect server for the session."""
-    with prefect_server(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clone(shared: SharedPrefect) -> Path:
     """Return a copy of what a deployment needs from the repository, at another place."""
-    return clone_into(tmp_path_factory.mktemp("clone"))
+    return shared.clone()
 
 
 @pytest.fixture(scope="session")
-def deployed(server: Server, clone: Path) -> Server:
-    """Deploy all of prefect.yaml from the clone."""
-    deploy(server, clone)
-    return server
+def deployed(shared: SharedPrefect) -> Server:
+    """Return the session's server with all of prefect.yaml deployed from the clone."""
+    return shared.deployed()
 
 
 @pytest.fixture(scope="session")
-def worker(deployed: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Start a worker for the session."""
-    process = start_worker(deployed, tmp_path_factory.mktemp("worker"))
-    try:
-        yield deployed
-    finally:
-        end(process)
+def worker(shared: SharedPrefect) -> Server:
+    """Return the session's server with the deployments and a worker."""
+    return shared.worker()
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ DEMO = Path(__file__).parents[2] / "assets" / "demo"
 QUICK = {"coarse_iterations": 3, "iterations": 5, "sound_iterations": 3, "griffin_lim_iterations": 5}
 CONTENTS = ("harp_phrase", "flute_phrase")
 STYLES = ("violin_sustained", "glass_rub")
-SHARD_S = 7.9
-"""A shard holds 8 s of audio here: each content of this length has one of its own."""
+ALONE_S = 0.9
+"""Where a shard holds a second of audio, each content of this length has one of its own."""
 
 
 def cut_sounds(folder: Path, duration_s: float = 0.4) -> None:
@@ -43,11 +43,14 @@ def write_manifest(path: Path, rows: Sequence[Mapping[str, object]]) -> str:
     return str(path)
 
 
-def write_quick_and_slow(folder: Path, iterations: int = 80) -> str:
-    """Write a manifest of a pair that is soon committed, and of one that takes so many iterations, beside `style/`."""
+def write_quick_and_slow(folder: Path, iterations: int = 400) -> str:
+    """Write a manifest of a pair that is soon committed, and of one that takes so many iterations, beside `style/`.
+
+    Each is a shard of its own if shards hold a second of audio.
+    """
     counts = {"quick": 1, "slow": iterations}
     for name in counts:
         samples, rate = soundfile.read(DEMO / "drum_loop.flac")
-        soundfile.write(folder / "content" / f"{name}.wav", np.resize(samples, int(SHARD_S * rate)), rate)
+        soundfile.write(folder / "content" / f"{name}.wav", np.resize(samples, int(ALONE_S * rate)), rate)
     rows = [pair(name, pair_id=name, iterations=count) for name, count in counts.items()]
     return write_manifest(folder / "m.parquet", rows)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
-from flows import cli
-from flows.cli import app, chosen_settings
-from tests.deployment import Server
+from flows.command_options import chosen_settings
+from tests.conftest import Typed
 from tests.flows.processes import environment, run
 from tests.flows.sounds import QUICK, pair, write_manifest
 
-Timbreflow = Callable[..., tuple[int, str]]
 FAST = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
 COMMANDS = [
     ("run",),
@@ -34,16 +30,17 @@ COMMANDS = [
 
 
 @pytest.fixture
-def timbreflow(tmp_path: Path) -> Timbreflow:
-    """Return the command, with a Prefect home of its own, in the test's folder."""
-    env = environment(tmp_path / "prefect")
-    return lambda *arguments: run("timbreflow", *arguments, env=env, cwd=tmp_path)
+def timbreflow(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """Return the command in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+    return typed
 
 
 @pytest.fixture
-def with_server(server: Server, tmp_path: Path) -> Timbreflow:
-    """Return the command for those who name a server: it starts no other."""
-    return lambda *arguments: run("timbreflow", *arguments, env=server.env, cwd=tmp_path)
+def with_server(typed_with_server: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """Return the command, for those who name a server, in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+    return typed_with_server
 
 
 def assert_refused(result: tuple[int, str], *named: str) -> None:
@@ -66,13 +63,11 @@ def test_run_with_nothing_set_up_starts_a_server_of_its_own(embedded: Path, soun
     assert list(pd.read_parquet(sounds / "out" / "results.parquet")["pair_id"]) == ["harp"]
 
 
-def test_the_version_is_told(timbreflow: Timbreflow) -> None:
+def test_the_version_is_told(timbreflow: Typed) -> None:
     assert timbreflow("--version") == (0, f"timbreflow {version('timbreflow')}\n")
 
 
-def test_failed_pairs_exit_1_and_the_table_says_why(
-    with_server: Timbreflow, timbreflow: Timbreflow, sounds: Path
-) -> None:
+def test_failed_pairs_exit_1_and_the_table_says_why(with_server: Typed, timbreflow: Typed, sounds: Path) -> None:
     bad = [pair("not_audio.wav", pair_id="bad", alhpa=2.0), pair("not_audio.wav", "glass_rub", pair_id="later")]
     manifest = write_manifest(sounds / "m.parquet", [*bad, pair("harp_phrase", pair_id="harp")])
 
@@ -103,7 +98,7 @@ def test_failed_pairs_exit_1_and_the_table_says_why(
     assert list(pd.read_parquet(sounds / "out" / "results.parquet")["status"]) == ["succeeded"] * 3
 
 
-def test_only_failed_pairs_exit_1_also_when_they_are_left_or_tried_again(with_server: Timbreflow, sounds: Path) -> None:
+def test_only_failed_pairs_exit_1_also_when_they_are_left_or_tried_again(with_server: Typed, sounds: Path) -> None:
     manifest = write_manifest(sounds / "m.parquet", [pair("not_audio.wav")])
     for more, words in (
         ((), "all 1 pairs failed"),
@@ -116,7 +111,7 @@ def test_only_failed_pairs_exit_1_also_when_they_are_left_or_tried_again(with_se
         assert "Traceback" not in said
 
 
-def test_a_bad_manifest_is_refused_by_run(with_server: Timbreflow, sounds: Path) -> None:
+def test_a_bad_manifest_is_refused_by_run(with_server: Typed, sounds: Path) -> None:
     manifest = write_manifest(sounds / "m.parquet", [{"content": "content/harp_phrase.wav"}])
     assert_refused(with_server("run", manifest, "out"), "m.parquet", "style")
     assert_refused(with_server("manifest", "check", "none.parquet"), "none.parquet")
@@ -133,12 +128,11 @@ def test_a_bad_manifest_is_refused_by_run(with_server: Timbreflow, sounds: Path)
     ],
 )
 def test_wrong_settings_and_options_are_refused(
-    timbreflow: Timbreflow, sounds: Path, arguments: tuple[str, ...], named: tuple[str, ...]
+    timbreflow: Typed, sounds: Path, arguments: tuple[str, ...], named: tuple[str, ...]
 ) -> None:
     manifest = write_manifest(sounds / "m.parquet", [pair()])
     assert_refused(timbreflow("run", manifest, "out", *arguments), *named)
     assert not (sounds / "out").exists()
-    assert not (sounds / "prefect").exists()
 
 
 @pytest.mark.parametrize(
@@ -153,11 +147,10 @@ def test_wrong_settings_and_options_are_refused(
         ("--runner rays", "runner='rays': input should be 'threads' or 'ray'"),
     ],
 )
-def test_what_is_wrong_is_said_in_the_users_words(arguments: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "set_defaults", lambda: None)  # they are for a process of its own
-    result = CliRunner().invoke(app, ["run", "m.parquet", "out", *arguments.split()])
-    assert result.exit_code == 2
-    assert result.output.startswith(f"Error: {told}")
+def test_what_is_wrong_is_said_in_the_users_words(arguments: str, told: str, timbreflow: Typed) -> None:
+    code, said = timbreflow("run", "m.parquet", "out", *arguments.split())
+    assert code == 2
+    assert said.startswith(f"Error: {told}")
 
 
 def test_a_setting_may_be_written_with_spaces() -> None:
@@ -171,27 +164,27 @@ def test_a_server_that_does_not_answer_is_named(sounds: Path) -> None:
     assert not (sounds / "out").exists()
 
 
-def test_dry_run_counts_and_estimates_and_writes_nothing(timbreflow: Timbreflow, sounds: Path) -> None:
+def test_dry_run_counts_and_estimates_and_writes_nothing(timbreflow: Typed, sounds: Path) -> None:
     manifest = write_manifest(sounds / "m.parquet", [pair("harp_phrase"), pair("flute_phrase"), pair("not_audio.wav")])
     before = sorted(sounds.rglob("*"))
     code, said = timbreflow("run", manifest, "out", "--dry-run", *FAST)
     assert code == 0, said
     assert ["new", "3"] in [line.replace("│", " ").split() for line in said.splitlines()]
     assert re.search(r"About [0-9.]+ (s|min|h) for 1\.\d s of audio here", said)
-    assert sorted(path for path in sounds.rglob("*") if path.name != "prefect") == before
+    assert sorted(sounds.rglob("*")) == before
     assert "1 sound of 1 pair cannot be read, not_audio" in said
 
 
-def test_pair_writes_one_sound_and_starts_no_server(timbreflow: Timbreflow, sounds: Path) -> None:
-    content, style = "content/harp_phrase.wav", "style/glass_rub.wav"
-    code, said = timbreflow("pair", content, style, "new/out.flac", *FAST)
+def test_pair_writes_one_sound_and_starts_no_server(sounds: Path) -> None:
+    arguments = ("pair", "content/harp_phrase.wav", "style/glass_rub.wav", "new/out.flac", *FAST)
+    code, said = run("timbreflow", *arguments, env=environment(sounds / "prefect"), cwd=sounds)
     assert code == 0, said
     assert "timbre_transfer" in said
     assert soundfile.info(sounds / "new" / "out.flac").format == "FLAC"
     assert not list(sounds.rglob("prefect.db"))
 
 
-def test_pair_says_what_is_wrong(timbreflow: Timbreflow, sounds: Path) -> None:
+def test_pair_says_what_is_wrong(timbreflow: Typed, sounds: Path) -> None:
     code, said = timbreflow("pair", "nowhere.wav", "style/glass_rub.wav", "out.flac", *FAST)
     assert code == 1
     assert "nowhere.wav" in said
@@ -199,7 +192,7 @@ def test_pair_says_what_is_wrong(timbreflow: Timbreflow, sounds: Path) -> None:
     assert not (sounds / "out.flac").exists()
 
 
-def test_results_refuses_a_status_that_is_none_and_a_folder_without_results(timbreflow: Timbreflow) -> None:
+def test_results_refuses_a_status_that_is_none_and_a_folder_without_results(timbreflow: Typed) -> None:
     assert_refused(timbreflow("results", "out", "--status", "great"), "great", "succeeded or failed")
     assert_refused(timbreflow("results", "empty"), "empty")
     assert_refused(timbreflow("results", "brackets [/b] stay"), "brackets [/b] stay")
@@ -207,7 +200,7 @@ def test_results_refuses_a_status_that_is_none_and_a_folder_without_results(timb
 
 
 @pytest.mark.parametrize(("pairing", "pairs"), [("cross", 4), ("zip", 2), ("sample:3", 3)])
-def test_manifest_build_and_check_agree(timbreflow: Timbreflow, sounds: Path, pairing: str, pairs: int) -> None:
+def test_manifest_build_and_check_agree(timbreflow: Typed, sounds: Path, pairing: str, pairs: int) -> None:
     (sounds / "content" / "._harp.wav").touch()
     (sounds / "style" / "notes.txt").touch()
     code, said = timbreflow(
@@ -223,7 +216,7 @@ def test_manifest_build_and_check_agree(timbreflow: Timbreflow, sounds: Path, pa
     assert f"{pairs} pairs" in said
 
 
-def test_manifest_from_csv_keeps_the_users_columns(timbreflow: Timbreflow, sounds: Path) -> None:
+def test_manifest_from_csv_keeps_the_users_columns(timbreflow: Typed, sounds: Path) -> None:
     (sounds / "m.csv").write_text("content;style;mood;sed\n~/harp_phrase.wav;style/glass_rub.wav;007;1\n")
     code, said = timbreflow("manifest", "build", "--from", "m.csv", "--out", "m.parquet")
     assert code == 0, said
@@ -235,7 +228,7 @@ def test_manifest_from_csv_keeps_the_users_columns(timbreflow: Timbreflow, sound
     assert list(pd.read_parquet(sounds / "m.parquet")["mood"]) == ["007"]
 
 
-def test_manifest_check_and_build_refuse_what_is_wrong(timbreflow: Timbreflow, sounds: Path) -> None:
+def test_manifest_check_and_build_refuse_what_is_wrong(timbreflow: Typed, sounds: Path) -> None:
     manifest = write_manifest(sounds / "m.parquet", [pair(iterations=0)])
     assert_refused(timbreflow("manifest", "check", manifest), "m.parquet", "iterations")
     build = ("manifest", "build", "--out", "n.parquet", "--style", "style", "--content")
@@ -246,14 +239,14 @@ def test_manifest_check_and_build_refuse_what_is_wrong(timbreflow: Timbreflow, s
     assert_refused(timbreflow(*build, "content", "--from", "m.csv"), "--from", "--content")
 
 
-def test_pretrain_without_a_soundfont_names_the_package(timbreflow: Timbreflow, tmp_path: Path) -> None:
+def test_pretrain_without_a_soundfont_names_the_package(timbreflow: Typed, tmp_path: Path) -> None:
     soundfont = str(tmp_path / "none.sf2")
     result = timbreflow("pretrain", "--soundfont", soundfont, "--unseen-soundfont", soundfont, "--out", "weights")
     assert_refused(result, "apt-get install")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_help_shows_an_example(timbreflow: Timbreflow, command: tuple[str, ...]) -> None:
+def test_every_help_shows_an_example(timbreflow: Typed, command: tuple[str, ...]) -> None:
     code, said = timbreflow(*command, "--help")
     assert code == 0, said
     assert f"Example: timbreflow {' '.join(command)}" in " ".join(said.split())

@@ -19,6 +19,7 @@ from flows.zombies import AUTOMATION, install, installed
 from manifests.results.layout import audio_uri, latest_uri, write_part
 from tasks.storage.retry import RETRY_TIMEOUT_VARIABLE
 from tasks.storage.storage import Storage
+from tests.conftest import Typed
 from tests.deployment import Server, deploy_all, impatient, prefect_server
 from tests.flows.processes import environment, run
 from tests.manifests.result_rows import succeeded
@@ -53,7 +54,7 @@ def by_name(checks: Iterator[Check]) -> dict[str, Check]:
 
 
 def test_a_bare_server_is_mended_and_after_a_deployment_nothing_is_left_to_do(
-    bare: Server, bare_client: SyncPrefectClient, clone: Path, tmp_path: Path
+    bare: Server, bare_client: SyncPrefectClient, clone: Path, tmp_path: Path, typed: Typed
 ) -> None:
     code, said = doctor(bare.env, tmp_path, "new/out")
     assert code == 1, said
@@ -65,7 +66,7 @@ def test_a_bare_server_is_mended_and_after_a_deployment_nothing_is_left_to_do(
     assert max(map(len, table.splitlines())) <= 80
     assert list(tmp_path.iterdir()) == []
 
-    code, said = doctor(bare.env, tmp_path, "--fix")
+    code, said = typed("doctor", "--fix")
     assert code == 1, said  # the deployments are left to the user
     assert "work pool: repaired" in said
     assert "automation: repaired" in said
@@ -73,7 +74,7 @@ def test_a_bare_server_is_mended_and_after_a_deployment_nothing_is_left_to_do(
     assert len(before) == 1
 
     deploy_all(bare, clone)
-    code, said = doctor(bare.env, tmp_path, "--fix")
+    code, said = typed("doctor", "--fix")
     assert code == 0, said
     assert "repaired" not in said
     assert "prefect worker start --pool local" in said

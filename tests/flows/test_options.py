@@ -16,7 +16,8 @@ from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
 from flows import cli
-from flows.cli import app, chosen_settings
+from flows.cli import app
+from flows.command_options import chosen_settings
 from flows.cross_synthesis import cross_synthesis
 from flows.model_options import EXPERT, fields_of, takes
 from flows.on_ray import on_ray

@@ -16,8 +16,11 @@ from uuid import uuid4
 import pandas as pd
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
+from typer.testing import CliRunner
 
+from flows import cli
 from flows.cross_synthesis import cross_synthesis
 from flows.ray_cluster import RunnerError, refuse_runner
 from stylecore.settings import Settings
@@ -27,7 +30,7 @@ from tasks.options import RunOptions
 from tasks.pipeline.ray_worker import stoppable
 from tests.deployment import Server
 from tests.faults.trees import marked
-from tests.flows.processes import end, environment, run, start, wait_for
+from tests.flows.processes import end, environment, start, wait_for
 from tests.flows.sounds import CONTENTS, QUICK, STYLES, pair, write_manifest, write_quick_and_slow
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
@@ -127,6 +130,7 @@ def disturbed_run(
     log = output.with_suffix(".log")
     process = start(
         *("timbreflow", "run", manifest, str(output), *chosen, "--runner", "ray", "--device", "cpu"),
+        *("--shard-audio-s", str(SHARD_AUDIO_S)),
         env=environment(home, TIMBREFLOW_TEST=mark),
         log=log,
     )
@@ -148,10 +152,10 @@ def test_a_cancel_of_the_deployment_closes_the_run_and_ends_its_ray(
 ) -> None:
     output = sounds / "out"
     parameters = {
-        "manifest": write_quick_and_slow(sounds, iterations=400),
+        "manifest": write_quick_and_slow(sounds, iterations=2000),
         "output": str(output),
         "settings": {"griffin_lim_iterations": 5, "sound_iterations": 2, "tolerance": 0.0},
-        "options": {"device": "cpu"},
+        "options": {"device": "cpu", "shard_audio_s": SHARD_AUDIO_S},
     }
     deployment = client.read_deployment_by_name("cross-synthesis/ray")
     flow_run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
@@ -181,15 +185,18 @@ def _of_ray(worker: Server) -> list[str]:
     ],
 )
 def test_what_a_cluster_cannot_reach_is_refused_before_anything_happens(
-    manifest: str, output: str, url: str, named: str, tmp_path: Path
+    manifest: str, output: str, url: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    env = environment(tmp_path, RAY_ADDRESS="ray://10.0.0.7:10001", **({"PREFECT_API_URL": url} if url else {}))
-    code, said = run("timbreflow", "run", manifest, output, "--runner", "ray", env=env, cwd=tmp_path)
-    assert code == 2
-    assert said.startswith("Error: ")
-    assert named in said
-    assert "ray://10.0.0.7:10001" in said
-    assert [path.name for path in tmp_path.iterdir() if "prefect" not in path.name] in ([], ["profiles.toml"])
+    monkeypatch.setattr(cli, "set_defaults", lambda: None)  # they are for a process of its own
+    monkeypatch.setenv("RAY_ADDRESS", "ray://10.0.0.7:10001")
+    monkeypatch.chdir(tmp_path)
+    with temporary_settings({PREFECT_API_URL: url} if url else {}, restore_defaults={PREFECT_API_URL}):
+        result = CliRunner().invoke(cli.app, ["run", manifest, output, "--runner", "ray"])
+    assert result.exit_code == 2
+    assert result.output.startswith("Error: ")
+    assert named in result.output
+    assert "ray://10.0.0.7:10001" in result.output
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("device", ["cuda:1", "mps"])

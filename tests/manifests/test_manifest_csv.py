@@ -111,3 +111,28 @@ def test_what_cannot_be_read_is_refused_with_its_line(tmp_path: Path, data: str 
         converted(str(tmp_path), data)
     assert "p.csv" in str(caught.value)
     assert not (tmp_path / "p.parquet").exists()
+
+
+def test_a_style_of_several_is_json(anywhere: str) -> None:
+    """The weights go into the style's text, relative paths and all."""
+    data = (
+        "content;style;style_weights;note\n"
+        'a.wav;"[""s/b.wav"", ""s/../c.wav""]";;x\n'
+        'a.wav;"[""b.wav"", ""c.wav""]";[1, 3];y\n'
+        'a.wav;"{""b.wav"": 1, ""c.wav"": 1}"; ;z\n'
+        "a.wav;s/*.wav;[2];w\n"
+    )
+    columns, said = converted(anywhere, data)
+    assert columns["style"] == [
+        '["c.wav", "s/b.wav"]',
+        '{"b.wav": 0.25, "c.wav": 0.75}',
+        '{"b.wav": 0.5, "c.wav": 0.5}',
+        "s/*.wav",
+    ]
+    assert (list(columns), said) == (["content", "style", "note"], [])
+
+
+def test_weights_that_do_not_fit_are_refused_with_their_line(tmp_path: Path) -> None:
+    data = 'content,style,style_weights\na.wav,b.wav,\na.wav,"[""b.wav"", ""c.wav""]","[1, 2, 3]"\n'
+    with pytest.raises(ManifestError, match="line 3: 3 weights for 2 styles"):
+        converted(str(tmp_path), data)

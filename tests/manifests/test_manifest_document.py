@@ -14,6 +14,7 @@ from manifests.schema import (
     RESULT_COLUMNS,
     RESULT_SCHEMA,
     SCHEMA_VERSION,
+    STYLE_WEIGHTS,
     TRANSIENT_ERRORS,
     VERSION_KEY,
 )
@@ -70,7 +71,7 @@ def test_names_are_unique_and_versioned() -> None:
 
 def test_reserved_names_are_the_results_own() -> None:
     assert RESERVED.isdisjoint(MANIFEST_COLUMNS)
-    assert RESERVED | set(MANIFEST_COLUMNS) == set(RESULT_SCHEMA.names)
+    assert RESERVED | set(MANIFEST_COLUMNS) == {*RESULT_SCHEMA.names, STYLE_WEIGHTS}
 
 
 def test_transient_errors_are_documented_errors() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.sharding import cut_batches, cut_digest, cut_shards, length_bucket
+from manifests.sharding import cut_batches, cut_shards, length_bucket, shard_layout_digest
 from tasks.cache import ByteLimitedCache
 
 
@@ -126,11 +126,11 @@ def test_the_order_of_rows_does_not_count(random) -> None:
 
 def test_a_digest_tells_one_cut_from_another() -> None:
     pairs = _pairs(60)
-    digest = cut_digest(cut_shards(pairs, np.ones(60), 10.0))
-    assert cut_digest(cut_shards(pa.concat_tables([pairs[30:], pairs[:30]]), np.ones(60), 10.0)) == digest
-    assert cut_digest(cut_shards(pairs, np.ones(60), 11.0)) != digest
-    assert cut_digest(cut_shards(pairs, np.r_[np.ones(59), 0.0], 10.0)) != digest
-    assert cut_digest(cut_shards(_pairs(59), np.ones(59), 10.0)) != digest
+    digest = shard_layout_digest(cut_shards(pairs, np.ones(60), 10.0))
+    assert shard_layout_digest(cut_shards(pa.concat_tables([pairs[30:], pairs[:30]]), np.ones(60), 10.0)) == digest
+    assert shard_layout_digest(cut_shards(pairs, np.ones(60), 11.0)) != digest
+    assert shard_layout_digest(cut_shards(pairs, np.r_[np.ones(59), 0.0], 10.0)) != digest
+    assert shard_layout_digest(cut_shards(_pairs(59), np.ones(59), 10.0)) != digest
 
 
 def test_batches_of_a_bucket_are_about_equal() -> None:

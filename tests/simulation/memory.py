@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import pyarrow as pa
@@ -108,12 +109,12 @@ class MemoryFiles:
             self._refuse_changed(uri, present and present.version)
             self._put(uri, stream.getvalue())
 
-    def create(self, uri: str, data: bytes) -> None:
+    def create(self, uri: str, data: bytes | Path) -> None:
         """Write a file once."""
         with self._call("create", uri):
             if uri in self.bodies:
                 raise FileExistsError(f"'{uri}' exists already")
-            self._put(uri, data)
+            self._put(uri, data if isinstance(data, bytes) else data.read_bytes())
 
     def load(self, uri: str) -> tuple[bytes, str] | None:
         """Return a file's bytes and version for `swap`, None if it is absent."""

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylecore.alignment import LONGEST_STYLE_FRAMES, STROKES, lay_along, towards, with_turns
-from stylecore.analysis import Analysis, analyse
+from stylecore.alignment import STROKES, lay_along, towards, with_turns
+from stylecore.analysis import BANK_FRAMES, Analysis, analyse
 from stylecore.fine_structure import LOWEST_NOTE, STEPS_PER_SEMITONE, envelope, salience
 from stylecore.mosaic import LARGEST_SWELL_DB, coloured, in_own_voice, stretched
 from stylecore.spectrogram import Polar, magnitude
@@ -192,7 +192,7 @@ def test_a_style_far_longer_than_is_looked_through_works(melody: Analysis, sound
     voice = sound("violin_sustained", 32_000).repeat(6)
     quiet = 1e-3 * voice.abs().max() * noise(160_000, 0)
     style = _analysed(torch.cat([quiet, voice]))
-    assert style.log_spectrogram.shape[1] > 2 * LONGEST_STYLE_FRAMES
+    assert style.log_spectrogram.shape[1] > 2 * BANK_FRAMES
     laid = _laid(melody, style)
     assert _usable(laid, melody)
     assert _notes(laid)[NOTE_FRAMES + 5 : 2 * NOTE_FRAMES - 5].eq(MELODY[1]).all()

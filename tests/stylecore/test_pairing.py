@@ -13,7 +13,8 @@ from stylecore.analysis import Analysis, analyse
 from stylecore.encoder import Encoder
 from stylecore.losses import Target, encode_content, encode_style
 from stylecore.pairing import paired
-from stylecore.settings import Settings
+from stylecore.settings import Notes, Settings
+from stylecore.synthesis import synthesise
 
 N_SAMPLES = 6_400
 SAMPLE_RATE = 16_000
@@ -80,3 +81,52 @@ def test_the_rhythm_that_is_asked_for_is_halfway_from_the_laid_out_style_to_the_
     ends = [encode_content(encoder, one, settings).kept["temporal"] for one in (laid, content)]
     for name, envelope in asked.items():
         torch.testing.assert_close(envelope, (ends[0][name] + ends[1][name]) / 2)
+
+
+@pytest.fixture(scope="module")
+def other(sound: Callable[[str, int], Tensor]) -> Analysis:
+    return analyse(sound("glass_rub", 5_600), SAMPLE_RATE)
+
+
+def test_a_blend_is_the_weighted_mean_of_what_each_style_laid_out_would_be(
+    encoder: Encoder, sounds: Sounds, other: Analysis
+) -> None:
+    content, style = sounds
+    pair = paired(content, [(0.25, style), (0.5, other), (0.25, style)], N_SAMPLES, encoder, Settings())
+    one, two = (lay_along(content, each, SAMPLE_RATE).log_spectrogram for each in (style, other))
+    assert pair.start is not None
+    torch.testing.assert_close(pair.start.log_spectrogram, (one + two) / 2)
+    torch.testing.assert_close(pair.start.phase.abs(), torch.ones_like(one))
+    assert _same(pair.style, encode_style(encoder, pair.start.log_spectrogram, Settings()))
+
+
+@pytest.mark.parametrize("notes", ["content", "style"])
+def test_a_blend_of_one_is_that_style(encoder: Encoder, sounds: Sounds, notes: Notes) -> None:
+    settings = Settings(notes=notes)
+    single, blend = (
+        paired(sounds[0], style, N_SAMPLES, encoder, settings) for style in (sounds[1], [(1.0, sounds[1])])
+    )
+    assert _same(single.content, blend.content)
+    assert _same(single.style, blend.style)
+
+
+def test_with_the_styles_notes_what_terms_keep_is_averaged(encoder: Encoder, sounds: Sounds, other: Analysis) -> None:
+    """Sounds of other lengths, at both resolutions; envelopes over time are stretched to the first's."""
+    settings = Settings(notes="style", temporal_reference="style", coarse_iterations=2)
+    styles = [sounds[1], other]
+    pair = paired(sounds[0], [(0.25, styles[0]), (0.75, styles[1])], N_SAMPLES, encoder, settings)
+    ends = [encode_style(encoder, style.log_spectrogram, settings) for style in styles]
+    assert ends[0].frames != ends[1].frames
+    for mean, one, two in ((pair.style, *ends), (pair.style.halved, ends[0].halved, ends[1].halved)):
+        assert mean is not None
+        assert one is not None
+        assert two is not None
+        assert mean.frames == one.frames
+        for layer, grams in mean.kept["style"]["grams"].items():
+            expected = 0.25 * one.kept["style"]["grams"][layer] + 0.75 * two.kept["style"]["grams"][layer]
+            torch.testing.assert_close(grams, expected)
+        for found, *parts in zip(*(target.kept["spectral"]["spectral"] for target in (mean, one, two)), strict=True):
+            torch.testing.assert_close(found, 0.25 * parts[0] + 0.75 * parts[1])
+        assert mean.kept["temporal"]["temporal"].shape == one.kept["temporal"]["temporal"].shape
+    (result,) = synthesise([pair], encoder)
+    assert torch.isfinite(result.waveform).all()

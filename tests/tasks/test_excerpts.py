@@ -15,8 +15,6 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from manifests.reading.compact_pairs import gather
-from manifests.reading.reader import read_manifest
 from stylecore.settings import Settings
 from tasks.audio.catalog import identify, read_memo, write_memo
 from tasks.audio.decoding import decode
@@ -26,7 +24,6 @@ from tasks.audio.sound_errors import AudioError
 from tasks.audio.sound_files import read_sound
 from tasks.audio.streams import measure, samples_of
 from tasks.pipeline.single import synthesise_single
-from tasks.planning.planned_excerpts import excerpted_uris
 from tasks.planning.preview import preview_run
 from tasks.storage.storage import Storage
 from tests.tasks import corpus
@@ -170,12 +167,11 @@ class TestIdentities:
         soundfile.write(tmp_path / "long.wav", noise(40), RATE)
         return str(tmp_path / "long.wav")
 
-    def test_a_long_sound_has_an_identity_if_an_excerpt_of_it_is_used(self, long: str, tmp_path: Path) -> None:
-        assert identify([long], {}, FILES)[long].identity == "unreadable:too_long"
-        sound = identify([long], {}, FILES, [long])[long]
+    def test_a_long_sound_has_an_identity(self, long: str, tmp_path: Path) -> None:
+        sound = identify([long], {}, FILES)[long]
         assert (sound.readable, sound.duration_s) == (True, 40.0)
         write_memo(str(tmp_path), [sound], FILES)
-        assert identify([long], read_memo(str(tmp_path), FILES), FILES, [long])[long] == sound
+        assert identify([long], read_memo(str(tmp_path), FILES), FILES)[long] == sound
 
     @pytest.mark.parametrize(("form", "subtype"), FORMS)
     def test_how_long_it_is_is_told_without_decoding_it(self, form: str, subtype: str) -> None:
@@ -242,16 +238,12 @@ class TestPlanning:
             pair(style="long.wav", style_start_s=1.0, style_end_s=2.0),
         ]
         found = planned(folder, rows)
-        assert [row["duration_s"] for row in found] == pytest.approx([1.5, 0.0, 0.0, 0.0, 0.9], abs=1e-4)
+        assert [row["duration_s"] for row in found] == pytest.approx([1.5, 40.0, 37.0, 0.0, 0.9], abs=1e-4)
         assert all(len(row["content_identity"]) == len(row["style_identity"]) == 64 for row in found)
         notes = preview_run(str(folder / "pairs.parquet"), str(folder / "out"), QUICK, CPU).notes
         assert [note.partition(":")[0] for note in notes] == [
-            "what 3 pairs would use of the content is too short, too long, or not there"
+            "what 1 pair would use of the content is too short, too long, or not there"
         ]
-
-    def test_without_an_excerpt_it_is_not_even_decoded_to_its_end(self, folder: Path) -> None:
-        (row,) = planned(folder, [pair("long.wav")])
-        assert row["content_identity"] is None
 
     def test_the_cut_does_not_depend_on_the_order_of_the_rows(self, folder: Path) -> None:
         """One content with excerpts of several lengths."""
@@ -264,14 +256,6 @@ class TestPlanning:
         mixed = random.Random(1).sample(rows, len(rows))
         orders = [corpus.planned(write_manifest(folder / "m.parquet", some), folder / "o")[0] for some in (rows, mixed)]
         assert [row["pair_id"] for row in orders[0]] == [row["pair_id"] for row in orders[1]]
-
-    def test_sounds_of_which_some_pair_uses_an_excerpt_are_found(self, folder: Path) -> None:
-        rows = [pair("a.wav", "b.wav", style_end_s=1.0), pair("b.wav", "c.wav"), pair("d.wav", "a.wav")]
-        manifest = write_rows(folder / "pairs.parquet", rows)
-        pairs = gather(read_manifest(manifest, FILES, QUICK.resolve))
-        assert {Path(uri).name for uri in excerpted_uris(pairs, QUICK)} == {"b.wav"}
-        run = QUICK.resolve({"content_start_s": 0.1})
-        assert {Path(uri).name for uri in excerpted_uris(pairs, run)} == {"a.wav", "b.wav", "d.wav"}
 
 
 class TestRuns:

@@ -175,3 +175,18 @@ def test_names_that_are_cut_are_still_unique() -> None:
 def test_a_name_that_is_taken_is_left_alone() -> None:
     (name,) = names(["a"], taken=("A.flac",))
     assert name.startswith("a_")
+
+
+@pytest.mark.parametrize(
+    ("style", "expected"),
+    [
+        ('["/snd/a.wav", "/snd/b c.wav"]', "a+b c"),
+        ('["/1.wav", "/2.wav", "/3.wav", "/4.wav", "/5.wav"]', "1+2+3+2 more"),
+        ('{"/snd/a.wav": 0.25, "s3://bucket/bells": 0.75}', "a 25%+bells 75%"),
+        ("s3://bucket/glass/**/*.wav", "glass"),
+        ("/snd/strings", "strings"),
+    ],
+)
+def test_a_style_of_several_has_a_short_name(style: str, expected: str) -> None:
+    assert stem("{style}", style=style) == expected
+    assert safe_name(stem("{style}", style=style), ".flac") == f"{expected}.flac"

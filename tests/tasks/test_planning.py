@@ -376,7 +376,7 @@ class TestPreview:
         missing, is_folder = sorted(preview_run(written, root, QUICK, CPU).notes, reverse=True)
         names = ", ".join(f"{folder}/sounds/gone-{number}.wav" for number in range(3))
         assert missing == f"4 sounds of 4 pairs cannot be read, missing (the sound does not exist): {names}, ..."
-        assert is_folder.startswith("1 sound of 2 pairs cannot be read, is_folder (")
+        assert is_folder.startswith("1 sound of 1 pair cannot be read, is_folder (")  # as a style it is its sounds
 
     def test_results_so_far_are_the_better_estimate(self, manifest: str, root: str) -> None:
         rows, _ = planned(manifest, root)
@@ -403,7 +403,7 @@ def test_a_plan_holds_what_a_shard_needs(manifest: str, root: str) -> None:
     assert set(rows[0]) == set(PLAN_SCHEMA.names)
     for row in rows:
         for side in ("content", "style"):
-            assert row[f"{side}_identity"] == made.sounds[row[side]].identity
+            assert row[f"{side}_identity"] == made.sounds.of(side)[row[side]].identity
         settings = Settings.model_validate_json(row["settings"])
         assert settings == QUICK.resolve({"seed": row["seed"]})
         assert row["settings"] == settings.canonical_json()

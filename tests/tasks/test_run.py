@@ -363,7 +363,7 @@ BAD: dict[str, tuple[str, Callable[[Path], object]]] = {
     "nan.wav": ("not_finite", lambda path: _float_wav(path, np.nan)),
     "inf.wav": ("not_finite", lambda path: _float_wav(path, np.inf)),
     "too_short.wav": ("too_short", lambda path: write_cut(path, "harp_phrase", 0.1)),
-    "too_long.wav": ("too_long", lambda path: soundfile.write(path, np.ones(31 * 8_000), 8_000)),
+    "too_long.wav": ("too_long", lambda path: soundfile.write(path, np.ones(3_602 * 1_000), 1_000)),
 }
 
 

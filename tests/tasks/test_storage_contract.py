@@ -37,6 +37,17 @@ def write(files: Files, uri: str, data: bytes) -> str:
     return uri
 
 
+def test_a_file_is_created_once_from_a_local_one(place: tuple[Files, str], tmp_path: Path) -> None:
+    """Also from one that takes several uploads."""
+    files, root = place
+    source, uri = tmp_path / "source", join(root, "deep/whole")
+    source.write_bytes(bytes(range(256)) * (9 << 12))
+    files.create(uri, source)
+    assert files.read(uri) == source.read_bytes()
+    with pytest.raises(FileExistsError):
+        files.create(uri, source)
+
+
 def test_a_file_is_created_once(files: Files, root: str) -> None:
     uri = join(root, "deep/once")
     files.create(uri, b"first")

@@ -9,11 +9,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tasks.audio.containers.part import Part
+from tasks.audio.containers.pieces import found_in
 from tasks.audio.containers.tags import before_trailing_tags
 from tasks.audio.lengths import refuse_long
 from tasks.audio.sound_errors import AudioError
 
 _BEGIN = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+_BEGIN_BYTES = 8
 """Magic and the head of the block that must come first: eight bytes that no sound has by chance."""
 
 _FIELDS, _LENGTH_BITS, _RATE_AT = slice(18, 26), 36, 44
@@ -57,7 +59,7 @@ def flac_parts(data: memoryview, uri: str, longest_s: float) -> list[Part]:
         `too_long`.
     """
     end = before_trailing_tags(data)
-    starts = [found.start() for found in _BEGIN.finditer(data, 0, end)]
+    starts = list(found_in(_BEGIN, _BEGIN_BYTES, data, 0, end))
     if not starts or starts[0] != 0:
         return [Part((data,))]
     return [_part(data[start:stop], uri, longest_s) for start, stop in zip(starts, [*starts[1:], end], strict=True)]
@@ -111,8 +113,8 @@ def _in_order(frames: Sequence[FlacFrame], uri: str) -> Iterator[FlacFrame]:
 
 
 def _frames(data: memoryview, begin: int) -> Iterator[FlacFrame]:
-    for sync in _SYNC.finditer(data, begin):
-        frame = _frame(bytes(data[sync.start() : sync.start() + _MOST_HEADER]))
+    for place in found_in(_SYNC, 2, data, begin, len(data)):
+        frame = _frame(bytes(data[place : place + _MOST_HEADER]))
         if frame is not None:
             yield frame
 

@@ -112,7 +112,7 @@ def mpeg_parts(data: memoryview, uri: str, longest_s: float) -> list[Part]:
     runs = _runs(data, frames)
     length_s = sum(_length_s(run) for run in runs) - _TRIMMED_S
     if length_s > most_s - 1:
-        refuse_endless(most_s - 1, f"'{uri}'")
+        refuse_endless(most_s - 1, f"'{uri}'", longest_s)
     refuse_long(length_s, f"'{uri}'", longest_s)
     if not any(run.frames for run in runs):
         raise AudioError("empty", f"'{uri}' holds no samples")

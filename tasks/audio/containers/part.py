@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from manifests.reading import suffixes
 from tasks.audio.containers.codecs import HINT
+from tasks.audio.containers.pieces import PiecesFile
 
 Bytes = bytes | memoryview
 
@@ -44,13 +44,9 @@ class Part:
         hint = f", or install PyAV, which may read it: pip install '{suffixes.EXTRA}'" if could else ""
         return f"is {'' if self.is_foreign else 'encoded as '}{self.codec}, which is not read{HINT}{hint}"
 
-    def file(self) -> io.BytesIO:
-        """Return the bytes as a file: the one copy that is made of them."""
-        file = io.BytesIO()
-        for piece in self.pieces:
-            file.write(piece)
-        file.seek(0)
-        return file
+    def file(self) -> PiecesFile:
+        """Return the bytes as a file; no copy is made of them."""
+        return PiecesFile(self.pieces)
 
 
 def joined_parts(data: memoryview, first: Callable[[memoryview], tuple[list[Part], int | None]]) -> list[Part]:
