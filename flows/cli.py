@@ -39,9 +39,9 @@ app = typer.Typer(
 )
 app.add_typer(manifest_app, name="manifest")
 app.add_typer(export_app, name="export")
-app.command(epilog=REPORT_EPILOG)(report)
 app.command(epilog="Example: `timbreflow results results/ --where \"status = 'failed'\" --csv`")(results)
 app.command(epilog="Example: `timbreflow compare results/ results-strength-2/`")(compare)
+app.command(epilog=REPORT_EPILOG)(report)
 
 
 def _show_version(asked: bool) -> None:
