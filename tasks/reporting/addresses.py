@@ -39,7 +39,9 @@ class Addresses(NamedTuple):
         return f"../audio/{name}"
 
     def source(self, uri: str) -> str | None:
-        """Return where a sound of the manifest is; None where the page cannot reach it."""
+        """Return where a sound of the manifest is; None where the page cannot reach it, as a style of several."""
+        if not is_s3(uri) and not posixpath.isabs(uri):
+            return None
         if self.hours is not None and is_s3(uri):
             return self.signed(uri)
         return web_address(uri, self.folder)

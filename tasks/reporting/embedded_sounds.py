@@ -22,6 +22,7 @@ from tasks.audio.excerpts import WHOLE, Excerpt
 from tasks.audio.lengths import MAX_DURATION_S
 from tasks.audio.sound_errors import AudioError
 from tasks.audio.sound_files import SAMPLE_RATE, read_planned_content
+from tasks.reporting.heard_styles import heard_clips, is_one_file
 from tasks.reporting.report_files import ReportFiles
 from tasks.reporting.report_rows import audio_name
 from tasks.reporting.spectrogram_pictures import Array, band_powers, difference_png, spectrogram_png, top_hz
@@ -33,8 +34,6 @@ MOST_BYTES = 128 << 20
 _HIGHEST_RATE = 48_000
 _MOST_CHANNELS = 2
 _KEY_DIGITS = 16
-
-TRACKS = ("content", "style", "result")
 
 
 PLAYABLE = frozenset({"too_long", "too_many_channels", "decode_limit", "out_of_memory"})
@@ -51,6 +50,15 @@ class Track(NamedTuple):
     seconds: float
     powers: Array
     cut: bool
+
+
+class _Source(NamedTuple):
+    """A sound of a pair: content, style or result, where it is, the sha256 of its bytes, and what of it."""
+
+    name: str
+    uri: str
+    identity: str
+    excerpt: Excerpt
 
 
 class NotEmbedded(Exception):
@@ -100,39 +108,41 @@ class EmbeddedSounds:
         rate = min(row["sample_rate"] or SAMPLE_RATE, _HIGHEST_RATE)
         told: dict[str, Any] = {"tracks": {}, "problems": {}, "linked": [], "top_hz": top_hz(rate)}
         found: dict[str, Track] = {}
-        for name, (uri, identity, excerpt) in zip(TRACKS, _sounds(row, root or self._root), strict=True):
+        for source in _sources(row, root or self._root):
             try:
-                found[name] = self._track(uri, identity, excerpt, rate)
-                told["tracks"][name] = _told(found[name])
+                found[source.name] = self._track(source, rate)
+                told["tracks"][source.name] = _told(found[source.name])
             except AudioError as error:
-                told["problems"][name] = _sentence(str(error))
+                told["problems"][source.name] = _sentence(str(error))
                 if error.error_type in PLAYABLE:
-                    told["linked"].append(name)
+                    told["linked"].append(source.name)
         if "content" in found and "result" in found:
             told["difference"] = self._difference(found["result"], found["content"])
         return told
 
-    def _track(self, uri: str, identity: str, excerpt: Excerpt, rate: int) -> Track:
-        key = sha256(f"{identity} {excerpt} {rate}".encode()).hexdigest()[:_KEY_DIGITS]
-        if (key, uri) in self._problems:
-            raise self._problems[key, uri]
+    def _track(self, source: _Source, rate: int) -> Track:
+        key = sha256(f"{source.identity} {source.excerpt} {rate}".encode()).hexdigest()[:_KEY_DIGITS]
+        if (key, source.uri) in self._problems:
+            raise self._problems[key, source.uri]
         if key not in self._tracks:
             try:
-                self._tracks[key] = self._written(key, *self._decoded(uri, identity, excerpt, rate), rate)
+                self._tracks[key] = self._written(key, *self._decoded(source, rate), rate)
             except AudioError as error:  # of this file: another one may have the same bytes
-                self._problems[key, uri] = error
+                self._problems[key, source.uri] = error
                 raise
         return self._tracks[key]
 
-    def _decoded(self, uri: str, identity: str, excerpt: Excerpt, rate: int) -> tuple[NDArray[np.float32], bool]:
-        """Return a sound; a storage that stays away is waited for once, and not for each of its sounds."""
-        storage = uri.split("/", 3)[2] if is_s3(uri) else ""
+    def _decoded(self, source: _Source, rate: int) -> tuple[NDArray[np.float32], bool]:
+        """Do `_read`; a storage that stays away is waited for once, and not for each of its sounds."""
+        storage = source.uri.split("/", 3)[2] if is_s3(source.uri) else source.uri
         if storage in self._away:
             raise AudioError("storage", self._away[storage])
         try:
-            return _read(uri, self._files, identity, excerpt, rate)
+            return _read(source, self._files, rate)
         except StorageUnreachable as error:
             self._away[storage] = str(error)
+            raise AudioError("storage", str(error)) from error
+        except OSError as error:
             raise AudioError("storage", str(error)) from error
 
     def _written(self, key: str, samples: NDArray[np.float32], cut: bool, rate: int) -> Track:
@@ -151,14 +161,14 @@ class EmbeddedSounds:
         return key
 
 
-def _sounds(row: dict[str, Any], root: str) -> list[tuple[str, str, Excerpt]]:
-    """Return URI, identity and excerpt of content, style and result."""
+def _sources(row: dict[str, Any], root: str) -> list[_Source]:
+    """Return content, style and result of a row of an output root."""
+    given = []
+    for name in ("content", "style"):
+        excerpt = Excerpt(row[f"{name}_start_s"] or 0.0, row[f"{name}_end_s"])
+        given.append(_Source(name, row[name], row[f"{name}_identity"] or "", excerpt))
     result = join(root, "audio", audio_name(row["output"]) or "")
-    given = [
-        (row[name], row[f"{name}_identity"] or "", Excerpt(row[f"{name}_start_s"] or 0.0, row[f"{name}_end_s"]))
-        for name in ("content", "style")
-    ]
-    return [*given, (result, row["file_sha256"] or "", WHOLE)]
+    return [*given, _Source("result", result, row["file_sha256"] or "", WHOLE)]
 
 
 def _told(track: Track) -> dict[str, Any]:
@@ -166,11 +176,14 @@ def _told(track: Track) -> dict[str, Any]:
     return {**told, "cut": True} if track.cut else told
 
 
-def _read(uri: str, files: Storage, identity: str, excerpt: Excerpt, rate: int) -> tuple[NDArray[np.float32], bool]:
+def _read(source: _Source, files: Storage, rate: int) -> tuple[NDArray[np.float32], bool]:
     """Return a sound `[N, channels]`, of a long one the beginning, and whether it is only that.
 
-    Its bytes have to be those that the row tells of.
+    Its bytes have to be those that the row tells of. Of a style of several clips it is what is listened to of them.
     """
+    name, uri, identity, excerpt = source
+    if name == "style" and not is_one_file(uri, files):
+        return heard_clips(uri, files, identity, rate)[:, None], False
     form, cut = ResultForm(rate, True), False
     try:
         content = read_planned_content(uri, files, rate, form, identity, excerpt)

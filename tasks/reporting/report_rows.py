@@ -6,7 +6,6 @@ that hands its columns to the page.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -14,9 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2.utils import htmlsafe_json_dumps
 
+from manifests.files import UriError
 from manifests.parquet import BATCH_ROWS, open_parquet
 from manifests.results.history import part_pieces
 from manifests.schema import EXCERPT_SETTINGS, RESULT_SCHEMA
+from manifests.style_text import short_name
 from stylecore.figures import FIGURES
 from tasks.reporting.addresses import Addresses
 from tasks.reporting.judging import BALANCE, figure_values
@@ -81,22 +82,13 @@ def audio_name(output: str | None) -> str | None:
     return "/".join(output.rsplit("/", 2)[1:]) if output else None
 
 
-def sound_name(uri: str) -> str:
-    """Return what a person calls a sound: its file without folders and suffix.
-
-    >>> sound_name("s3://bucket/voices/anna.take 1.wav")
-    'anna.take 1'
-    """
-    return posixpath.splitext(posixpath.basename(uri))[0] or uri
-
-
 def rows_script(rows: pa.Table, start: int, addresses: Addresses) -> str:
     """Return the script that hands some rows, which begin with number `start`, to the page."""
     columns: dict[str, Any] = {name: rows.column(name).to_pylist() for name in ("pair_id", "seed")}
     names = pc.unique(pa.chunked_array([*rows.column("content").chunks, *rows.column("style").chunks], pa.string()))
     for name in ("content", "style"):
         columns[name] = pc.index_in(rows.column(name), value_set=names).to_pylist()
-    columns["sounds"] = [[uri, addresses.source(uri), sound_name(uri)] for uri in names.to_pylist()]
+    columns["sounds"] = [[uri, addresses.source(uri), _name(uri)] for uri in names.to_pylist()]
     results = [audio_name(output) for output in rows.column("output").to_pylist()]
     columns["audio"] = [addresses.audio(name) if name else None for name in results]
     columns["error"] = [
@@ -113,3 +105,11 @@ def rows_script(rows: pa.Table, start: int, addresses: Addresses) -> str:
             round(value, _DIGITS) if value == value else None for value in figure_values(rows, name).tolist()
         ]
     return f"timbreflow.receiveRows({start}, {htmlsafe_json_dumps(columns, allow_nan=False, separators=(',', ':'))});\n"
+
+
+def _name(sound: str) -> str:
+    """Return what a person calls a sound, or a style of several."""
+    try:
+        return short_name(sound)
+    except UriError:
+        return sound

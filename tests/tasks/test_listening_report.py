@@ -17,6 +17,7 @@ from PIL import Image
 
 from manifests.files import join
 from manifests.results.layout import record_uri
+from tasks.audio.style_catalog import catalogued
 from tasks.options import REPORT_PAIRS
 from tasks.reporting import embedded_sounds, listening_report, report_rows
 from tasks.reporting.listening_report import Asked, write_report
@@ -165,6 +166,27 @@ def test_an_excerpt_is_what_is_heard_and_of_a_long_sound_the_beginning(tmp_path:
     np.testing.assert_allclose(samples, spoken("voice")[4_000:12_000], atol=2**-14)
     assert (tracks(root, 1)["style"]["seconds"], tracks(root, 1)["style"]["cut"]) == (30.0, True)
     assert "cut" not in tracks(root, 1)["content"]
+
+
+def test_a_style_of_several_clips_is_heard_as_it_was_listened_to(tmp_path: Path) -> None:
+    folder, root = str(tmp_path), str(tmp_path / "root")
+    clips = [join(folder, "bells", f"{name}.wav") for name in "ab"]
+    for hz, clip in zip((300, 600), clips, strict=True):
+        write_sound(clip, tone(hz, 0.5))
+    several = [join(folder, "bells"), json.dumps(clips), json.dumps(dict.fromkeys(clips, 0.5)), f"{folder}/bells/*.wav"]
+    styles = [(style, catalogued([], [style], {}, Storage()).styles[style].sound.identity) for style in several]
+    styles.append((several[0], "0" * 64))
+    row = heard_row(folder, "p")
+    table = [{**row, "pair_id": f"{n}", "style": s, "style_identity": i} for n, (s, i) in enumerate(styles)]
+    write_root(root, table)
+    assert write_report(root).embedded == len(table)
+    for number in range(len(several)):
+        samples, _ = sound(root, tracks(root, number)["style"]["sound"])
+        peaks = [np.abs(np.fft.rfft(part)).argmax() * RATE / len(part) for part in (samples[:8_000], samples[-8_000:])]
+        assert sorted(peaks) == pytest.approx([300, 600], abs=3)
+    assert "has changed, or a clip of it is gone" in data(root)["pairs"]["4"]["problems"]["style"]
+    named = {uri: name for uri, _, name in rows(root)["sounds"]}
+    assert [named[style] for style in several] == ["bells", "a+b", "a 50%+b 50%", "bells"]
 
 
 def test_what_only_a_browser_plays_is_linked(tmp_path: Path) -> None:
