@@ -7,7 +7,6 @@ from asyncio import CancelledError
 from collections.abc import Callable
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import TerminationSignal
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -15,8 +14,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.backend_choice import execution_backend
 from flows.bounded_submission import work_through
 from flows.export_stage import exported_results
+from flows.prefect_view import name_run, publish
 from flows.progress_display import shown_progress
 from flows.ray_cluster import refuse_runner
+from flows.report_stage import ReportedRun, reported_results
 from flows.snapshot_refresher import refreshing_snapshot
 from manifests.files import absolute
 from manifests.reading.reader import notes, read_whole
@@ -25,7 +26,7 @@ from stylecore.settings import PRESETS, Settings
 from tasks.clock import clock
 from tasks.exporting.folder import refuse_export
 from tasks.interruption import clear_stop, raise_if_stopping, request_stop, within
-from tasks.ledger.close import Run, RunSummary, close_run, summary_markdown, write_run_snapshot
+from tasks.ledger.close import Run, RunSummary, close_run, write_run_snapshot
 from tasks.ledger.folding import fold
 from tasks.ledger.lease import Lease, LeaseLost, holding
 from tasks.options import RunOptions
@@ -93,9 +94,11 @@ def cross_synthesis(
         fold(files, run.output, run.run_id, raise_if_stopping)
         planned = plan(pairs, run.output, settings, options, run.run_id)
         del pairs  # large, and written down in the plan
+        name_run(run, planned.counts)
         lease.agree_on(planned.shard_layout)
         summary = _held_run(run, planned, lease)
-    _publish(summary)
+    summary = reported_results(run, summary)  # also where every pair has failed: it says why
+    publish(run, summary, summary.report if isinstance(summary, ReportedRun) else "")
     _refuse_nothing(summary)
     return _ended(exported_results(run, summary))
 
@@ -126,7 +129,7 @@ def _close_early(
 ) -> None:
     """Close a run whose end has its own cause: that is what is told, also if closing fails too."""
     try:
-        _publish(close_run(run, planned, state, error, lease.begin_closing(), lease.check, go_on))
+        publish(run, close_run(run, planned, state, error, lease.begin_closing(), lease.check, go_on))
     except Exception as problem:
         get_run_logger().warning("the run could not be closed, the next one makes up for it: %s", problem)
 
@@ -166,15 +169,6 @@ def _compute(run: Run, planned: Plan, lease: Lease) -> None:
 def committed_shards(run: Run) -> int:
     """Return how many shards the run has committed, wherever they were computed."""
     return sum(name.startswith(f"run_id={run.run_id}/") for name in known_names(Storage(), run.output))
-
-
-def _publish(summary: RunSummary) -> None:
-    """Show the summary in Prefect; the run is closed already, and does not fail with the server."""
-    try:
-        text = summary_markdown(summary)
-        _ = create_markdown_artifact(text, key="cross-synthesis-summary", description=summary.run_id)
-    except Exception as error:
-        get_run_logger().warning("the summary is not in Prefect: %s", error)
 
 
 def _refuse_nothing(summary: RunSummary) -> None:

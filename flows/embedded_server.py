@@ -2,7 +2,8 @@
 
 Prefect starts one by itself where no server is named. It does so in the working directory, whose files may stand in
 the way of modules of the same name; prints what the server prints, thousands of lines; and waits for two minutes for a
-process that has ended. This one looks at the process while it waits, and reads what it wrote.
+process that has ended. It also imports the whole server into the process that starts it, which takes as long as all
+else that a run imports. This one does without, looks at the process while it waits, and reads what it wrote.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,10 +22,11 @@ from typing import IO
 
 import httpx
 import prefect
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import get_current_settings
 
+LOOPBACK = "127.0.0.1"
 LOOK_S = 0.1
+STOP_S = 5
 ATTEMPTS = 3
 """Another program may take the port between the look at it and the start."""
 
@@ -36,11 +39,18 @@ class ServerError(RuntimeError):
     """Prefect's own server cannot start; the message says why, and what to do."""
 
 
-class EmbeddedServer(SubprocessASGIServer):
-    """Prefect's server for this process and those it starts; it ends with this one.
+class EmbeddedServer:
+    """Prefect's server for this process and those it starts; it ends with this one."""
 
-    The first one that is made takes the place of Prefect's own, which every client of this process asks for.
-    """
+    def __init__(self) -> None:
+        self.port = 0
+        self.running = False
+        self.server_process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def api_url(self) -> str:
+        """Where its API is."""
+        return f"http://{LOOPBACK}:{self.port}/api"
 
     def start(self, timeout: int | None = None) -> None:
         """Start it, unless it runs.
@@ -57,7 +67,7 @@ class EmbeddedServer(SubprocessASGIServer):
         deadline = time.monotonic() + (timeout or _start_timeout_s())
         with tempfile.TemporaryFile() as log:
             for _ in range(ATTEMPTS):
-                self.port = self.find_available_port()
+                self.port = _free_port()
                 self.server_process = _server_process(self.port, log)
                 self.running = self._answers_before(deadline)
                 said = "" if self.running else _end_of(log)
@@ -83,6 +93,24 @@ class EmbeddedServer(SubprocessASGIServer):
                 time.sleep(LOOK_S)
         return False
 
+    def stop(self) -> None:
+        """End it, if it runs."""
+        process, self.server_process, self.running = self.server_process, None, False
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
 
 def _server_process(port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start the server as Prefect does, but deaf to the working directory, and with a log instead of the terminal."""
@@ -93,7 +121,7 @@ def _server_process(port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [
             *(sys.executable, "-P", "-m", "uvicorn", "--app-dir", str(Path(prefect.__file__).parent.parent)),
-            *("--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)),
+            *("--factory", "prefect.server.api.server:create_app", "--host", LOOPBACK, "--port", str(port)),
             *("--log-level", "error", "--lifespan", "on"),
         ],
         env={**os.environ, **ephemeral, **settings, **loud_enough},

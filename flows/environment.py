@@ -75,21 +75,24 @@ def _problem_of_server() -> str | None:
 
 
 def _embedded_refusal() -> str | None:
-    """Start Prefect's server for this process, or return why it cannot be.
+    """Start Prefect's server for this process, and name it as a user would; or return why it cannot be started.
 
-    Its module imports all of Prefect's server, which takes as long as everything else that a run imports: whoever
-    names a server does without it.
+    Where none is named, Prefect's client would import the whole server into this process to look for it.
     """
+    from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
     if not get_current_settings().server.ephemeral.enabled:
         return f"no Prefect server is named, and none may be started here: set {ADDRESS}"
     from flows.embedded_server import EmbeddedServer, ServerError
 
+    server = EmbeddedServer()
     try:
-        EmbeddedServer().start()
+        server.start()
     except ServerError as error:
         return f"Prefect's own server cannot start: {error}"
+    os.environ[ADDRESS] = server.api_url
+    refresh_global_settings_context()
     return None
 
 

@@ -201,10 +201,10 @@ def summary_markdown(summary: RunSummary) -> str:
         lines += [f"| {kind} | {count} |" for kind, count in sorted(summary.failures.items())]
     if summary.without_result:
         lines += ["", f"{summary.without_result} pairs of the manifest have no result yet."]
-    return "\n".join([*lines, "", f"Results: {_verbatim(summary.results)}"])
+    return "\n".join([*lines, "", f"Results: {verbatim(summary.results)}"])
 
 
-def _verbatim(text: str) -> str:
+def verbatim(text: str) -> str:
     """Return text as a code span, in which Markdown shows tags as they are; a name may hold both tags and backticks."""
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
     return f"{fence} {' '.join(text.split())} {fence}"

@@ -40,7 +40,7 @@ class PairedDifference(NamedTuple):
     pairs: int
 
 
-class Comparison(NamedTuple):
+class ResultComparison(NamedTuple):
     """How pairs were matched, how many of each table succeeded, how many in both, and each figure."""
 
     matched_by: str
@@ -49,7 +49,7 @@ class Comparison(NamedTuple):
     figures: tuple[PairedDifference, ...]
 
 
-def compared(one: ResultTable, other: ResultTable, files: Storage) -> Comparison:
+def compared(one: ResultTable, other: ResultTable, files: Storage) -> ResultComparison:
     """Compare the succeeded pairs of two tables.
 
     Pairs are matched by their names; if none is in both, by their two sounds, where each pair of sounds is there once.
@@ -67,7 +67,7 @@ def compared(one: ResultTable, other: ResultTable, files: Storage) -> Comparison
         if both.num_rows:
             break
     figures = [_difference(name, both) for name in COMPARED]
-    return Comparison(
+    return ResultComparison(
         " and ".join(keys),
         (tables[0].num_rows, tables[1].num_rows),
         both.num_rows,

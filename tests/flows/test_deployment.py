@@ -33,22 +33,34 @@ def manifest(sounds: Path) -> str:
     return write_manifest(sounds / "m.parquet", rows)
 
 
-def test_a_deployed_run_makes_a_table_audio_and_an_artifact(
-    worker: Server, client: SyncPrefectClient, manifest: str, tmp_path: Path
+def test_a_deployed_run_makes_a_table_and_audio_and_shows_them_in_prefect(
+    worker: Server, client: SyncPrefectClient, sounds: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
+    rows = [pair("harp_phrase", mood="calm"), pair("flute_phrase", mood="bright"), pair("gone", mood="none")]
+    manifest = write_manifest(sounds / "three.parquet", rows)
     code, said = run_deployment(worker, manifest, output)
     assert code == 0, said
     table = pd.read_parquet(output / "results.parquet")
-    assert list(table["status"]) == ["succeeded", "succeeded"]
-    assert list(table["mood"]) == ["calm", "bright"]
-    assert all(Path(uri).stat().st_size > 0 for uri in table["output"])
-    found = client.read_artifacts(
-        artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["cross-synthesis-summary"]))
-    )
-    (artifact,) = [artifact for artifact in found if artifact.description == table["run_id"].iloc[0]]
-    assert "2 pairs computed" in str(artifact.data)
-    assert str(output) in str(artifact.data)
+    assert list(table["status"]) == ["succeeded", "succeeded", "failed"]
+    assert list(table["mood"]) == ["calm", "bright", "none"]
+    assert all(Path(uri).stat().st_size > 0 for uri in table["output"].dropna())
+    run_id = table["run_id"].iloc[0]
+    summary = artifact_of(client, "cross-synthesis-summary", run_id)
+    for text in ("2 pairs computed, **1 failed**", str(output), f"{table['rhythm_kept'].mean():.2f}", "does not exist"):
+        assert text in summary
+    (row,) = json.loads(artifact_of(client, "cross-synthesis-failed-pairs", run_id))
+    assert (row["pair_id"], row["error_type"]) == (table["pair_id"].iloc[2], "missing")
+    (shown,) = runs_into(output, client)
+    assert shown.name.startswith("three.parquet: 3 of 3 pairs, ")
+    assert {"timbreflow", "default"} <= set(shown.tags)
+
+
+def artifact_of(client: SyncPrefectClient, key: str, run_id: str) -> str:
+    """Return what an artifact of a run shows."""
+    found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+    (artifact,) = [artifact for artifact in found if str(artifact.description).startswith(run_id)]
+    return str(artifact.data)
 
 
 @pytest.mark.slow
