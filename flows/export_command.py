@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,13 +12,19 @@ from flows.model_options import takes
 from flows.terminal import EXIT_PROBLEMS, console, refusing
 from tasks.options import RunOptions
 
+if TYPE_CHECKING:
+    from tasks.exporting.sharded import ShardForm
+
+Root = Annotated[str, typer.Argument(help="Output root: a folder or s3://; or a snapshot of one.")]
+Destination = Annotated[str, typer.Argument(help="New folder, or s3://, or that of an earlier export of ROOT.")]
+
 export_app = typer.Typer(help="Give results to other programs.", no_args_is_help=True)
 
 
 @export_app.command("folder", epilog="Example: `timbreflow export folder results/ listen/ --name '{style}_{content}'`")
 @takes(options={name: OPTIONS[name] for name in ("name", "copies")})
 def export_folder_(
-    root: Annotated[str, typer.Argument(help="Output root: a folder or s3://; or a snapshot of one.")],
+    root: Root,
     folder: Annotated[str, typer.Argument(help="Folder for the audio, or s3://.")],
     options: Mapping[str, Any],
     starred: Annotated[
@@ -38,4 +44,39 @@ def export_folder_(
             exported = export_folder(root, folder, asked.name, asked.copies, progress, starred)
     console.print(exported.sentence(), markup=False, highlight=False, soft_wrap=True)
     if exported.missing or exported.taken:
+        raise typer.Exit(EXIT_PROBLEMS)
+
+
+@export_app.command("hf", epilog="Example: `timbreflow export hf results/ dataset/`")
+def export_hf_(root: Root, dest: Destination) -> None:
+    """Make DEST a data set for Hugging Face's `datasets`: Parquet with the audio, all columns, and a card.
+
+    The same command brings it up to date. Exits 1 if the audio of a pair is gone.
+    """
+    with refusing():
+        from tasks.exporting.hugging_face import HuggingFaceForm
+
+        _export_shards(root, dest, HuggingFaceForm())
+
+
+@export_app.command("webdataset", epilog="Example: `timbreflow export webdataset results/ shards/`")
+def export_webdataset_(root: Root, dest: Destination) -> None:
+    """Give DEST tar files for WebDataset, with the audio of each pair and its row as JSON.
+
+    The same command brings them up to date. Exits 1 if the audio of a pair is gone.
+    """
+    with refusing():
+        from tasks.exporting.web_dataset import WebDatasetForm
+
+        _export_shards(root, dest, WebDatasetForm())
+
+
+def _export_shards(root: str, dest: str, form: ShardForm) -> None:
+    from flows.export_display import shown_export
+    from tasks.exporting.sharded import export_shards
+
+    with shown_export() as progress:
+        exported = export_shards(root, dest, form, progress)
+    console.print(exported.sentence(), markup=False, highlight=False, soft_wrap=True)
+    if exported.missing or exported.too_large:
         raise typer.Exit(EXIT_PROBLEMS)
