@@ -71,6 +71,33 @@ def export_webdataset_(root: Root, dest: Destination) -> None:
         _export_shards(root, dest, WebDatasetForm())
 
 
+@export_app.command("reaper", epilog="Example: `timbreflow export reaper results/ project/ --sort 'melody_kept desc'`")
+@takes(options={"copies": OPTIONS["copies"]})
+def export_reaper_(
+    root: Root,
+    dest: Destination,
+    options: Mapping[str, Any],
+    where: Annotated[str | None, typer.Option(help='Pairs: a condition of SQL, "melody_kept > 0.5".')] = None,
+    sort: Annotated[str | None, typer.Option(help="Their order: `timbre_transfer desc`.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Most pairs.")] = 100,
+) -> None:
+    """Make DEST a Reaper project: content, style and result on three tracks, pair after pair, and their audio.
+
+    Exits 1 if a sound of a pair is gone, or has changed since.
+    """
+    with refusing():
+        asked = RunOptions(**options)
+        from flows.export_display import shown_export
+        from tasks.exporting.reaper import export_reaper
+        from tasks.ledger.selection import Selection
+
+        with shown_export() as progress:
+            exported = export_reaper(root, dest, Selection(where, sort, limit=limit), asked.copies, progress)
+    console.print(exported.sentence(), markup=False, highlight=False, soft_wrap=True)
+    if exported.missing:
+        raise typer.Exit(EXIT_PROBLEMS)
+
+
 def _export_shards(root: str, dest: str, form: ShardForm) -> None:
     from flows.export_display import shown_export
     from tasks.exporting.sharded import export_shards

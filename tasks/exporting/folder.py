@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -119,6 +120,18 @@ def export_folder(
     files, folder = Storage(), absolute(folder)
     pairs = read_succeeded(root, template, files, None if starred is None else read_starred(starred, files))
     refuse_folder(folder, pairs.root, files)
+    return placed(pairs, folder, copies, files, progress).exported
+
+
+class PlacedFiles(NamedTuple):
+    """What became of an export, and for each of its N files the name, null where there is none."""
+
+    exported: Exported
+    names: pa.Array
+
+
+def placed(pairs: SucceededPairs, folder: str, copies: bool, files: Storage, progress: Progress) -> PlacedFiles:
+    """Bring a folder to some pairs whose names and audio are known; raises as `export_folder`."""
     state = read_state(folder, pairs.root, files)
     known: Digests = {}
     names, judged = _settled(pairs, state, known, files)
@@ -133,7 +146,7 @@ def export_folder(
         update.write()
         raise
     update.write()
-    return update.exported
+    return PlacedFiles(update.exported, update.names())
 
 
 def refuse_export(manifest: str, root: str, folder: str, template: str) -> None:
@@ -248,6 +261,10 @@ class _Update:
         if not record.equals(self._written):
             write_record(self._state.folder, self._pairs.root, record, self._files)
             self._written = record
+
+    def names(self) -> pa.Array:
+        """Return the name of each file, null where there is none."""
+        return pc.if_else(pa.array(self._done), self._names, pa.scalar(None, pa.string()))
 
     def _record(self) -> pa.Table:
         """Return what exports have made that is there now: of before this one too, until it is replaced."""

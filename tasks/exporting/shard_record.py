@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -74,6 +75,21 @@ class ShardRecord:
             return False
         told = self.made[name]
         return (found.size, found.version) == (told.size, told.version)
+
+    def is_edited(self, name: str) -> bool:
+        """Return whether somebody has changed a text that `write_text` made."""
+        told, uri = self.made.get(name), self.uri(name)
+        if told is None or not told.digest or not self.storage.exists(uri):
+            return False
+        return sha256(self.storage.read(uri)).hexdigest() != told.digest
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text, unless it is there; the digest is that of its bytes."""
+        data = text.encode(errors="replace")
+        digest = sha256(data).hexdigest()
+        if not self.has(name, digest):
+            with self.making(name, digest) as uri, self.storage.writing(uri) as sink:
+                sink.write(data)
 
     def twin(self, digest: str) -> str | None:
         """Return the name of a file that was made of the same and is there as it was made; None if there is none."""

@@ -186,20 +186,10 @@ class _ShardUpdate:
     def place_papers(self, papers: Mapping[str, str]) -> None:
         """Write the further files, but over none that somebody has changed."""
         for name, text in papers.items():
-            digest = sha256(text.encode()).hexdigest()
-            if self._record.has(name, digest):
-                continue
-            told = self._record.made.get(name)
-            if told is not None and told.digest and self._is_edited(name, told.digest):
+            if self._record.is_edited(name):
                 self.exported.edited += (name,)
-                continue
-            with self._record.making(name, digest) as uri, self._record.storage.writing(uri) as sink:
-                sink.write(text.encode())
-
-    def _is_edited(self, name: str, digest: str) -> bool:
-        uri = self._record.uri(name)
-        there = self._record.storage.exists(uri)
-        return there and sha256(self._record.storage.read(uri)).hexdigest() != digest
+            else:
+                self._record.write_text(name, text)
 
     def _fitting(self, columns: list[str]) -> Iterator[Piece]:
         """Give all pairs but those whose audio is larger than the form can take."""

@@ -20,7 +20,7 @@ from tasks.ledger.query import find_table, of_one_version
 from tasks.storage.storage import Storage
 
 _REMEDY = "Run the manifest again: that writes it anew"
-_NEEDED = pa.schema([(name, pa.string()) for name in ("pair_id", "source", "sha256")])
+NEEDED = pa.schema([(name, pa.string()) for name in ("pair_id", "source", "sha256")])
 _ALWAYS = ("pair_id", "status", "output", "file_sha256")
 
 
@@ -34,16 +34,20 @@ class SucceededPairs(NamedTuple):
     stems : list of str
         Names by the template, without a suffix, neither safe nor unique.
     rows : pyarrow.Table
-        `pair_id`, `source` (where below `root`/audio the file lies) and `sha256` of its bytes.
+        `pair_id`, `source` (where below `base` the file lies) and `sha256` of its bytes.
+    base : str
+        The folder of the audio; empty where sources are URIs.
     """
 
     root: str
     stems: list[str]
     rows: pa.Table
+    base: str
 
     def source(self, row: int) -> str:
         """Return the URI of a pair's audio: the root may have been moved since its table was written."""
-        return join(self.root, "audio", self.rows.column("source")[row].as_py())
+        below = self.rows.column("source")[row].as_py()
+        return join(self.base, below) if self.base else below
 
     def suffixes(self) -> list[str]:
         """Return the suffix of each pair's audio."""
@@ -91,8 +95,9 @@ def _read(root: str, uri: str, text: str, files: Storage, wanted: pa.Array | Non
                 if wanted is not None:
                     rows = rows.filter(pc.is_in(rows.column("pair_id"), value_set=wanted))
                 stems += template.stems(rows)
-                pieces.append(rows.select(_NEEDED.names).cast(_NEEDED))
-    return SucceededPairs(root, stems, pa.concat_tables([_NEEDED.empty_table(), *pieces]).combine_chunks())
+                pieces.append(rows.select(NEEDED.names).cast(NEEDED))
+    rows = pa.concat_tables([NEEDED.empty_table(), *pieces]).combine_chunks()
+    return SucceededPairs(root, stems, rows, join(root, "audio"))
 
 
 def _with_audio(rows: pa.Table) -> pa.Table:
