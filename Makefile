@@ -10,7 +10,7 @@ FAULTS := $(CURDIR)/output/faults.jsonl
 export PREFECT_HOME := $(CURDIR)/.prefect
 unexport PREFECT_API_URL PREFECT_PROFILE
 
-.PHONY: demo test test-all soak lint quality truth full-band phase performance bench variants peer planning orchestration overlap scaling lock clean
+.PHONY: demo test test-all soak lint quality truth full-band phase performance bench variants peer planning orchestration overlap scaling docs lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/timbreflow run manifests/examples/demo.parquet $(DEMO_OUTPUT)
@@ -88,6 +88,10 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/python -c 'import numpy, stylecore.metrics as m; m.features(numpy.random.default_rng(0).normal(size=16000))'
 	touch $@
+
+# The documents as a site in output/site; a link that leads nowhere fails.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # Pins what pyproject.toml allows today, on Linux with Python 3.11.
 lock:

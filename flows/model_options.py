@@ -67,21 +67,21 @@ def _parameter(name: str, schema: Mapping[str, Any], panel: str) -> inspect.Para
     option = typer.Option(
         f"--{name.replace('_', '-')}",
         help=f"{text[0].upper()}{text[1:]}.",
-        metavar=None if is_flag else f"<{_form(schema)}>",
+        metavar=None if is_flag else f"<{form_of(schema)}>",
         rich_help_panel=panel,
     )
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=default if is_flag else _as_typed(default),
+        default=default if is_flag else as_typed(default),
         annotation=Annotated[bool if is_flag else str | None, option],
     )
 
 
-def _as_typed(default: object) -> str | None:
+def as_typed(default: object) -> str | None:
     """Return a default as one would type it.
 
-    >>> _as_typed(None), _as_typed(0.5), _as_typed([1, 2])
+    >>> as_typed(None), as_typed(0.5), as_typed([1, 2])
     (None, '0.5', '1,2')
     """
     if isinstance(default, list):
@@ -89,12 +89,12 @@ def _as_typed(default: object) -> str | None:
     return None if default is None else str(default)
 
 
-def _form(schema: Mapping[str, Any]) -> str:
+def form_of(schema: Mapping[str, Any]) -> str:
     """Say what the value of an option looks like.
 
-    >>> _form({"enum": ["log", "level"]}), _form({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]})
+    >>> form_of({"enum": ["log", "level"]}), form_of({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]})
     ('log|level', 'int from 1')
-    >>> _form({"type": "number", "exclusiveMinimum": 0, "maximum": 1e4}), _form({"type": "array", "items": {}})
+    >>> form_of({"type": "number", "exclusiveMinimum": 0, "maximum": 1e4}), form_of({"type": "array", "items": {}})
     ('float above 0 to 10000', 'int,int,...')
     """
     schema = schema.get("anyOf", [schema])[0]
