@@ -120,6 +120,7 @@ def test_the_bench_reports_every_stage_of_every_batch(tmp_path: Path, capsys: py
     assert "| 2, 1" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # of the other benchmarks the same is shown sooner
 def test_the_document_names_command_and_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "performance.md").write_text((DOCS / "performance.md").read_text())
     monkeypatch.setattr(core, "DOCS", tmp_path)

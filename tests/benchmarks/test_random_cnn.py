@@ -111,6 +111,7 @@ def test_ours_and_the_peer_stand_side_by_side(tmp_path: Path, capsys: pytest.Cap
     assert "times ours" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # test_quality.py shows the same of our own results
 def test_what_is_finished_is_not_computed_again_but_a_pair_is_finished_as_a_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def test_each_process_has_a_core_of_its_own() -> None:
     assert found[0] != found[1] or len(all_of_them) == 1
 
 
+@pytest.mark.slow  # that a failure in a process is raised: test_computing.py
 def test_a_worker_that_fails_is_told_of(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="has failed"):
         rate(Job("pairs", 1, tmp_path, seconds=0.001), 1)

@@ -105,7 +105,9 @@ def test_it_is_made_again(corpus: Corpus, harm: Callable[[Path], int]) -> None:
     assert run_all(corpus.manifest, corpus.root).summary.counts["up_to_date"] == 5
 
 
+@pytest.mark.slow
 def test_it_is_made_again_on_s3(s3: str, finished: Corpus) -> None:
+    """As on local files; that the listing on S3 tells what is missing is shown below."""
     files, root = Storage(), join(s3, "out")
     for path in [*(finished.folder / "sounds").iterdir(), *(finished.root / "results").rglob("*.parquet")]:
         put(root, join(s3, str(path.relative_to(finished.folder))), path.read_bytes())
