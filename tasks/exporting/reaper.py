@@ -16,6 +16,7 @@ import pyarrow as pa
 from manifests.files import absolute, join
 from manifests.schema import SUCCEEDED
 from manifests.style_text import short_name
+from stylecore.settings import SoundOfPair
 from tasks.audio.catalog import read_memo
 from tasks.audio.style_catalog import Catalogue, catalogued
 from tasks.exporting.export_errors import ExportError
@@ -141,13 +142,20 @@ def _pairs(root: str, rows: Sequence[Row], files: Storage) -> list[_Pair]:
 
 
 def _pair(root: str, row: Row, known: Catalogue) -> _Pair:
-    tracks: dict[str, list[_Sound]] = {"content": [], "style": [], "result": [_result(root, row)]}
-    for side, uris in (("content", [row["content"]]), ("style", known.clips_of(row["style"]))):
-        now = known.of(side)[row[side]]  # type: ignore[index]
-        if now.sha256 is not None and now.sha256 == row[f"{side}_identity"]:
-            found = (known.files[uri] for uri in uris)
-            tracks[side] = [_Sound(_stem(one.uri), one.uri, str(one.sha256), one.duration_s) for one in found]
+    tracks = {
+        "content": _unchanged(row, "content", [row["content"]], known),
+        "style": _unchanged(row, "style", known.clips_of(row["style"]), known),
+        "result": [_result(root, row)],
+    }
     return _Pair(row, tracks, sum(not sounds for sounds in tracks.values()))
+
+
+def _unchanged(row: Row, side: SoundOfPair, uris: Sequence[str], known: Catalogue) -> list[_Sound]:
+    """Return the files of one side of a pair; none if one is gone, or is no longer what the result was made of."""
+    now = known.of(side)[row[side]]
+    if now.sha256 is None or now.sha256 != row[f"{side}_identity"]:
+        return []
+    return [_Sound(_stem(uri), uri, known.files[uri].identity, known.files[uri].duration_s) for uri in uris]
 
 
 def _result(root: str, row: Row) -> _Sound:

@@ -25,6 +25,9 @@ COMMANDS = [
     ("manifest", "build"),
     ("manifest", "check"),
     ("export", "folder"),
+    ("export", "hf"),
+    ("export", "reaper"),
+    ("export", "webdataset"),
 ]
 
 

@@ -235,7 +235,7 @@ def test_folders_of_others_stay_as_they_are(tmp_path: Path) -> None:
     where = str(tmp_path)
     write_root(str(tmp_path / "root"), [row("a")])
     put(str(tmp_path / "out"), "mine.txt", b"mine")
-    with pytest.raises(ExportError, match="is not empty"):
+    with pytest.raises(ExportError, match="no export has made"):
         export(where, HuggingFaceForm)
     export(where, HuggingFaceForm, folder="new")
     with pytest.raises(ExportError, match="of the kind 'hf', not 'webdataset'"):
