@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from manifests.files import absolute, join
+from manifests.parquet import open_parquet
+from manifests.results.history import check_version
 from manifests.schema import SUCCEEDED
 from manifests.style_text import short_name
 from stylecore.settings import SoundOfPair
@@ -23,7 +25,7 @@ from tasks.exporting.export_errors import ExportError
 from tasks.exporting.folder import Progress, placed, refuse_folder
 from tasks.exporting.reaper_project import Item, Project, project_text
 from tasks.exporting.shard_record import open_record
-from tasks.exporting.succeeded_pairs import NEEDED, SucceededPairs
+from tasks.exporting.succeeded_pairs import NEEDED, REMEDY, SucceededPairs
 from tasks.ledger.query import find_table, of_one_version
 from tasks.ledger.selection import Selection, selected
 from tasks.storage.storage import Storage
@@ -129,7 +131,10 @@ def _rows(root: str, wanted: Selection, files: Storage) -> tuple[str, list[Row]]
     limit = MOST_PAIRS if wanted.limit is None else min(wanted.limit, MOST_PAIRS)
 
     def read() -> list[Row]:
-        with selected(table, files, Selection(where, wanted.sort, _COLUMNS, limit)) as batches:
+        with open_parquet(table.uri, files, REMEDY) as parquet:
+            check_version(parquet.schema_arrow, table.uri)
+            columns = [name for name in _COLUMNS if name in parquet.schema_arrow.names]  # excerpts are newer than some
+        with selected(table, files, Selection(where, wanted.sort, columns, limit)) as batches:
             return [row for batch in batches for row in batch.to_pylist()]
 
     return table.root, of_one_version(read)

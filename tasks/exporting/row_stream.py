@@ -21,13 +21,13 @@ from manifests.parquet import open_parquet, parquet_errors
 from manifests.results.history import check_version
 from manifests.schema import SUCCEEDED
 from tasks.exporting.export_errors import ExportError
+from tasks.exporting.succeeded_pairs import REMEDY
 from tasks.ledger.query import find_table, of_one_version
 from tasks.storage.storage import Storage
 
 ROWS_AT_A_TIME = 1_024
 """Rows that are decoded in one go: with the curves of their losses they take some MB."""
 
-_REMEDY = "Run the manifest again: that writes it anew"
 _NEEDED = ("status", "output", "file_sha256")
 _PIECE = 65_536
 _BLOCK_BYTES = 1 << 20
@@ -79,7 +79,7 @@ class RowStream:
         """
         self.missing = 0
         wanted = list(dict.fromkeys([*_NEEDED, *columns]))
-        with parquet_errors(self._uri, _REMEDY):
+        with parquet_errors(self._uri, REMEDY):
             for batch in self._parquet.iter_batches(ROWS_AT_A_TIME, columns=wanted):
                 rows = pa.table(batch).select(wanted)
                 rows = rows.filter(pc.equal(rows.column("status"), SUCCEEDED))
@@ -127,7 +127,7 @@ def _one_version(uri: str, files: Storage) -> Iterator[pq.ParquetFile]:
     A local one that is replaced stays as long as it is open.
     """
     if not is_s3(uri):
-        with open_parquet(uri, files, _REMEDY) as parquet:
+        with open_parquet(uri, files, REMEDY) as parquet:
             yield parquet
         return
     with TemporaryFile() as copy:
@@ -139,7 +139,7 @@ def _one_version(uri: str, files: Storage) -> Iterator[pq.ParquetFile]:
             copy.truncate()
 
         of_one_version(fetch)
-        with parquet_errors(uri, _REMEDY):
+        with parquet_errors(uri, REMEDY):
             parquet = pq.ParquetFile(copy)
         yield parquet
 

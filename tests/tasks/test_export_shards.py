@@ -89,7 +89,8 @@ def test_datasets_loads_audio_columns_and_card(tmp_path: Path, monkeypatch: pyte
     card = (tmp_path / "out" / "README.md").read_text()
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*"}]
-    assert "5 sounds, 0.2 s" in card
+    assert "5 pairs, 0.2 s" in card
+    assert "| `a` | 1 (5) |" in card
     assert "| CC\\|BY | 5 |" in card
     assert "| `melody_kept` | 0.500 |" in card
 
