@@ -18,6 +18,8 @@ from flows.export_command import export_app
 from flows.manifest_command import manifest_app
 from flows.model_options import takes
 from flows.ray_cluster import refuse_runner
+from flows.report_command import EPILOG as REPORT_EPILOG
+from flows.report_command import report
 from flows.results_command import SHOWN_ROWS, compare, results, show_overview
 from flows.terminal import EXIT_PROBLEMS, console, errors, say_note, show
 from flows.terminal import refuse as _refuse
@@ -39,6 +41,7 @@ app.add_typer(manifest_app, name="manifest")
 app.add_typer(export_app, name="export")
 app.command(epilog="Example: `timbreflow results results/ --where \"status = 'failed'\" --csv`")(results)
 app.command(epilog="Example: `timbreflow compare results/ results-strength-2/`")(compare)
+app.command(epilog=REPORT_EPILOG)(report)
 
 
 def _show_version(asked: bool) -> None:
@@ -107,6 +110,7 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
 
     from flows.cross_synthesis import NothingComputed, cross_synthesis
     from flows.export_stage import ExportedRun
+    from flows.report_stage import ReportedRun
     from flows.terminal_tables import run_report
     from tasks.ledger.close import RunSummary
 
@@ -133,6 +137,8 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
         console.print(f"[bold red]Failed:[/] {escape(str(summary))}", soft_wrap=True)
         raise typer.Exit(EXIT_FAILED_PAIRS)
     console.print(run_report(summary), soft_wrap=True)
+    if isinstance(summary, ReportedRun) and summary.report:
+        console.print(f"Listen and look: {summary.report}", soft_wrap=True, markup=False, highlight=False)
     if isinstance(summary, ExportedRun):
         console.print(f"Exported: {summary.exported}", soft_wrap=True, markup=False, highlight=False)
     if summary.failed or summary.counts["failed_before"]:

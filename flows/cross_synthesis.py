@@ -17,6 +17,7 @@ from flows.export_stage import exported_results
 from flows.prefect_view import name_run, publish
 from flows.progress_display import shown_progress
 from flows.ray_cluster import refuse_runner
+from flows.report_stage import ReportedRun, reported_results
 from flows.snapshot_refresher import refreshing_snapshot
 from manifests.files import absolute
 from manifests.reading.reader import notes, read_whole
@@ -96,7 +97,8 @@ def cross_synthesis(
         name_run(run, planned.counts)
         lease.agree_on(planned.shard_layout)
         summary = _held_run(run, planned, lease)
-    publish(run, summary)
+    summary = reported_results(run, summary)  # also where every pair has failed: it says why
+    publish(run, summary, summary.report if isinstance(summary, ReportedRun) else "")
     _refuse_nothing(summary)
     return _ended(exported_results(run, summary))
 

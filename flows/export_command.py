@@ -27,6 +27,9 @@ def export_folder_(
     root: Root,
     folder: Annotated[str, typer.Argument(help="Folder for the audio, or s3://.")],
     options: Mapping[str, Any],
+    starred: Annotated[
+        str | None, typer.Option(help="Only the pairs with a star in this CSV, which a listening report has saved.")
+    ] = None,
 ) -> None:
     """Give FOLDER the audio of all succeeded pairs of ROOT under readable names, or bring it up to date.
 
@@ -38,7 +41,7 @@ def export_folder_(
         from tasks.exporting.folder import export_folder
 
         with shown_export() as progress:
-            exported = export_folder(root, folder, asked.name, asked.copies, progress)
+            exported = export_folder(root, folder, asked.name, asked.copies, progress, starred)
     console.print(exported.sentence(), markup=False, highlight=False, soft_wrap=True)
     if exported.missing or exported.taken:
         raise typer.Exit(EXIT_PROBLEMS)

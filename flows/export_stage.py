@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from flows.export_display import shown_export
+from flows.report_stage import ReportedRun
 from manifests.schema import ManifestError
 from tasks.exporting.export_errors import ExportError
 from tasks.exporting.folder import export_folder
@@ -12,7 +13,7 @@ from tasks.ledger.close import Run, RunSummary
 
 
 @dataclass(frozen=True)
-class ExportedRun(RunSummary):
+class ExportedRun(ReportedRun):
     """How a run ended, and in a sentence what its export did."""
 
     exported: str = ""

@@ -19,6 +19,7 @@ from manifests.schema import ManifestError
 from stylecore.errors import StylecoreError
 from tasks.exporting.export_errors import ExportError
 from tasks.options import DeviceError
+from tasks.reporting.report_errors import ReportError
 
 EXIT_PROBLEMS = 1
 EXIT_REFUSED = 2
@@ -61,7 +62,16 @@ def refusing() -> Iterator[None]:
     """Turn every error that a user can repair into one line and exit code 2."""
     try:
         yield
-    except (ManifestError, UriError, StylecoreError, DeviceError, RunnerError, ExportError, OSError) as error:
+    except (
+        ManifestError,
+        UriError,
+        StylecoreError,
+        DeviceError,
+        RunnerError,
+        ExportError,
+        ReportError,
+        OSError,
+    ) as error:
         refuse(error)
     except ValidationError as error:
         refuse("; ".join(_explained(detail["loc"][0], detail["input"], detail["msg"]) for detail in error.errors()))

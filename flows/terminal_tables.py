@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.results_view import number
+from tasks.clock import duration
 from tasks.ledger.query import SHOWN
 
 if TYPE_CHECKING:
@@ -79,14 +80,3 @@ def pair_table(row: Mapping[str, object]) -> Table:
         table.add_row(name, number(row[name]))
     table.add_row("seconds", number(row["seconds_total"], 1))
     return table
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the unit in which it reads well.
-
-    >>> duration(7.3), duration(61.4), duration(200.0), duration(9_000.0)
-    ('7.3 s', '61 s', '3.3 min', '2.5 h')
-    """
-    if seconds < 120.0:
-        return f"{seconds:.1f} s" if seconds < 10.0 else f"{seconds:.0f} s"
-    return f"{seconds / 60.0:.1f} min" if seconds < 7_200.0 else f"{seconds / 3_600.0:.1f} h"

@@ -218,7 +218,7 @@ ERROR_TYPES: dict[str, str] = {
     "truncated": "the file is damaged, or ends before the length that its header promises",
     "not_audio": "the file is in no format that can be decoded; the message names it where it is known",
     "too_short": "the sound, or its excerpt, is shorter than 0.2 s by more than 0.02 s",
-    "too_long": "the content, or its excerpt, is longer than an hour, or the style than 30 s, by more than 0.5 s",
+    "too_long": "the content, or its excerpt, is longer than an hour, or the style than a day, by more than 0.5 s",
     "beyond_end": "the excerpt begins after the end of the sound, or ends after it by more than 0.1 s",
     "silent": "the sound is silence",
     "not_finite": "the sound has samples that are NaN, infinite or larger than in any scale (2^32)",

@@ -147,9 +147,9 @@ def short_name(text: str) -> str:
 
 
 def _stem(path: str) -> str:
-    """Return the last part of a path that has no wildcard, without its suffix."""
-    plain = [part for part in path.split("/") if part and not re.search(r"[*?]", part)]
-    return posixpath.splitext(plain[-1])[0] if plain else path
+    """Return the last part of a path of which something is left without its suffix and its wildcards."""
+    stems = (re.sub(r"[*?]", "", posixpath.splitext(part)[0]) for part in reversed(path.split("/")))
+    return next((stem for stem in stems if stem), path)
 
 
 def _check(paths: Sequence[str], weights: Sequence[float] | None) -> None:

@@ -18,6 +18,9 @@ class DeviceError(Exception):
 DEFAULT_NAME = "{content}__{style}"
 """Names of exported files, unless others are asked for."""
 
+REPORT_PAIRS, MOST_REPORT_PAIRS = 8, 100
+"""Best, worst and random pairs that a listening report holds with their sound, of each: unless asked, and at most."""
+
 _DEVICES = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 
 
@@ -49,6 +52,12 @@ class RunOptions(BaseModel):
         DEFAULT_NAME, min_length=1, description="names of exported files, with columns of the results in braces"
     )
     copies: bool = Field(False, description="export copies also where hard links, which take no space, would do")
+    report: int = Field(
+        REPORT_PAIRS,
+        ge=0,
+        le=MOST_REPORT_PAIRS,
+        description="pairs that the listening report holds, of the best, the worst and at random; 0: no report",
+    )
     batch_size: int | None = Field(
         None,
         ge=1,

@@ -53,9 +53,8 @@ class SharedPrefect:
 
     def server(self) -> Server:
         """Return the server, started if it is not yet."""
-        home = self.folder / "server"
-        port = self.once("server", lambda: self._started_server(home))
-        return Server(int(port), environment_at(home, int(port)))
+        port, home = self.once("server", self._started_server).split(maxsplit=1)
+        return Server(int(port), environment_at(Path(home), int(port)))
 
     def deployed(self) -> Server:
         """Return the server with all of prefect.yaml deployed, from a clone."""
@@ -74,11 +73,11 @@ class SharedPrefect:
         """Return a copy of what a deployment needs from the repository, at another place."""
         return Path(self.once("clone", lambda: str(clone_into(self.made("clone")))))
 
-    def _started_server(self, home: Path) -> str:
-        home.mkdir()
+    def _started_server(self) -> str:
+        home = self.made("server")
         port, process = start_server(home)
         self._kept("server", process)
-        return str(port)
+        return f"{port} {home}"
 
     def _kept(self, name: str, process: Popen[str]) -> str:
         """Note what is to end with the session: it is the leader of a group."""
@@ -87,8 +86,7 @@ class SharedPrefect:
 
     def made(self, name: str) -> Path:
         """Return a new folder that all processes see."""
-        (self.folder / name).mkdir()
-        return self.folder / name
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
     def once(self, name: str, make: Callable[[], str | None]) -> str:
         """Return what `make` gives to the first process that asks; if it fails, the next one tries again."""

@@ -67,14 +67,17 @@ class OverTime:
 
 
 def towards_truth(written: Array, gain: float, rendered: Rendered, pair: JudgedPair) -> dict[str, float | None]:
-    """Return every figure of `TRUTH_FIGURES` for a result as it was written; None where one is not defined.
+    """Do `nearness` for a result as it was written; gain and what was rendered do not count: it is what is heard."""
+    return nearness(written, pair)
+
+
+def nearness(heard: Array, pair: JudgedPair) -> dict[str, float | None]:
+    """Return every figure of `TRUTH_FIGURES` for a result; None where one is not defined.
 
     Parameters
     ----------
-    written : ndarray of float
+    heard : ndarray of float
         `[N]`, mono at 16 kHz.
-    gain, rendered
-        Not needed: a truth is compared with what is heard.
     pair : JudgedPair
         With its truth.
 
@@ -86,11 +89,11 @@ def towards_truth(written: Array, gain: float, rendered: Rendered, pair: JudgedP
     if pair.truth is None:
         raise ValueError(f"{pair.pair_id} has no truth to be compared with")
     content, truth = pair.content.samples, pair.truth
-    found = over_time(written, content, truth.samples)
-    moved = transfers(written.astype(np.float64), content.astype(np.float64), truth.features.model)
+    found = over_time(heard, content, truth.samples)
+    moved = transfers(heard.astype(np.float64), content.astype(np.float64), truth.features.model)
     return {
         **found,
-        "pitch": pitch_kept(written, pair.content.features.melody, truth.features.melody),
+        "pitch": pitch_kept(heard, pair.content.features.melody, truth.features.melody),
         **{name: moved[column] for name, column in TRANSFERS.items()},
     }
 

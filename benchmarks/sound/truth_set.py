@@ -97,8 +97,8 @@ def recipes() -> list[Recipe]:
     return [Recipe(kind, font, a, b) for kind in KINDS for font in FONTS for a, b in programs[kind, font]]
 
 
-def make_set(folder: Path, made: Sequence[Recipe] | None = None) -> list[Recipe]:
-    """Write the sounds and `pairs.csv`; return the pairs. The same call again writes the same bytes.
+def make_set(folder: Path, made: Sequence[Recipe] | None = None, sample_rate: int = SAMPLE_RATE) -> list[Recipe]:
+    """Write the sounds, at a rate in Hz, and `pairs.csv`; return the pairs. The same call again writes the same bytes.
 
     Raises
     ------
@@ -111,8 +111,8 @@ def make_set(folder: Path, made: Sequence[Recipe] | None = None) -> list[Recipe]
     for recipe in pairs:
         channel = DRUM_CHANNEL if recipe.kind == "drums" else 0
         for role, (notes, program) in recipe.parts().items():
-            samples = rendered(notes, program, SOUNDFONTS / recipe.font, channel)
-            (folder / f"{recipe.pair_id}.{role}.flac").write_bytes(encode_flac(samples, SAMPLE_RATE))
+            samples = rendered(notes, program, SOUNDFONTS / recipe.font, channel, sample_rate)
+            (folder / f"{recipe.pair_id}.{role}.flac").write_bytes(encode_flac(samples, sample_rate))
     with (folder / "pairs.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["pair_id", "kind", "soundfont", *ROLES])
@@ -120,8 +120,10 @@ def make_set(folder: Path, made: Sequence[Recipe] | None = None) -> list[Recipe]
     return pairs
 
 
-def rendered(notes: Sequence[Note], program: int, font: Path, channel: int) -> NDArray[np.float32]:
-    """Return notes as a soundfont plays them, without reverb and chorus: `[64000]`, mono at 16 kHz, its peak at 0.8.
+def rendered(
+    notes: Sequence[Note], program: int, font: Path, channel: int, sample_rate: int = SAMPLE_RATE
+) -> NDArray[np.float32]:
+    """Return notes as a soundfont plays them, without reverb and chorus: 4 s `[N]`, mono at a rate, its peak at 0.8.
 
     The beginning stays where it is: content and truth begin together, to the sample.
 
@@ -135,8 +137,8 @@ def rendered(notes: Sequence[Note], program: int, font: Path, channel: int) -> N
         write_midi(midi, notes, program, channel)
         options = ["-niq", "-R", "0", "-C", "0", "-g", "0.5", "-r", "44100", "-O", "float", "-F", str(audio)]
         run_player(["fluidsynth", *options, str(font), str(midi)], "fluidsynth")
-        sound = read_mono(audio)
-    length, fade = round(SOUND_S * SAMPLE_RATE), round(FADE_S * SAMPLE_RATE)
+        sound = read_mono(audio, sample_rate)
+    length, fade = round(SOUND_S * sample_rate), round(FADE_S * sample_rate)
     sound = np.pad(sound, (0, max(0, length - len(sound))))[:length]
     sound[-fade:] *= np.linspace(1.0, 0.0, fade)
     return (PEAK / max(np.abs(sound).max(), 1e-9) * sound).astype(np.float32)

@@ -104,6 +104,11 @@ class Catalogue:
         clips = [clip.uri for voice in self.styles[style].voices for clip in voice.clips]
         return clips or [style] * (style in self.files)
 
+    def unread(self, side: SoundOfPair, name: str) -> list[str]:
+        """Return the files for which a sound, by what a manifest calls it, cannot be read; itself if none is known."""
+        voices = self.styles[name].voices if side == "style" else ()
+        return [clip.uri for voice in voices for clip in voice.clips if clip.identity is None] or [name]
+
     def corrected(self, files: Mapping[str, Sound]) -> Catalogue:
         """Return it with what is now known of some files."""
         return _composed(self.styles, {**self.files, **files}, self.held)

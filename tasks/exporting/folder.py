@@ -29,6 +29,7 @@ from tasks.exporting.folder_state import Digests, FolderState, Judged, judge, ou
 from tasks.exporting.in_threads import in_threads
 from tasks.exporting.link_or_copy import ExportedFile, copied, linked_or_copied
 from tasks.exporting.name_template import NameTemplate
+from tasks.exporting.starred_pairs import read_starred
 from tasks.exporting.succeeded_pairs import SucceededPairs, read_succeeded
 from tasks.ledger.gc import HALF_WRITTEN_S
 from tasks.storage.storage import Storage, StorageUnreachable
@@ -40,7 +41,7 @@ _RECORD_EVERY_S = 30.0
 _RECORD_SHARE = 20
 """The record is written at most so often, and for a twentieth of the time: that of a million files takes seconds."""
 
-_OWN_FOLDERS = ("audio", "results", "snapshots", "runs", "plans")
+_OWN_FOLDERS = ("audio", "results", "snapshots", "runs", "plans", "report")
 
 
 @dataclass
@@ -85,7 +86,12 @@ class Exported:
 
 
 def export_folder(
-    root: str, folder: str, template: str, copies: bool = False, progress: Progress = lambda done, total: None
+    root: str,
+    folder: str,
+    template: str,
+    copies: bool = False,
+    progress: Progress = lambda done, total: None,
+    starred: str | None = None,
 ) -> Exported:
     """Bring a folder to what the newest table of an output root says.
 
@@ -101,16 +107,18 @@ def export_folder(
         Whether new files are copies where hard links would do.
     progress : callable, optional
         Is told how far it is.
+    starred : str, optional
+        A file of `read_starred`: only those pairs are exported, and what was exported of others is removed.
 
     Raises
     ------
     ExportError
-        If the template, the folder or the record in it is not as it must be; nothing has been changed.
+        If the template, the file of stars, the folder or the record in it is not as it must be; nothing has changed.
     FileNotFoundError, ManifestError, StorageError
         If there are no results, or their table is damaged, or the storage fails; a second call goes on.
     """
     files, folder = Storage(), absolute(folder)
-    pairs = read_succeeded(root, template, files)
+    pairs = read_succeeded(root, template, files, None if starred is None else read_starred(starred, files))
     refuse_folder(folder, pairs.root, files)
     return placed(pairs, folder, copies, files, progress).exported
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import sys
+from collections.abc import Collection
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -54,13 +55,17 @@ class SucceededPairs(NamedTuple):
         return [sys.intern(suffix) for suffix in suffixes]
 
 
-def read_succeeded(written: str, template: str, files: Storage) -> SucceededPairs:
+def read_succeeded(
+    written: str, template: str, files: Storage, wanted: Collection[str] | None = None
+) -> SucceededPairs:
     """Read the succeeded pairs of an output root, or of a snapshot of one, and name them by a template.
+
+    Of all of them, or of those with a wanted id.
 
     Raises
     ------
     ExportError
-        If the template does not fit the table, or the table lies in no output root.
+        If the template does not fit the table, the table lies in no output root, or no pair is wanted.
     FileNotFoundError
         If nothing has been computed there yet.
     ManifestError, OSError
@@ -70,10 +75,14 @@ def read_succeeded(written: str, template: str, files: Storage) -> SucceededPair
     if table.root is None:
         raise ExportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
     root, uri = table.root, table.uri
-    return of_one_version(lambda: _read(root, uri, template, files))
+    values = None if wanted is None else pa.array(wanted, pa.string())
+    pairs = of_one_version(lambda: _read(root, uri, template, files, values))
+    if wanted is not None and not pairs.stems:
+        raise ExportError(f"'{uri}': no succeeded pair has one of the {len(wanted)} ids. Are they of another root?")
+    return pairs
 
 
-def _read(root: str, uri: str, text: str, files: Storage) -> SucceededPairs:
+def _read(root: str, uri: str, text: str, files: Storage, wanted: pa.Array | None) -> SucceededPairs:
     stems: list[str] = []
     pieces: list[pa.Table] = []
     with open_parquet(uri, files, REMEDY) as parquet:
@@ -83,6 +92,8 @@ def _read(root: str, uri: str, text: str, files: Storage) -> SucceededPairs:
         with parquet_errors(uri, REMEDY):
             for batch in parquet.iter_batches(BATCH_ROWS, columns=columns):
                 rows = _with_audio(pa.table(batch))
+                if wanted is not None:
+                    rows = rows.filter(pc.is_in(rows.column("pair_id"), value_set=wanted))
                 stems += template.stems(rows)
                 pieces.append(rows.select(NEEDED.names).cast(NEEDED))
     rows = pa.concat_tables([NEEDED.empty_table(), *pieces]).combine_chunks()

@@ -21,6 +21,7 @@ from manifests.sharding import cut_shards, shard_layout_digest
 from stylecore.settings import RATES, SOUNDS, Settings, SoundOfPair
 from stylecore.weights import Weights
 from tasks.audio.catalog import Sound, identify, read_memo, write_memo
+from tasks.audio.lengths import LONGEST_S
 from tasks.audio.style_catalog import Catalogue, catalogued
 from tasks.options import RunOptions
 from tasks.planning.actions import ACTIONS, PlanCounts, choose_actions, is_work
@@ -90,6 +91,16 @@ class PlannedManifest:
         per_second = _of_contents(self.pairs, lambda uri: self._samples_per_second(self.sounds.files[uri]))
         working = is_work(self.pairs.column("action").combine_chunks().indices.to_numpy())
         return float((per_second * self.pairs.column("duration_s").to_numpy())[working].sum())
+
+    def unpacked_bytes(self) -> float:
+        """Return how large the longest content will be once it is unpacked, 0 if none is computed in segments."""
+        per_second = _of_contents(
+            self.pairs, lambda uri: self.sounds.files[uri].sample_rate * self.sounds.files[uri].channels
+        )
+        durations = self.pairs.column("duration_s").to_numpy()
+        working = is_work(self.pairs.column("action").combine_chunks().indices.to_numpy())
+        unpacked = np.where(working & (durations > LONGEST_S), durations * per_second, 0.0)
+        return float(unpacked.max(initial=0.0)) * np.dtype(np.float32).itemsize
 
     def _samples_per_second(self, content: Sound) -> int:
         channels = content.channels if self.settings.channels == "keep" else 1
@@ -170,7 +181,7 @@ def plan_run(manifest: Manifest, output: str, settings: Settings, options: RunOp
     files = Storage()
     planned, plan = make_plan(manifest, output, settings, options, files)
     refuse_small_disk(output, planned.pending_samples(), len(plan.shards))
-    refuse_small_temporary_folder(manifest.pairs.num_rows)
+    refuse_small_temporary_folder(manifest.pairs.num_rows, planned.unpacked_bytes())
     uri = plan_uri(output, run_id)
     write_plan(uri, files, planned.rows(), planned.weights.digest)
     if manifest.user is not None:

@@ -78,7 +78,7 @@ def unreadable_notes(planned: PlannedManifest) -> Iterator[str]:
     for kind, by_side in sorted(kinds.items()):
         spoilt = [_names_one_of(planned.pairs.column(side), uris) for side, uris in by_side.items()]
         pairs = pc.sum(pc.or_(*spoilt)).as_py()
-        uris = {uri for of_side in by_side.values() for uri in of_side}
+        uris = {uri for side, names in by_side.items() for name in names for uri in planned.sounds.unread(side, name)}
         shown = ", ".join([*sorted(uris)[:_SHOWN_SOUNDS], *(["..."] if len(uris) > _SHOWN_SOUNDS else [])])
         counted = f"{_counted(len(uris), 'sound')} of {_counted(pairs, 'pair')}"
         yield f"{counted} cannot be read, {kind} ({ERROR_TYPES[kind]}): {shown}"

@@ -70,8 +70,15 @@ def refuse_small_disk(root: str, n_samples: float, n_shards: int) -> None:
     _refuse_less(existing_folder(Path(root)), needed, f"'{root}'", "the results need", "choose another root")
 
 
-def refuse_small_temporary_folder(n_pairs: int) -> None:
-    """Refuse a folder for temporary files that cannot hold the table of all pairs, which is sorted there at the end.
+def refuse_small_temporary_folder(n_pairs: int, unpacked_bytes: float = 0.0) -> None:
+    """Refuse a folder for temporary files that cannot hold what a run puts there.
+
+    Parameters
+    ----------
+    n_pairs : int
+        Of the table, which is sorted there at the end.
+    unpacked_bytes : float
+        Of the largest content that is unpacked there.
 
     Raises
     ------
@@ -79,7 +86,8 @@ def refuse_small_temporary_folder(n_pairs: int) -> None:
         Naming what is needed and what is free.
     """
     folder, needed = tempfile.gettempdir(), float(n_pairs * MIN_BYTES_PER_PAIR)
-    _refuse_less(Path(folder), needed, f"'{folder}'", "sorting the table needs", "set TMPDIR to a larger folder")
+    for what, least in (("sorting the table", needed), ("unpacking the longest content", unpacked_bytes)):
+        _refuse_less(Path(folder), least, f"'{folder}'", f"{what} needs", "set TMPDIR to a larger folder")
 
 
 def _refuse_less(folder: Path, needed: float, named: str, need: str, otherwise: str) -> None:

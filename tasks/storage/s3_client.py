@@ -32,6 +32,7 @@ def make_client() -> S3Client:
         use_listings_cache=False,
         config_kwargs={
             "retries": {"mode": "standard", "total_max_attempts": 1},
+            "signature_version": "s3v4",  # of signed addresses too: botocore would give some of them an older one
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": READ_TIMEOUT_S,
         },

@@ -6,6 +6,7 @@ what is written on a condition carries the name of its writer.
 
 from __future__ import annotations
 
+import mimetypes
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -172,7 +173,13 @@ class S3Files:
 
     @patient
     def _upload(self, path: str, uri: str) -> None:
-        self._s3.put_file(path, uri, chunksize=PART_BYTES)
+        # Of the local file's name nothing can be told: a page that a bucket serves is one only if it says so.
+        kind = mimetypes.guess_type(uri)[0]
+        self._s3.put_file(path, uri, chunksize=PART_BYTES, **({"ContentType": kind} if kind else {}))
+
+    def presigned(self, uri: str, seconds: int) -> str:
+        """Return an address of an object that needs no credentials for so many seconds; makes no request."""
+        return str(self._s3.url(uri, expires=seconds))
 
     def create(self, uri: str, data: bytes | Path) -> None:
         """Write an object once, by a conditional PUT."""

@@ -121,6 +121,11 @@ class Storage:
         with _naming("link", uri):
             return self._local.link(source, uri)
 
+    def presigned(self, uri: str, seconds: int) -> str:
+        """Return an https address of an object on S3, there or not, that needs no credentials for so many seconds."""
+        with _naming("sign an address of", uri):
+            return self._s3.presigned(uri, seconds)
+
     def load(self, uri: str) -> tuple[bytes, str] | None:
         """Return a small file whole with its version for `swap`; None if it is absent."""
         with _naming("read", uri):

@@ -18,6 +18,7 @@ from tests.flows.sounds import QUICK, pair, write_manifest
 FAST = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
 COMMANDS = [
     ("run",),
+    ("report",),
     ("pair",),
     ("results",),
     ("doctor",),
@@ -79,6 +80,8 @@ def test_failed_pairs_exit_1_and_the_table_says_why(with_server: Typed, timbrefl
     assert "not_audio.wav" in said
     assert "column 'alhpa' is taken for one of your own" in " ".join(said.split())
     assert "1 left for the next run" in said
+    assert f"Listen and look: {sounds}/out/report/index.html" in said
+    assert "1 of 2 pairs failed" in (sounds / "out/report/index.html").read_text()
     code, said = timbreflow("results", "out", "--status", "failed")
     assert code == 0, said
     assert "not_audio.wav" in said

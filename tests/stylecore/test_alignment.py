@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -196,6 +197,36 @@ def test_a_style_far_longer_than_is_looked_through_works(melody: Analysis, sound
     laid = _laid(melody, style)
     assert _usable(laid, melody)
     assert _notes(laid)[NOTE_FRAMES + 5 : 2 * NOTE_FRAMES - 5].eq(MELODY[1]).all()
+
+
+def test_what_is_to_be_looked_through_may_be_all(melody: Analysis) -> None:
+    """Only the last, soft second has pitches: the loudest ten seconds on end have none."""
+    style = _analysed(torch.cat([noise(10 * SAMPLE_RATE, 0), 0.1 * sawtooth(hertz(57), SAMPLE_RATE)]))
+    whole = replace(style, bank_frames=style.n_frames, tonality=melody.tonality)
+    part = replace(style, tonality=melody.tonality)
+    heard = slice(NOTE_FRAMES + 5, 2 * NOTE_FRAMES - 5)
+    assert _notes(_laid(melody, whole))[heard].eq(MELODY[1]).float().mean() > 0.9
+    assert _apart(_laid(melody, part), _laid(melody, whole)) > 0.1
+
+
+def test_no_way_goes_on_across_a_joint(melody: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of a style are joined with 40 ms of silence."""
+    pieces = [sawtooth_melody([note], SAMPLE_RATE) for note in (57, 62, 66)]
+    gap = torch.zeros(640)
+    style = _analysed(torch.cat([pieces[0], gap, pieces[1], gap, pieces[2]]))
+    ways: list[Tensor] = []
+
+    def spliced(style: Analysis, moments: Tensor, *rest: Any) -> Tensor:
+        ways.append(moments)
+        return spliced_spectrum(style, moments, *rest)
+
+    monkeypatch.setattr("stylecore.alignment.spliced_spectrum", spliced)
+    _laid(melody, style)
+    (moments,) = ways
+    assert len(set((moments // 104).tolist())) > 1  # it is in several pieces
+    for joint in (102, 206):
+        crossed = (moments[:-1] < joint) & (moments[1:] >= joint) & (moments.diff() == 1)
+        assert not crossed.any()
 
 
 def test_a_style_of_a_fifth_of_a_second_works(melody: Analysis, sound: Callable[[str, int], Tensor]) -> None:

@@ -185,6 +185,7 @@ def test_a_name_that_is_taken_is_left_alone() -> None:
         ('{"/snd/a.wav": 0.25, "s3://bucket/bells": 0.75}', "a 25%+bells 75%"),
         ("s3://bucket/glass/**/*.wav", "glass"),
         ("/snd/strings", "strings"),
+        ("/snd/violin*.wav", "violin"),
     ],
 )
 def test_a_style_of_several_has_a_short_name(style: str, expected: str) -> None:

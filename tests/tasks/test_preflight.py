@@ -52,4 +52,6 @@ def test_a_folder_for_temporary_files_that_is_certainly_too_small_is_refused() -
     free = shutil.disk_usage(tempfile.gettempdir()).free
     with pytest.raises(StorageError, match=r"sorting the table needs at least .* MB\. Free some space, or set TMPDIR"):
         refuse_small_temporary_folder(free // 100)
-    refuse_small_temporary_folder(1_000)
+    with pytest.raises(StorageError, match=r"unpacking the longest content needs at least .* MB\."):
+        refuse_small_temporary_folder(1_000, 2.0 * free)
+    refuse_small_temporary_folder(1_000, 1_000_000)

@@ -233,7 +233,10 @@ class TestRuns:
             for name, (style, weights) in STYLES.items()
         ]
         manifest = write_manifest(folder / "runs.parquet", rows)
-        assert len(preview_run(manifest, str(folder / "out"), QUICK, CPU).notes) == 2
+        missing, no_sound = preview_run(manifest, str(folder / "out"), QUICK, CPU).notes
+        assert missing.startswith("1 sound of 1 pair cannot be read, missing")
+        assert missing.endswith(f": {folder}/gone.wav")
+        assert no_sound.startswith("2 sounds of 2 pairs cannot be read, style_clips")
         listed = run_all(manifest, folder / "out", options=SINGLY).table
         plain = write_manifest(folder / "plain.parquet", [{**rows[0], "style": "bright.wav", "style_weights": None}])
         other = run_all(plain, folder / "plain", options=SINGLY).table.assign(pair_id="plain")
