@@ -14,7 +14,7 @@ from tasks.exporting.row_stream import Piece
 
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 _LICENCES = tuple(f"{sound}_{word}" for sound in ("content", "style") for word in ("licence", "license"))
-_TOLD = ("sample_rate", "n_channels", "version", "core_version", "weights_digest", "settings", *_LICENCES)
+_TOLD = ("sample_rate", "n_channels", "version", "core_version", "weights_digest", *_LICENCES)
 _FIGURES = tuple(figure for figure in FIGURES if figure.shown)
 _NAMES = tuple(figure.name for figure in _FIGURES)
 
@@ -29,12 +29,13 @@ _NOT_KNOWN = "not known"
 class CardFacts:
     """What a card tells of the pairs that were added to it."""
 
-    columns = ("pair_id", "duration_s", *_TOLD, *_NAMES)
+    columns = ("pair_id", "duration_s", "settings", *_TOLD, *_NAMES)
 
     def __init__(self) -> None:
         self.pairs = 0
         self.seconds = 0.0
         self.values: dict[str, Counter[str]] = {}
+        self.settings: dict[str, Counter[str]] = {}
         self._sums, self._counts = dict.fromkeys(_NAMES, 0.0), dict.fromkeys(_NAMES, 0)
         self._rates: set[int | None] = set()
 
@@ -46,7 +47,10 @@ class CardFacts:
         self._rates.update(rows["sample_rate"].unique().to_pylist())
         for name in (name for name in _TOLD if name in names):
             for one in rows[name].value_counts().to_pylist():
-                self._count(name, _NOT_KNOWN if one["values"] is None else str(one["values"]), one["counts"])
+                _count(self.values, name, _NOT_KNOWN if one["values"] is None else str(one["values"]), one["counts"])
+        for one in rows["settings"].value_counts().to_pylist():
+            for name, value in _parsed(one["values"]).items():
+                _count(self.settings, name, json.dumps(value), one["counts"])
         for figure in (figure for figure in _FIGURES if figure.name in names):
             self._sums[figure.name] += _sum(piece, figure.name)
             self._counts[figure.name] += pc.count(rows[figure.name]).as_py()
@@ -65,9 +69,19 @@ class CardFacts:
         """Return the columns that have licences."""
         return [name for name in _LICENCES if name in self.values]
 
-    def _count(self, name: str, value: str, count: int) -> None:
-        known = self.values.setdefault(name, Counter())
-        known[value if value in known or len(known) < _MOST_VALUES else _OTHERS] += count
+
+def _count(counters: dict[str, Counter[str]], name: str, value: str, count: int) -> None:
+    known = counters.setdefault(name, Counter())
+    known[value if value in known or len(known) < _MOST_VALUES else _OTHERS] += count
+
+
+def _parsed(settings: str | None) -> dict[str, object]:
+    """Return the settings of a pair; none where somebody else has written into the column."""
+    try:
+        found = json.loads(settings or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _sum(piece: Piece, name: str) -> float:
@@ -98,7 +112,7 @@ def _about(facts: CardFacts) -> str:
     channels = _listed(facts.values.get("n_channels", Counter()), "")
     return (
         "# Audio style transfer\n\n"
-        f"{facts.pairs} sounds, {facts.seconds:.1f} s together. "
+        f"{facts.pairs} pairs, {facts.seconds:.1f} s together. "
         "Each is a content sound in the voice of a style sound.\n\n"
         f"- Sampling rates: {rates}.\n- Channels: {channels}.\n"
         "- `audio` holds the result as it was computed, byte by byte. `content` and `style` name the sounds that it\n"
@@ -125,11 +139,12 @@ def _figures(facts: CardFacts) -> str:
 def _made(facts: CardFacts) -> str:
     told = {name: facts.values.get(name, Counter()) for name in ("version", "core_version", "weights_digest")}
     lines = [f"- `{name}`: {_listed(found, '')}\n" for name, found in told.items()]
-    settings = facts.values.get("settings", Counter())
-    shown = "".join(f"\n{count} pairs:\n\n```json\n{_indented(text)}\n```\n" for text, count in _first(settings))
+    rows = "".join(f"| `{name}` | {_listed(found, '')} |\n" for name, found in facts.settings.items())
     return (
         "## How it was made\n\nBy timbreflow: the log-spectrogram of each result was optimised after Verma & Smith,\n"
-        "*Neural style transfer for audio spectograms* (2018).\n\n" + "".join(lines) + shown
+        "*Neural style transfer for audio spectograms* (2018). Behind each value stands how many pairs have it.\n\n"
+        + "".join(lines)
+        + f"\n| setting | values |\n| --- | --- |\n{rows}"
     )
 
 
@@ -141,6 +156,8 @@ def _first(found: Counter[str]) -> list[tuple[str, int]]:
 
 
 def _listed(found: Counter[str], unit: str) -> str:
+    if len(found) > _MOST_SHOWN:
+        return f"more than {_MOST_SHOWN} different ones ({found.total()})"
     return ", ".join(f"{_cell(value)}{unit} ({count})" for value, count in _first(found)) or _NOT_KNOWN
 
 
@@ -152,11 +169,3 @@ def _cell(text: str) -> str:
     """Return a text that stays in its cell, and is no markup."""
     plain = " ".join(text.split())
     return "".join(f"\\{one}" if one in "\\|`*_<>[]#" else one for one in plain)
-
-
-def _indented(text: str) -> str:
-    """Return JSON with a line for each setting; other text as it is."""
-    try:
-        return json.dumps(json.loads(text), indent=1)
-    except ValueError:
-        return text.replace("```", "'''")

@@ -1,10 +1,12 @@
 """Hugging Face `datasets`: Parquet files with the audio in a column, all columns of the results, and a dataset card.
 
-What memory holds is a group of rows, about `_GROUP_BYTES` of audio and at least one file, whole.
+What memory holds is a group of rows, about `_GROUP_BYTES` of audio and at least one file, some four times: as it was
+read, as a page, as a part of the group, and on its way to the file.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,12 +29,12 @@ AUDIO_COLUMN = "audio"
 MOST_AUDIO_BYTES = 1 << 30
 """Of one file: a column of bytes holds 2 GiB at most, and readers decode it whole."""
 
-_GROUP_ROWS, _GROUP_BYTES = 100, 32 << 20
+_GROUP_ROWS, _GROUP_BYTES, _BLOCK_BYTES = 100, 32 << 20, 1 << 20
 _AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 # Equal stretches of two versions of a file come to equal pages, which a store that knows them takes once.
 _CHUNKING = "use_content_defined_chunking"
-_OPTIONS: dict[str, Any] = {_CHUNKING: True} if _CHUNKING in signature(pq.ParquetWriter).parameters else {}
+_CHUNKED: dict[str, Any] = {_CHUNKING: True} if _CHUNKING in signature(pq.ParquetWriter).parameters else {}
 
 
 class HuggingFaceForm:
@@ -67,21 +69,49 @@ class HuggingFaceForm:
 
     def write(self, shard: Piece, audio: AudioSource, target: BinaryIO) -> None:
         """Write a shard group by group."""
-        with pq.ParquetWriter(target, self._schema, compression="zstd", write_page_index=True, **_OPTIONS) as writer:
+        with pq.ParquetWriter(target, self._schema, **_options(self._schema)) as writer:
             for start, end in _groups(shard.audio["size"].to_pylist()):
-                sounds = [self._sound(shard, row, audio) for row in range(start, end)]
                 rows = shard.rows.slice(start, end - start)
                 columns = [_fitted(rows[field.name], field.type) for field in list(self._schema)[1:]]
-                writer.write_table(pa.table([pa.array(sounds, _AUDIO), *columns], schema=self._schema))
+                sounds = _sounds(shard, range(start, end), audio)
+                writer.write_table(pa.table([sounds, *columns], schema=self._schema))
 
     def papers(self) -> Mapping[str, str]:
         """Return the dataset card."""
         return {"README.md": card(self._facts)}
 
-    def _sound(self, shard: Piece, row: int, audio: AudioSource) -> dict[str, object]:
-        suffix = posixpath.splitext(shard.audio["source"][row].as_py())[1]
+
+def _sounds(shard: Piece, rows: Sequence[int], audio: AudioSource) -> pa.StructArray:
+    """Return the column of audio of some rows, whose bytes are held once."""
+    content, offsets, paths = bytearray(), [0], []
+    for row in rows:
         with audio.opened(shard, row) as sound:
-            return {"bytes": sound.read(), "path": f"{key_of(shard.rows['pair_id'][row].as_py())}{suffix}"}
+            while block := sound.read(_BLOCK_BYTES):
+                content += block
+        offsets.append(len(content))
+        suffix = posixpath.splitext(shard.audio["source"][row].as_py())[1]
+        paths.append(f"{key_of(shard.rows['pair_id'][row].as_py())}{suffix}")
+    starts = pa.array(offsets, pa.int32()).buffers()[1]
+    files = pa.BinaryArray.from_buffers(pa.binary(), len(rows), [None, starts, pa.py_buffer(content)])
+    return pa.StructArray.from_arrays([files, pa.array(paths, pa.string())], fields=list(_AUDIO))
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    """Return how a file is written: what is done with text and numbers would be done with audio for nothing.
+
+    It does not become smaller, and dictionaries and statistics would hold copies of it.
+    """
+    empty = io.BytesIO()
+    pq.write_table(schema.empty_table(), empty)
+    leaves = pq.ParquetFile(empty).schema
+    others = [leaves.column(number).path for number in range(len(leaves))][len(_AUDIO) :]
+    return {
+        "compression": dict.fromkeys(others, "zstd"),
+        "use_dictionary": others,
+        "write_statistics": others,
+        "write_page_index": True,
+        **_CHUNKED,
+    }
 
 
 def _groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:

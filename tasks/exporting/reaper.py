@@ -14,15 +14,18 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from manifests.files import absolute, join
+from manifests.parquet import open_parquet
+from manifests.results.history import check_version
 from manifests.schema import SUCCEEDED
 from manifests.style_text import short_name
+from stylecore.settings import SoundOfPair
 from tasks.audio.catalog import read_memo
 from tasks.audio.style_catalog import Catalogue, catalogued
 from tasks.exporting.export_errors import ExportError
 from tasks.exporting.folder import Progress, placed, refuse_folder
 from tasks.exporting.reaper_project import Item, Project, project_text
 from tasks.exporting.shard_record import open_record
-from tasks.exporting.succeeded_pairs import NEEDED, SucceededPairs
+from tasks.exporting.succeeded_pairs import NEEDED, REMEDY, SucceededPairs
 from tasks.ledger.query import find_table, of_one_version
 from tasks.ledger.selection import Selection, selected
 from tasks.storage.storage import Storage
@@ -128,7 +131,10 @@ def _rows(root: str, wanted: Selection, files: Storage) -> tuple[str, list[Row]]
     limit = MOST_PAIRS if wanted.limit is None else min(wanted.limit, MOST_PAIRS)
 
     def read() -> list[Row]:
-        with selected(table, files, Selection(where, wanted.sort, _COLUMNS, limit)) as batches:
+        with open_parquet(table.uri, files, REMEDY) as parquet:
+            check_version(parquet.schema_arrow, table.uri)
+            columns = [name for name in _COLUMNS if name in parquet.schema_arrow.names]  # excerpts are newer than some
+        with selected(table, files, Selection(where, wanted.sort, columns, limit)) as batches:
             return [row for batch in batches for row in batch.to_pylist()]
 
     return table.root, of_one_version(read)
@@ -141,13 +147,20 @@ def _pairs(root: str, rows: Sequence[Row], files: Storage) -> list[_Pair]:
 
 
 def _pair(root: str, row: Row, known: Catalogue) -> _Pair:
-    tracks: dict[str, list[_Sound]] = {"content": [], "style": [], "result": [_result(root, row)]}
-    for side, uris in (("content", [row["content"]]), ("style", known.clips_of(row["style"]))):
-        now = known.of(side)[row[side]]  # type: ignore[index]
-        if now.sha256 is not None and now.sha256 == row[f"{side}_identity"]:
-            found = (known.files[uri] for uri in uris)
-            tracks[side] = [_Sound(_stem(one.uri), one.uri, str(one.sha256), one.duration_s) for one in found]
+    tracks = {
+        "content": _unchanged(row, "content", [row["content"]], known),
+        "style": _unchanged(row, "style", known.clips_of(row["style"]), known),
+        "result": [_result(root, row)],
+    }
     return _Pair(row, tracks, sum(not sounds for sounds in tracks.values()))
+
+
+def _unchanged(row: Row, side: SoundOfPair, uris: Sequence[str], known: Catalogue) -> list[_Sound]:
+    """Return the files of one side of a pair; none if one is gone, or is no longer what the result was made of."""
+    now = known.of(side)[row[side]]
+    if now.sha256 is None or now.sha256 != row[f"{side}_identity"]:
+        return []
+    return [_Sound(_stem(uri), uri, known.files[uri].identity, known.files[uri].duration_s) for uri in uris]
 
 
 def _result(root: str, row: Row) -> _Sound:

@@ -6,28 +6,31 @@ A pair whose audio is not there is left out and counted. What memory holds for a
 from __future__ import annotations
 
 import posixpath
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from manifests.files import join
+from manifests.files import is_s3, join
 from manifests.parquet import open_parquet, parquet_errors
 from manifests.results.history import check_version
 from manifests.schema import SUCCEEDED
 from tasks.exporting.export_errors import ExportError
-from tasks.ledger.query import find_table
+from tasks.exporting.succeeded_pairs import REMEDY
+from tasks.ledger.query import find_table, of_one_version
 from tasks.storage.storage import Storage
 
 ROWS_AT_A_TIME = 1_024
 """Rows that are decoded in one go: with the curves of their losses they take some MB."""
 
-_REMEDY = "Run the manifest again: that writes it anew"
 _NEEDED = ("status", "output", "file_sha256")
 _PIECE = 65_536
+_BLOCK_BYTES = 1 << 20
 
 
 class Piece(NamedTuple):
@@ -76,7 +79,7 @@ class RowStream:
         """
         self.missing = 0
         wanted = list(dict.fromkeys([*_NEEDED, *columns]))
-        with parquet_errors(self._uri, _REMEDY):
+        with parquet_errors(self._uri, REMEDY):
             for batch in self._parquet.iter_batches(ROWS_AT_A_TIME, columns=wanted):
                 rows = pa.table(batch).select(wanted)
                 rows = rows.filter(pc.equal(rows.column("status"), SUCCEEDED))
@@ -112,9 +115,33 @@ def open_rows(written: str, files: Storage) -> Iterator[RowStream]:
     table = find_table(written, files)
     if table.root is None:
         raise ExportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
-    with open_parquet(table.uri, files, _REMEDY) as parquet:
+    with _one_version(table.uri, files) as parquet:
         check_version(parquet.schema_arrow, table.uri)
         yield RowStream(table.root, table.uri, parquet, _audio_sizes(table.root, files))
+
+
+@contextmanager
+def _one_version(uri: str, files: Storage) -> Iterator[pq.ParquetFile]:
+    """Open a table that stays what it is, however often a run replaces it meanwhile: one on S3 is copied to the disk.
+
+    A local one that is replaced stays as long as it is open.
+    """
+    if not is_s3(uri):
+        with open_parquet(uri, files, REMEDY) as parquet:
+            yield parquet
+        return
+    with TemporaryFile() as copy:
+
+        def fetch() -> None:
+            copy.seek(0)
+            with files.open(uri) as source:
+                shutil.copyfileobj(source, copy, _BLOCK_BYTES)
+            copy.truncate()
+
+        of_one_version(fetch)
+        with parquet_errors(uri, REMEDY):
+            parquet = pq.ParquetFile(copy)
+        yield parquet
 
 
 def _audio_sizes(root: str, files: Storage) -> pa.Table:

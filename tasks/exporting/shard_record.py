@@ -134,13 +134,15 @@ def open_record(folder: str, root: str, form: str, files: Storage) -> ShardRecor
     ------
     ExportError
         If the record is damaged, is of another output root or another kind of export, or if there is none and the
-        folder has files already: an export would mix its own with them.
+        folder has files already, hidden ones aside: an export would mix its own with them.
     """
     uri = join(folder, SHARD_RECORD_NAME)
     found = files.load(uri)
     if found is None:
-        if next(iter(files.entries(folder)), None) is not None:
-            raise ExportError(f"'{folder}' is not empty, and has no '{SHARD_RECORD_NAME}'. Choose a new folder")
+        other = next((name for name, _ in files.entries(folder) if not name.startswith(".")), None)
+        if other is not None:
+            problem = f"has '{other}' and no '{SHARD_RECORD_NAME}': no export has made what is there"
+            raise ExportError(f"'{folder}' {problem}. Choose a new folder")
         record = ShardRecord(folder, root, form, files)
         record.write()
         return record

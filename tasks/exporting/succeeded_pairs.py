@@ -19,7 +19,7 @@ from tasks.exporting.name_template import NameTemplate
 from tasks.ledger.query import find_table, of_one_version
 from tasks.storage.storage import Storage
 
-_REMEDY = "Run the manifest again: that writes it anew"
+REMEDY = "Run the manifest again: that writes it anew"
 NEEDED = pa.schema([(name, pa.string()) for name in ("pair_id", "source", "sha256")])
 _ALWAYS = ("pair_id", "status", "output", "file_sha256")
 
@@ -85,11 +85,11 @@ def read_succeeded(
 def _read(root: str, uri: str, text: str, files: Storage, wanted: pa.Array | None) -> SucceededPairs:
     stems: list[str] = []
     pieces: list[pa.Table] = []
-    with open_parquet(uri, files, _REMEDY) as parquet:
+    with open_parquet(uri, files, REMEDY) as parquet:
         check_version(parquet.schema_arrow, uri)
         template = NameTemplate(text, parquet.schema_arrow)
         columns = list(dict.fromkeys([*_ALWAYS, *template.columns]))
-        with parquet_errors(uri, _REMEDY):
+        with parquet_errors(uri, REMEDY):
             for batch in parquet.iter_batches(BATCH_ROWS, columns=columns):
                 rows = _with_audio(pa.table(batch))
                 if wanted is not None:

@@ -26,6 +26,9 @@ COMMANDS = [
     ("manifest", "build"),
     ("manifest", "check"),
     ("export", "folder"),
+    ("export", "hf"),
+    ("export", "reaper"),
+    ("export", "webdataset"),
 ]
 
 

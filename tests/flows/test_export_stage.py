@@ -29,7 +29,8 @@ def ended(root: Path, without_result: int | None = 0, **options: object) -> tupl
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    write_root(str(tmp_path / "root"), [exported_row("a"), exported_row("b"), failed_row("c")])
+    rows = [exported_row(name, duration_s=1.0, sample_rate=16_000) for name in "ab"]
+    write_root(str(tmp_path / "root"), [*rows, failed_row("c")])
     return tmp_path / "root"
 
 
@@ -78,6 +79,31 @@ def test_the_command_exports_and_says_what_it_did_in_a_line(root: Path) -> None:
     assert code == 1
     assert "1 file in" in said
     assert "1 have no audio any more" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("hf", "2 pairs in 1 file in {}"),
+        ("webdataset", "2 pairs in 1 file in {}"),
+        ("reaper", "2 pairs in {}/timbreflow.RPP; 4 sounds are gone or have changed since, and are left out"),
+    ],
+)
+def test_other_kinds_say_what_they_did_and_whether_something_is_missing(
+    kind: str, told: str, root: Path, tmp_path: Path
+) -> None:
+    def called(dest: str, *more: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["export", kind, str(root), str(tmp_path / dest), *more])
+        return result.exit_code, result.output
+
+    assert called("new") == (int("gone" in told), told.format(tmp_path / "new") + "\n")
+    next((root / "audio").rglob("*.flac")).unlink()
+    code, said = called("later")
+    assert code == 1
+    assert "1 have no audio any more" in said or "5 sounds are gone" in said
+    put(str(tmp_path / "mine"), "a.txt", b"mine")
+    code, said = called("mine")
+    assert (code, "no export has made" in said) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -190,6 +191,14 @@ def test_a_project_that_somebody_has_worked_on_stays(tmp_path: Path) -> None:
         export(where, Selection(limit=1))
     assert (tmp_path / "out" / PROJECT_NAME).read_text() == "mine"
     assert len(list((tmp_path / "out" / "audio").glob("*.flac"))) == 5
+
+
+def test_a_table_from_before_there_were_excerpts_will_do(tmp_path: Path) -> None:
+    write_pairs(str(tmp_path))
+    table = tmp_path / "root" / "results.parquet"
+    excerpts = [f"{sound}_{end}_s" for sound in ("content", "style") for end in ("start", "end")]
+    pq.write_table(pq.read_table(table).drop_columns(excerpts), table)
+    assert (export(str(tmp_path)).pairs, export(str(tmp_path)).missing) == (2, 0)
 
 
 def test_a_condition_that_is_no_sql_is_refused(tmp_path: Path) -> None:

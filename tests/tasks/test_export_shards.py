@@ -89,7 +89,8 @@ def test_datasets_loads_audio_columns_and_card(tmp_path: Path, monkeypatch: pyte
     card = (tmp_path / "out" / "README.md").read_text()
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*"}]
-    assert "5 sounds, 0.2 s" in card
+    assert "5 pairs, 0.2 s" in card
+    assert "| `a` | 1 (5) |" in card
     assert "| CC\\|BY | 5 |" in card
     assert "| `melody_kept` | 0.500 |" in card
 
@@ -235,7 +236,7 @@ def test_folders_of_others_stay_as_they_are(tmp_path: Path) -> None:
     where = str(tmp_path)
     write_root(str(tmp_path / "root"), [row("a")])
     put(str(tmp_path / "out"), "mine.txt", b"mine")
-    with pytest.raises(ExportError, match="is not empty"):
+    with pytest.raises(ExportError, match="no export has made"):
         export(where, HuggingFaceForm)
     export(where, HuggingFaceForm, folder="new")
     with pytest.raises(ExportError, match="of the kind 'hf', not 'webdataset'"):
