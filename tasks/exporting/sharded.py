@@ -92,7 +92,8 @@ class ExportedShards:
     def sentence(self) -> str:
         """Return it in one line."""
         total = self.kept + self.written
-        text = f"{self.pairs} {'pair' if self.pairs == 1 else 'pairs'} in {total} {'file' if total == 1 else 'files'} in {self.folder}"
+        counted = [f"{count} {word}{'s' * (count != 1)}" for count, word in ((self.pairs, "pair"), (total, "file"))]
+        text = f"{' in '.join(counted)} in {self.folder}"
         text += f" ({self.kept} there already)" if self.kept else ""
         text += f", {self.removed} removed" if self.removed else ""
         if self.missing:
