@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -25,6 +25,7 @@ from tasks.exporting.export_errors import ExportError
 from tasks.exporting.folder import Progress, placed, refuse_folder
 from tasks.exporting.reaper_project import Item, Project, project_text
 from tasks.exporting.shard_record import open_record
+from tasks.exporting.starred_pairs import read_starred
 from tasks.exporting.succeeded_pairs import NEEDED, REMEDY, SucceededPairs
 from tasks.ledger.query import find_table, of_one_version
 from tasks.ledger.selection import Selection, selected
@@ -74,7 +75,7 @@ class ExportedProject(NamedTuple):
 
     def sentence(self) -> str:
         """Return it in one line."""
-        text = f"{self.pairs} pairs in {self.uri}"
+        text = f"{self.pairs} {'pair' if self.pairs == 1 else 'pairs'} in {self.uri}"
         return (
             f"{text}; {self.missing} sounds are gone or have changed since, and are left out" * bool(self.missing)
             or text
@@ -82,7 +83,12 @@ class ExportedProject(NamedTuple):
 
 
 def export_reaper(
-    root: str, folder: str, wanted: Selection, copies: bool = False, progress: Progress = lambda done, total: None
+    root: str,
+    folder: str,
+    wanted: Selection,
+    copies: bool = False,
+    progress: Progress = lambda done, total: None,
+    starred: str | None = None,
 ) -> ExportedProject:
     """Make a folder a Reaper project of some succeeded pairs, or bring it up to date.
 
@@ -98,6 +104,8 @@ def export_reaper(
         Whether files are copies where hard links would do.
     progress : callable, optional
         Is told how many files are done, and of how many.
+    starred : str, optional
+        A file of `read_starred`: of those pairs.
 
     Raises
     ------
@@ -107,8 +115,10 @@ def export_reaper(
         If there are no results, the selection is no SQL, or the storage fails; a second call goes on.
     """
     files, folder = Storage(), absolute(folder)
-    base, rows = _rows(root, wanted, files)
+    base, rows = _rows(root, wanted, None if starred is None else read_starred(starred, files), files)
     refuse_folder(folder, base, files)
+    if starred is not None and not rows:
+        raise ExportError(f"starred='{starred}': none of its pairs has succeeded here. Are they of another root?")
     record = open_record(folder, base, "reaper", files)
     if record.is_edited(PROJECT_NAME):
         uri = record.uri(PROJECT_NAME)
@@ -122,12 +132,12 @@ def export_reaper(
     return ExportedProject(record.uri(PROJECT_NAME), len(pairs), missing)
 
 
-def _rows(root: str, wanted: Selection, files: Storage) -> tuple[str, list[Row]]:
+def _rows(root: str, wanted: Selection, ids: Collection[str] | None, files: Storage) -> tuple[str, list[Row]]:
     """Return the output root, and the rows that are wanted of its table."""
     table = find_table(root, files)
     if table.root is None:
         raise ExportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
-    where = f"status = '{SUCCEEDED}'" + (f" and ({wanted.where})" if wanted.where else "")
+    where = " and ".join(filter(None, (f"status = '{SUCCEEDED}'", _among(ids), wanted.where and f"({wanted.where})")))
     limit = MOST_PAIRS if wanted.limit is None else min(wanted.limit, MOST_PAIRS)
 
     def read() -> list[Row]:
@@ -138,6 +148,14 @@ def _rows(root: str, wanted: Selection, files: Storage) -> tuple[str, list[Row]]
             return [row for batch in batches for row in batch.to_pylist()]
 
     return table.root, of_one_version(read)
+
+
+def _among(ids: Collection[str] | None) -> str | None:
+    """Return a condition for pairs with one of some ids."""
+    if ids is None:
+        return None
+    texts = ", ".join("'" + one.replace("'", "''") + "'" for one in sorted(ids))
+    return f"pair_id in ({texts})"
 
 
 def _pairs(root: str, rows: Sequence[Row], files: Storage) -> list[_Pair]:

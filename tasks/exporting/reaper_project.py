@@ -65,7 +65,7 @@ def quoted(text: str) -> str:
     >>> print(quoted("a b"), quoted('12" disc'), quoted('12" of "x\'s"'), quoted("a\nb"))
     "a b" '12" disc' `12" of "x's"` "a b"
     """
-    line = " ".join(text.split())
+    line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
     mark = next((mark for mark in "\"'" if mark not in line), "`")
     return f"{mark}{line.replace('`', chr(39)) if mark == '`' else line}{mark}"
 

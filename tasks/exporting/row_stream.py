@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from tasks.storage.storage import Storage
 ROWS_AT_A_TIME = 1_024
 """Rows that are decoded in one go: with the curves of their losses they take some MB."""
 
-_NEEDED = ("status", "output", "file_sha256")
+_NEEDED = ("pair_id", "status", "output", "file_sha256")
 _PIECE = 65_536
 _BLOCK_BYTES = 1 << 20
 
@@ -65,9 +65,12 @@ class RowStream:
         Pairs that the last pass has left out, since their audio is gone.
     """
 
-    def __init__(self, root: str, uri: str, parquet: pq.ParquetFile, sizes: pa.Table) -> None:
+    def __init__(
+        self, root: str, uri: str, parquet: pq.ParquetFile, sizes: pa.Table, wanted: Collection[str] | None
+    ) -> None:
         self.root, self.schema, self.missing = root, parquet.schema_arrow, 0
         self._uri, self._parquet, self._sizes = uri, parquet, sizes
+        self._wanted = None if wanted is None else pa.array(wanted, pa.string())
 
     def pieces(self, columns: Sequence[str]) -> Iterator[Piece]:
         """Give the pairs in the order of the table; each call begins anew.
@@ -83,6 +86,8 @@ class RowStream:
             for batch in self._parquet.iter_batches(ROWS_AT_A_TIME, columns=wanted):
                 rows = pa.table(batch).select(wanted)
                 rows = rows.filter(pc.equal(rows.column("status"), SUCCEEDED))
+                if self._wanted is not None:
+                    rows = rows.filter(pc.is_in(rows.column("pair_id"), value_set=self._wanted))
                 piece = self._with_audio(rows.select(list(columns)), rows)
                 self.missing += rows.num_rows - piece.rows.num_rows
                 yield piece
@@ -100,8 +105,8 @@ class RowStream:
 
 
 @contextmanager
-def open_rows(written: str, files: Storage) -> Iterator[RowStream]:
-    """Open the table of an output root, or a snapshot of one.
+def open_rows(written: str, files: Storage, wanted: Collection[str] | None = None) -> Iterator[RowStream]:
+    """Open the table of an output root, or a snapshot of one, for all succeeded pairs or for those with a wanted id.
 
     Raises
     ------
@@ -117,7 +122,7 @@ def open_rows(written: str, files: Storage) -> Iterator[RowStream]:
         raise ExportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
     with _one_version(table.uri, files) as parquet:
         check_version(parquet.schema_arrow, table.uri)
-        yield RowStream(table.root, table.uri, parquet, _audio_sizes(table.root, files))
+        yield RowStream(table.root, table.uri, parquet, _audio_sizes(table.root, files), wanted)
 
 
 @contextmanager

@@ -16,11 +16,13 @@ import pyarrow.compute as pc
 
 from manifests.files import absolute
 from tasks.exporting.audio_blocks import AudioLost, AudioSource
+from tasks.exporting.export_errors import ExportError
 from tasks.exporting.folder import Progress, refuse_folder
 from tasks.exporting.row_json import json_text
 from tasks.exporting.row_stream import Piece, RowStream, open_rows
 from tasks.exporting.shard_record import ShardRecord, open_record
 from tasks.exporting.shards_of_rows import ShardLimits, cut
+from tasks.exporting.starred_pairs import read_starred
 from tasks.ledger.gc import HALF_WRITTEN_S
 from tasks.storage.storage import Storage
 
@@ -90,7 +92,8 @@ class ExportedShards:
     def sentence(self) -> str:
         """Return it in one line."""
         total = self.kept + self.written
-        text = f"{self.pairs} pairs in {total} {'file' if total == 1 else 'files'} in {self.folder}"
+        counted = [f"{count} {word}{'s' * (count != 1)}" for count, word in ((self.pairs, "pair"), (total, "file"))]
+        text = f"{' in '.join(counted)} in {self.folder}"
         text += f" ({self.kept} there already)" if self.kept else ""
         text += f", {self.removed} removed" if self.removed else ""
         if self.missing:
@@ -103,7 +106,11 @@ class ExportedShards:
 
 
 def export_shards(
-    root: str, folder: str, form: ShardForm, progress: Progress = lambda done, total: None
+    root: str,
+    folder: str,
+    form: ShardForm,
+    progress: Progress = lambda done, total: None,
+    starred: str | None = None,
 ) -> ExportedShards:
     """Bring the files of a folder to what the newest table of an output root says.
 
@@ -117,21 +124,26 @@ def export_shards(
         Their kind.
     progress : callable, optional
         Is told how many files are done, and of how many.
+    starred : str, optional
+        A file of `read_starred`: only those pairs are exported.
 
     Raises
     ------
     ExportError
-        If the folder is of something else; nothing has been changed.
+        If the folder is of something else, or the file of stars is not as it must be; no file has been changed.
     FileNotFoundError, ManifestError, StorageError
         If there are no results, or their table is damaged, or the storage fails; a second call goes on.
     """
     files, folder = Storage(), absolute(folder)
-    with open_rows(root, files) as stream:
+    wanted = None if starred is None else read_starred(starred, files)
+    with open_rows(root, files, wanted) as stream:
         refuse_folder(folder, stream.root, files)
         record = open_record(folder, stream.root, form.kind, files)
         update = _ShardUpdate(stream, form, record, ExportedShards(folder))
         update.remove_half_written()
         names = update.look()
+        if wanted is not None and not names:
+            raise ExportError(f"starred='{starred}': none of its pairs has succeeded here. Are they of another root?")
         update.place(names, progress)
         papers = form.papers()
         update.remove_others({*names, *papers})

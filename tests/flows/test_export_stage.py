@@ -106,6 +106,23 @@ def test_other_kinds_say_what_they_did_and_whether_something_is_missing(
     assert (code, "no export has made" in said) == (2, True)
 
 
+@pytest.mark.parametrize("kind", ["hf", "webdataset", "reaper"])
+def test_other_kinds_take_stars(kind: str, tmp_path: Path) -> None:
+    rows = [exported_row(name, duration_s=1.0, sample_rate=16_000) for name in ("a", "it's", "c")]
+    write_root(str(tmp_path / "root"), rows)
+
+    def starring(*ids: str) -> tuple[int, str]:
+        (tmp_path / "stars.csv").write_text("pair_id,star\nc,\n" + "".join(f"{one},1\n" for one in ids))
+        call = ["export", kind, str(tmp_path / "root"), str(tmp_path / "new"), "--starred", str(tmp_path / "stars.csv")]
+        result = CliRunner().invoke(app, call)
+        return result.exit_code, result.output
+
+    assert starring("it's")[1].startswith("1 pair in ")
+    assert starring("a", "it's")[1].startswith("2 pairs in ")
+    code, said = starring("other")
+    assert (code, "Are they of another root?" in said) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [

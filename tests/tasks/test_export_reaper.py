@@ -208,11 +208,11 @@ def test_a_condition_that_is_no_sql_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ['a "b"', "it's", "`x`", "a\nb > <c", "`\"'", "", "  ", "\u00fcber"])
+@pytest.mark.parametrize("name", ['a "b"', "it's", "`x`", "a\nb > <c", "`\"'", "", "  ", "\u00fcber", "a\x00\u2028b"])
 def test_no_name_breaks_the_text(name: str) -> None:
     item = Item(name, f"audio/{'x'}.wav", 0.0, 1.0)
     project = parsed_project(project_text(Project(RATE, {name: [item]}, [(0.0, name)])))
-    plain = " ".join(name.split())
+    plain = " ".join(name.replace("\x00", " ").split())
     expected = plain.replace("`", "'") if '"' in name and "'" in name else plain
     (track,) = project.named("TRACK")
     assert track.one("NAME") == track.named("ITEM")[0].one("NAME") == [expected]
