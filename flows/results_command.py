@@ -22,8 +22,6 @@ SHOWN_ROWS = 50
 SHOWN_REASONS = 5
 """Messages of each error type that are shown; all of `--status failed` that there is room for."""
 
-PLOT_WIDTH = 41
-
 
 def results(
     output: Annotated[str, typer.Argument(help="Output root: a folder or s3://; or a table of one, .parquet.")],
@@ -136,4 +134,4 @@ def compare(
     console.print(
         f"{found.pairs} pairs in both, matched by {found.matched_by}; {succeeded} succeeded.", highlight=False
     )
-    show(comparison_table(found.figures, PLOT_WIDTH))
+    show(comparison_table(found.figures, console.width))

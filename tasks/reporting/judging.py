@@ -33,7 +33,7 @@ WORDS = {
 def kind_of(name: str, ideal: float) -> str:
     """Return what a figure tells of: what arrived of the style, what was kept of the content, what is unwanted.
 
-    >>> kind_of("timbre_transfer", 1.0), kind_of("melody_kept", 1.0), kind_of("style_leak", 0.0)
+    >>> kind_of("timbre_transfer", 1.0), kind_of("melody_kept", 1.0), kind_of("a_fault", 0.0)
     ('arrived', 'kept', 'unwanted')
     """
     if name.endswith("_transfer"):

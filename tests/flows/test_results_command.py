@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from flows.terminal import console
 from manifests.results.layout import latest_uri, write_part
 from tasks.storage.storage import Storage
 from tests.conftest import Typed
@@ -61,12 +62,18 @@ def test_what_is_no_condition_is_refused(typed: Typed, roots: None) -> None:
     assert "Traceback" not in said
 
 
-def test_two_results_beside_each_other(typed: Typed, roots: None) -> None:
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_two_results_beside_each_other(
+    typed: Typed, roots: None, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """However narrow the terminal is, no figure is cut."""
+    monkeypatch.setattr(console, "_width", columns)
     code, said = typed("compare", "one", "other")
     assert code == 0
-    assert "60 pairs in both, matched by pair_id; 60 and 60 succeeded." in said
+    assert "60 pairs in both, matched by pair_id; 60 and 60 succeeded." in " ".join(said.split())
     (line,) = [line for line in said.splitlines() if "rhythm_kept" in line]
     assert "+0.100" in line
+    assert ("●" in line) == (columns == 200)
 
 
 def test_their_differences_as_csv(typed: Typed, roots: None) -> None:

@@ -23,6 +23,7 @@ from flows.execution_backend import ExecutionBackend
 from manifests.results.history import PART_SCHEMA
 from manifests.schema import RESULT_SCHEMA
 from tasks.audio.decoding import DecodedContent, SoundInfo
+from tasks.audio.style_pieces import HeardStyle
 from tasks.clock import another_clock
 from tasks.devices.executors import SynthesisRequest
 from tasks.interruption import request_stop
@@ -162,7 +163,7 @@ def stage(world: World, files: MemoryFiles, variants: int, many: int) -> Iterato
         **{f"tasks.ledger.{module}.is_dead": world.is_dead for module in ("lease", "holders", "fencing")},
         "tasks.interruption.STOP_REQUESTED": EventOfProcess(world),
         "tasks.audio.catalog.probe_identified": _probe,
-        "tasks.pipeline.inputs.read_planned": lambda *_: np.zeros(8, np.float32),
+        "tasks.pipeline.inputs.read_planned_style": lambda *_: HeardStyle(np.zeros(8, np.float32), 1),
         "tasks.pipeline.inputs.read_planned_content": lambda *_: DecodedContent(np.zeros(8, np.float32), 8, None),
         "tasks.pipeline.shards.rows_of": _narrow_rows,
         "flows.bounded_submission.queue": SimpleNamespace(SimpleQueue=lambda: Queue(world), Empty=Empty),
