@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -68,7 +70,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Typed]:
         return result.exit_code, result.output
 
     logging.disable()  # as the command has it
-    yield call
+    with patch.dict(os.environ):  # a command may set what holds for its own process
+        yield call
     logging.disable(logging.NOTSET)
     signal.signal(signal.SIGTERM, on_end)
 
