@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -26,6 +28,10 @@ from flows.terminal import refuse as _refuse
 from flows.terminal import refusing as _refusing
 from stylecore.settings import Settings
 from tasks.options import RunOptions
+
+if TYPE_CHECKING:
+    from flows.cross_synthesis import NothingComputed
+    from tasks.ledger.close import RunSummary
 
 EXIT_FAILED_PAIRS = 1
 EXIT_INTERRUPTED = 130
@@ -69,6 +75,7 @@ def run(
     preset: PresetName = "default",
     set_: Changes = [],  # noqa: B006 (typer wants a list)
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be computed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what came of it as JSON, on one line.")] = False,
 ) -> None:
     """Synthesise every pair of MANIFEST that is not up to date into OUTPUT.
 
@@ -89,29 +96,60 @@ def run(
         for note in notes(manifest, Storage()):
             say_note(note)
         if dry_run:
-            _dry_run(manifest, output, chosen, asked)
+            _dry_run(manifest, output, chosen, asked, as_json)
         else:
-            _run(manifest, output, chosen, asked)
+            _run(manifest, output, chosen, asked, as_json)
 
 
-def _dry_run(manifest: str, output: str, settings: Settings, options: RunOptions) -> None:
+def _dry_run(manifest: str, output: str, settings: Settings, options: RunOptions, as_json: bool) -> None:
     from flows.terminal_tables import plan_table
     from tasks.planning.preview import preview_run
 
     preview = preview_run(manifest, output, settings, options)
+    if as_json:
+        print(json.dumps(asdict(preview)))
+        return
     console.print(plan_table(preview))
     for note in preview.notes:
         say_note(note)
 
 
-def _run(manifest: str, output: str, settings: Settings, options: RunOptions) -> None:
+def _run(manifest: str, output: str, settings: Settings, options: RunOptions, as_json: bool) -> None:
+    summary = _summary_of(manifest, output, settings, options)
+    if isinstance(summary, Exception):
+        if as_json:
+            print(json.dumps({"state": "failed", "error": str(summary)}))
+        else:
+            _show_run(output)
+            console.print(f"[bold red]Failed:[/] {escape(str(summary))}", soft_wrap=True)
+        raise typer.Exit(EXIT_FAILED_PAIRS)
+    if as_json:
+        print(json.dumps(asdict(summary)))
+    else:
+        _show_run(output)
+        _say_how_it_ended(summary)
+    if summary.failed or summary.counts["failed_before"]:
+        raise typer.Exit(EXIT_FAILED_PAIRS)
+
+
+def _say_how_it_ended(summary: RunSummary) -> None:
+    from flows.export_stage import ExportedRun
+    from flows.report_stage import ReportedRun
+    from flows.terminal_tables import run_report
+
+    console.print(run_report(summary), soft_wrap=True)
+    if isinstance(summary, ReportedRun) and summary.report:
+        console.print(f"Listen and look: {summary.report}", soft_wrap=True, markup=False, highlight=False)
+    if isinstance(summary, ExportedRun):
+        console.print(f"Exported: {summary.exported}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _summary_of(manifest: str, output: str, settings: Settings, options: RunOptions) -> RunSummary | NothingComputed:
+    """Run the flow, and return how it ended; what ends it early ends the command."""
     from httpx import TransportError
     from prefect.exceptions import TerminationSignal
 
     from flows.cross_synthesis import NothingComputed, cross_synthesis
-    from flows.export_stage import ExportedRun
-    from flows.report_stage import ReportedRun
-    from flows.terminal_tables import run_report
     from tasks.ledger.close import RunSummary
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Python's own would end us with the server left running
@@ -132,17 +170,7 @@ def _run(manifest: str, output: str, settings: Settings, options: RunOptions) ->
     summary = state.result(raise_on_failure=False)
     if not isinstance(summary, RunSummary | NothingComputed):
         _refuse(summary)
-    _show_run(output)
-    if isinstance(summary, NothingComputed):
-        console.print(f"[bold red]Failed:[/] {escape(str(summary))}", soft_wrap=True)
-        raise typer.Exit(EXIT_FAILED_PAIRS)
-    console.print(run_report(summary), soft_wrap=True)
-    if isinstance(summary, ReportedRun) and summary.report:
-        console.print(f"Listen and look: {summary.report}", soft_wrap=True, markup=False, highlight=False)
-    if isinstance(summary, ExportedRun):
-        console.print(f"Exported: {summary.exported}", soft_wrap=True, markup=False, highlight=False)
-    if summary.failed or summary.counts["failed_before"]:
-        raise typer.Exit(EXIT_FAILED_PAIRS)
+    return summary
 
 
 def _show_run(output: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -99,6 +100,9 @@ def test_failed_pairs_exit_1_and_the_table_says_why(with_server: Typed, timbrefl
         "not_audio__violin_sustained.flac",
     ]
     assert list(pd.read_parquet(sounds / "out" / "results.parquet")["status"]) == ["succeeded"] * 3
+    code, said = with_server("run", manifest, "out", "--json", *FAST)
+    told = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+    assert (code, told["state"], told["computed"], told["counts"]["up_to_date"]) == (0, "completed", 0, 3)
 
 
 def test_only_failed_pairs_exit_1_also_when_they_are_left_or_tried_again(with_server: Typed, sounds: Path) -> None:
