@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from manifests.files import is_s3, join
+from stylecore.compiling import lock_path
 from tasks.storage.local_files import LOCK
 from tasks.storage.storage import Storage
 from tests.deployment import Server
@@ -66,10 +67,13 @@ def running(place: tuple[str, str], env: dict[str, str], tmp_path: Path) -> Iter
 
 
 def freeze_without_lock(pid: int, output: str) -> set[int]:
-    """Stop a tree of processes, but not while it holds the lock of local files: nobody could then take over."""
+    """Stop a tree of processes, but not while it holds a lock: nobody could then take over, or measure, for minutes."""
+    locks = [str(lock_path()), *([] if is_s3(output) else [join(output, LOCK)])]
     while True:
         frozen = freeze(pid)
-        with suppress(Timeout), FileLock(join(output, LOCK), timeout=0) if not is_s3(output) else nullcontext():
+        with suppress(Timeout), ExitStack() as held:
+            for lock in locks:
+                held.enter_context(FileLock(lock, timeout=0))
             return frozen
         send(frozen, signal.SIGCONT)
 
