@@ -32,13 +32,13 @@ class Display:
     def tick(self) -> None:
         """Show the counters of this process, or what is known besides."""
         failed = f"[red]{PROGRESS.failed} failed[/]" if PROGRESS.failed else ""
-        self._bar.update(self._row, completed=self._done, steps=PROGRESS.steps, failed=f"{_segments()} {failed}")
+        self._bar.update(self._row, completed=self._done, steps=PROGRESS.steps, failed=f"{segments_text()} {failed}")
         if time.monotonic() - self._shown_at >= ARTIFACT_EVERY_S:
             self._shown_at = time.monotonic()
             self.report()
         if self._bar.disable and time.monotonic() - self._said_at >= LINE_EVERY_S:
             self._said_at = time.monotonic()
-            self._bar.console.print(f"{self._done} of {self._pending} pairs, {PROGRESS.failed} failed{_segments()}")
+            self._bar.console.print(f"{self._done} of {self._pending} pairs, {PROGRESS.failed} failed{segments_text()}")
 
     def at_least(self, share: float) -> None:
         """Show that this share of the pairs is done: a worker on another machine tells of it only when it ends."""
@@ -58,7 +58,7 @@ class Display:
             self._artifact = None
 
 
-def _segments() -> str:
+def segments_text() -> str:
     """Return how far the long contents are that are at work, where there are any."""
     return f", {PROGRESS.segments_done} of {PROGRESS.segments} segments" if PROGRESS.segments else ""
 

@@ -115,7 +115,8 @@ def compare(
     """
     with refusing():
         from flows.comparison_view import comparison_table
-        from tasks.ledger.comparison import PairedDifference, compared
+        from stylecore.paired_differences import Difference
+        from tasks.ledger.comparison import compared
         from tasks.ledger.query import find_table
         from tasks.storage.storage import Storage
 
@@ -127,8 +128,8 @@ def compare(
         import csv as text
 
         sink = text.writer(sys.stdout, lineterminator="\n")
-        sink.writerow(PairedDifference._fields)
-        sink.writerows(found.figures)
+        sink.writerow(["figure", "mean_a", "mean_b", "difference", *Difference._fields[1:]])
+        sink.writerows([*one[:3], *one.difference] for one in found.figures)
         return
     succeeded = " and ".join(map(str, found.succeeded))
     console.print(

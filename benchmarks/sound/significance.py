@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
-
-import numpy as np
 
 from benchmarks.markdown_tables import UNKNOWN, Row, markdown
+from stylecore.paired_differences import Difference, paired_difference
 
 COMPARISONS = (
     ("default", "no-style"),
@@ -21,32 +18,6 @@ NOTE = (
     "Differences of the same pairs under two systems: their mean, Student's `t` (the mean over its standard error), "
     "and `n` pairs. Without any true difference, about one figure of twenty has a `t` beyond 2."
 )
-
-
-class Difference(NamedTuple):
-    """Mean of paired differences, Student's t (None where it has no value) and the number of pairs."""
-
-    mean: float
-    t: float | None
-    pairs: int
-
-
-def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference | None:
-    """Return how far the first values lie above the second ones, pair by pair; None without any pair.
-
-    `t = mean / (s / sqrt(n))` with `s` the deviation of the differences, n - 1 in its denominator. It has no value for
-    a single pair, and none where all differences are the same.
-
-    >>> paired_difference([2.0, 5.0], [1.0, 2.0])
-    Difference(mean=2.0, t=2.0, pairs=2)
-    """
-    if not first:
-        return None
-    differences = np.subtract(first, second)
-    mean, count = float(differences.mean()), len(differences)
-    if count < 2 or np.ptp(differences) == 0:
-        return Difference(mean, None, count)
-    return Difference(mean, float(mean / (differences.std(ddof=1) / math.sqrt(count))), count)
 
 
 def compared(rows: Sequence[Row], first: str, second: str, figure: str) -> Difference | None:

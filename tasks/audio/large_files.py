@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple, cast
 
 from manifests.files import Files, FileStat, is_s3
-from tasks.audio.sound_errors import AudioError
 
 _BLOCK_BYTES = 1 << 20
 _KNOWN = 1_000
@@ -43,20 +42,17 @@ def on_disk(uri: str, files: Files, stat: FileStat) -> Iterator[LargeFile]:
 
     Raises
     ------
-    AudioError
-        Of type `storage` if the file has changed before the end of the block.
     OSError
         If it cannot be read, or there is no room for a copy.
     """
-    if is_s3(uri):
-        with tempfile.NamedTemporaryFile(prefix=".timbreflow-") as copy, files.open(uri) as source:
+    if not is_s3(uri):
+        yield LargeFile(uri, stat.size, _known_digest(uri, files, stat))
+        return
+    with tempfile.NamedTemporaryFile(prefix=".timbreflow-") as copy:
+        with files.open(uri) as source:
             digest = _digest(source, cast(BinaryIO, copy))
-            copy.flush()
-            yield LargeFile(copy.name, stat.size, digest)
-            return
-    yield LargeFile(uri, stat.size, _known_digest(uri, files, stat))
-    if files.stat(uri) != stat:
-        raise AudioError("storage", f"'{uri}' changed while it was read")
+        copy.flush()
+        yield LargeFile(copy.name, stat.size, digest)
 
 
 def _known_digest(uri: str, files: Files, stat: FileStat) -> str:

@@ -27,9 +27,6 @@ MOST_CHILDREN = 8
 TIMEOUT_S = 60.0
 """Wall time for one sound: more than its CPU time, for machines that are busy."""
 
-UNPACKING_TIMEOUT_S = 900.0
-"""Wall time for unpacking an hour."""
-
 START_TIMEOUT_S = 120.0
 
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -95,7 +92,7 @@ class Decoders:
     def unpack(self, data: SoundData, uri: str, excerpt: Excerpt, path: str) -> UnpackedSound:
         """Do `tasks.audio.unpacking.unpack` in a child; raises as `inspect`."""
         order = DecodingRequest(uri, _unpickled(data), 0, excerpt, unpacked=path)
-        sound: UnpackedSound = self._fulfilled(order, UNPACKING_TIMEOUT_S)
+        sound: UnpackedSound = self._fulfilled(order)
         return sound
 
     def decode_style(
@@ -115,8 +112,8 @@ class Decoders:
         while self._idle:
             self._idle.pop().close()
 
-    def _fulfilled(self, order: DecodingRequest, timeout_s: float | None = None) -> Any:
-        timeout_s = (timeout_s or self._timeout_s) + 3 * order.looking_s
+    def _fulfilled(self, order: DecodingRequest) -> Any:
+        timeout_s = self._timeout_s + 3 * order.looking_s
         with self._free:
             try:
                 return self._asked(self._idle.pop(), order, timeout_s)

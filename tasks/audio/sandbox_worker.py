@@ -32,9 +32,6 @@ CPU_LIMIT_S = 20
 LOOKED_THROUGH_BYTES = 16 << 20
 """Of a large file, in a second: frames of FLAC and MP3 are counted."""
 
-UNPACKING_LIMIT_S = 240
-"""CPU time for unpacking an hour."""
-
 
 class DecodingRequest(NamedTuple):
     """What the parent asks for: the samples of an excerpt at a rate in Hz, or with the rate 0 what `inspect` says.
@@ -54,8 +51,8 @@ class DecodingRequest(NamedTuple):
 
     @property
     def cpu_limit_s(self) -> int:
-        """CPU time that it may take, of a style until its first block, and from each to the next."""
-        return self.looking_s + (CPU_LIMIT_S if self.unpacked is None else UNPACKING_LIMIT_S)
+        """CPU time that it may take; what may be long, until its first block, and from each to the next."""
+        return self.looking_s + CPU_LIMIT_S
 
     @property
     def looking_s(self) -> int:
@@ -69,7 +66,8 @@ Decoded = SoundInfo | NDArray[np.float32] | DecodedContent | UnpackedSound | Hea
 def fulfil(order: DecodingRequest | None, tell: Tell) -> Decoded | None:
     """Inspect or decode a sound within its CPU time; no order is a question whether this program runs.
 
-    A style may last hours: each block of it has the time of one sound anew, and tells that it is alive.
+    A style, or a content that is unpacked, may be long: each block of it has the time of one sound anew, and tells
+    that it is alive.
 
     Raises
     ------
@@ -100,7 +98,7 @@ def _fulfilled(order: DecodingRequest, data: memoryview, tell: Tell) -> Decoded:
         tell(None)
 
     if order.unpacked is not None:
-        return unpack(data, order.uri, order.excerpt, order.unpacked)
+        return unpack(data, order.uri, order.excerpt, order.unpacked, on_block)
     if order.sample_rate == 0:
         return inspect(data, order.uri, order.longest_s, on_block)
     if order.listened_s is not None:

@@ -11,7 +11,7 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import soundfile
@@ -307,12 +307,14 @@ def _loaded(uri: str, files: Files, wanted: Hashable) -> Iterator[SoundData]:
     if stat.size > MAX_FILE_BYTES:
         message = f"'{uri}' has {stat.size} bytes, more than the {MAX_FILE_BYTES} that are read"
         raise AudioError("decode_limit", message)
-    with _refused_once((uri, *stat, wanted)), _typed(uri):
-        if stat.size > _LARGE_BYTES:
-            with on_disk(uri, files, stat) as large:
-                yield large
-        else:
-            yield _read(uri, files, stat.size)
+    with _refused_once((uri, *stat, wanted)), ExitStack() as held:
+        with _typed(uri):
+            is_large = stat.size > _LARGE_BYTES
+            data = held.enter_context(on_disk(uri, files, stat)) if is_large else _read(uri, files, stat.size)
+        yield data
+        with _typed(uri):
+            if is_large and files.stat(uri) != stat:
+                raise AudioError("storage", f"'{uri}' changed while it was read")
 
 
 def _read(uri: str, files: Files, size: int) -> bytes:

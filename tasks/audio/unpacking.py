@@ -5,6 +5,7 @@ Whatever is wrong with the sound shows before anything is computed from it, and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from tasks.audio.decoding import refuse_extremes
 from tasks.audio.excerpts import Excerpt
 from tasks.audio.lengths import LONGEST_CONTENT_S, refuse_short
-from tasks.audio.streams import blocks_of
+from tasks.audio.streams import blocks_of, nothing
 
 
 class UnpackedSound(NamedTuple):
@@ -36,7 +37,9 @@ class UnpackedSound(NamedTuple):
         return np.fromfile(self.path, np.float32, count, offset=at).reshape(-1, self.channels)
 
 
-def unpack(data: bytes | memoryview, uri: str, excerpt: Excerpt, path: str) -> UnpackedSound:
+def unpack(
+    data: bytes | memoryview, uri: str, excerpt: Excerpt, path: str, on_block: Callable[[], None] = nothing
+) -> UnpackedSound:
     """Write the samples of a sound, or of an excerpt of it, into a file that is there already.
 
     Parameters
@@ -49,6 +52,8 @@ def unpack(data: bytes | memoryview, uri: str, excerpt: Excerpt, path: str) -> U
         Which part of it.
     path : str
         Of the file that is written.
+    on_block : callable
+        Called before each block that is written.
 
     Raises
     ------
@@ -62,6 +67,7 @@ def unpack(data: bytes | memoryview, uri: str, excerpt: Excerpt, path: str) -> U
     sound = UnpackedSound(path, 1, 0, 0)
     with Path(path).open("wb") as file:
         for block, sample_rate in blocks_of(data, uri, excerpt, LONGEST_CONTENT_S):
+            on_block()
             if len(block):
                 refuse_extremes(block, excerpt.named(uri))
             block.tofile(file)

@@ -20,9 +20,8 @@ from manifests.files import is_s3, join
 from manifests.parquet import open_parquet, parquet_errors
 from manifests.results.history import check_version
 from manifests.schema import SUCCEEDED
-from tasks.exporting.export_errors import ExportError
-from tasks.exporting.succeeded_pairs import REMEDY
-from tasks.ledger.query import find_table, of_one_version
+from tasks.exporting.succeeded_pairs import REMEDY, audio_below, table_in_root
+from tasks.ledger.query import of_one_version
 from tasks.storage.storage import Storage
 
 ROWS_AT_A_TIME = 1_024
@@ -97,7 +96,7 @@ class RowStream:
         return join(self.root, "audio", below)
 
     def _with_audio(self, rows: pa.Table, all_columns: pa.Table) -> Piece:
-        below = pc.struct_field(pc.extract_regex(all_columns["output"], r"(?P<source>[^/]+/[^/]+)$"), "source")
+        below = audio_below(all_columns)
         size = self._sizes["size"].take(pc.index_in(below, value_set=self._sizes["source"].combine_chunks()))
         audio = pa.table({"source": below, "sha256": all_columns["file_sha256"], "size": size})
         there = pc.and_(pc.is_valid(size), pc.is_valid(audio["sha256"]))
@@ -117,12 +116,10 @@ def open_rows(written: str, files: Storage, wanted: Collection[str] | None = Non
     ManifestError, OSError
         If the table is damaged, or cannot be read.
     """
-    table = find_table(written, files)
-    if table.root is None:
-        raise ExportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
-    with _one_version(table.uri, files) as parquet:
-        check_version(parquet.schema_arrow, table.uri)
-        yield RowStream(table.root, table.uri, parquet, _audio_sizes(table.root, files), wanted)
+    root, uri = table_in_root(written, files)
+    with _one_version(uri, files) as parquet:
+        check_version(parquet.schema_arrow, uri)
+        yield RowStream(root, uri, parquet, _audio_sizes(root, files), wanted)
 
 
 @contextmanager

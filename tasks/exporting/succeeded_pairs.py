@@ -71,15 +71,33 @@ def read_succeeded(
     ManifestError, OSError
         If the table is damaged, or cannot be read.
     """
-    table = find_table(written, files)
-    if table.root is None:
-        raise ExportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
-    root, uri = table.root, table.uri
+    root, uri = table_in_root(written, files)
     values = None if wanted is None else pa.array(wanted, pa.string())
     pairs = of_one_version(lambda: _read(root, uri, template, files, values))
     if wanted is not None and not pairs.stems:
         raise ExportError(f"'{uri}': no succeeded pair has one of the {len(wanted)} ids. Are they of another root?")
     return pairs
+
+
+def table_in_root(written: str, files: Storage) -> tuple[str, str]:
+    """Return an output root and the table that a user means by it, or by a snapshot of one.
+
+    Raises
+    ------
+    ExportError
+        If the table lies in no output root.
+    FileNotFoundError
+        If nothing has been computed there yet.
+    """
+    table = find_table(written, files)
+    if table.root is None:
+        raise ExportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
+    return table.root, table.uri
+
+
+def audio_below(rows: pa.Table) -> pa.ChunkedArray:
+    """Return where below its root's `audio/` the audio of each row lies, from `output`; null where it names none."""
+    return pc.struct_field(pc.extract_regex(rows.column("output"), r"(?P<source>[^/]+/[^/]+)$"), "source")
 
 
 def _read(root: str, uri: str, text: str, files: Storage, wanted: pa.Array | None) -> SucceededPairs:
@@ -103,6 +121,6 @@ def _read(root: str, uri: str, text: str, files: Storage, wanted: pa.Array | Non
 def _with_audio(rows: pa.Table) -> pa.Table:
     """Return the succeeded rows, with where their audio lies and which bytes it has."""
     rows = rows.filter(pc.equal(rows.column("status"), SUCCEEDED))
-    below = pc.struct_field(pc.extract_regex(rows.column("output"), r"(?P<source>[^/]+/[^/]+)$"), "source")
+    below = audio_below(rows)
     rows = rows.append_column("source", below).append_column("sha256", rows.column("file_sha256"))
     return rows.filter(pc.and_(pc.is_valid(below), pc.is_valid(rows.column("sha256"))))

@@ -8,36 +8,25 @@ from typing import NamedTuple
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from scipy import stats
 
 from stylecore.figures import FIGURES
+from stylecore.paired_differences import Difference, paired_difference
 from tasks.ledger.query import ResultTable
 from tasks.ledger.selection import Selection, selected
 from tasks.storage.storage import Storage
 
 COMPARED = tuple(figure.name for figure in FIGURES)
-CONFIDENCE = 0.95
 
 _SIDES = ("content", "style")
 
 
-class PairedDifference(NamedTuple):
-    """A figure of the pairs that both tables have it for: the means, the mean of B - A, and where that may truly lie.
+class ComparedFigure(NamedTuple):
+    """A figure of the pairs that both tables have it for: its means in A and B, and the difference B - A."""
 
-    `low` and `high` bound it with a confidence of 95 %; `t` and `p` are Student's, of the paired differences; None
-    where fewer than two pairs have the figure, or all differ alike.
-    """
-
-    figure: str
+    name: str
     mean_a: float
     mean_b: float
-    difference: float
-    low: float | None
-    high: float | None
-    t: float | None
-    p: float | None
-    pairs: int
+    difference: Difference
 
 
 class ResultComparison(NamedTuple):
@@ -46,7 +35,7 @@ class ResultComparison(NamedTuple):
     matched_by: str
     succeeded: tuple[int, int]
     pairs: int
-    figures: tuple[PairedDifference, ...]
+    figures: tuple[ComparedFigure, ...]
 
 
 def compared(one: ResultTable, other: ResultTable, files: Storage) -> ResultComparison:
@@ -66,7 +55,7 @@ def compared(one: ResultTable, other: ResultTable, files: Storage) -> ResultComp
         both = _joined(tables, keys)
         if both.num_rows:
             break
-    figures = [_difference(name, both) for name in COMPARED]
+    figures = [_compared(name, both) for name in COMPARED]
     return ResultComparison(
         " and ".join(keys),
         (tables[0].num_rows, tables[1].num_rows),
@@ -94,24 +83,9 @@ def _joined(tables: Sequence[pa.Table], keys: Sequence[str]) -> pa.Table:
         return database.sql(f"select {columns} from a join b using ({names})").to_arrow_table()
 
 
-def _difference(name: str, both: pa.Table) -> PairedDifference | None:
+def _compared(name: str, both: pa.Table) -> ComparedFigure | None:
     """Return how a figure differs; None where no pair has it in both."""
-    values = [both.column(f"{side}.{name}").to_numpy().astype(np.float64) for side in "ab"]
-    known = np.isfinite(values[0]) & np.isfinite(values[1])
-    if not known.any():
-        return None
-    before, after = values[0][known], values[1][known]
-    return _summarised(name, before, after)
-
-
-def _summarised(name: str, before: NDArray[np.float64], after: NDArray[np.float64]) -> PairedDifference:
-    differences = after - before
-    mean, count = float(differences.mean()), len(differences)
-    means = float(before.mean()), float(after.mean())
-    error = float(differences.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
-    if error == 0.0:
-        return PairedDifference(name, *means, mean, None, None, None, None, count)
-    reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1)) * error
-    t = mean / error
-    p = 2.0 * float(stats.t.sf(abs(t), count - 1))
-    return PairedDifference(name, *means, mean, mean - reach, mean + reach, t, p, count)
+    values = np.stack([both.column(f"{side}.{name}").to_numpy().astype(np.float64) for side in "ab"])
+    before, after = values[:, np.isfinite(values).all(axis=0)]
+    difference = paired_difference(after, before)
+    return None if difference is None else ComparedFigure(name, float(before.mean()), float(after.mean()), difference)

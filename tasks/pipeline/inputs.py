@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stylecore.errors import Interrupted
 from stylecore.settings import Settings
 from tasks.audio.excerpts import Excerpt
 from tasks.audio.lengths import ANY_LENGTH_S, LONGEST_CONTENT_S, refuse_long
@@ -82,21 +84,34 @@ def read_pair(
     """
     began = time.perf_counter()
     outcome = PairState(planned)
-    try:
+    with reason_kept(outcome):
         content = _content(outcome, sounds, read_content or partial(_from_file, files))
         outcome.content, outcome.space = content.samples, content.space
         outcome.voices = _voices(outcome, files, sounds)
         outcome.style = as_one_sound(outcome.voices)
+    outcome.seconds["read"] = time.perf_counter() - began
+    return outcome
+
+
+@contextmanager
+def reason_kept(outcome: PairState) -> Iterator[None]:
+    """Keep what goes wrong with one pair in the block as its reason; its companions go on.
+
+    Raises
+    ------
+    StorageUnreachable, Interrupted
+        If the storage stays away, or the run is to stop: that is no fault of this pair.
+    """
+    try:
+        yield
     except AudioError as error:
         outcome.fail(error.error_type, str(error))
-    except StorageUnreachable:
+    except (StorageUnreachable, Interrupted):
         raise
     except OSError as error:
         outcome.fail("storage", str(error))
-    except Exception as error:  # whatever one pair does, its companions go on
+    except Exception as error:
         outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
-    outcome.seconds["read"] = time.perf_counter() - began
-    return outcome
 
 
 def result_form(outcome: PairState) -> ResultForm:

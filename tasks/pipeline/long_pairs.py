@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from stylecore.errors import Interrupted
 from tasks.audio.decoding import DecodedContent, ResultForm, content_of
 from tasks.audio.encoding import FORMATS, encode_into
 from tasks.audio.excerpts import Excerpt
@@ -25,14 +24,14 @@ from tasks.audio.sound_errors import AudioError
 from tasks.audio.sound_files import pcm_of, quantised, unpacked_planned
 from tasks.audio.unpacking import UnpackedSound
 from tasks.cache import ByteLimitedCache
-from tasks.pair_state import PairState, PlannedPair, Tags, error_type_of
-from tasks.pipeline.inputs import read_pair, readable_content, result_form
+from tasks.pair_state import PairState, PlannedPair, Tags
+from tasks.pipeline.inputs import read_pair, readable_content, reason_kept, result_form
 from tasks.pipeline.joining import SegmentSound, joined
 from tasks.pipeline.segment_means import measurement_of, rendered_of
 from tasks.pipeline.segment_store import ComputedSegment, SegmentStore
 from tasks.pipeline.segments import Segment, planned_segment, segments_of
 from tasks.progress import PROGRESS
-from tasks.storage.storage import Storage, StorageUnreachable
+from tasks.storage.storage import Storage
 
 LARGEST_WAV_BYTES = 0xFFFFFFFF - (1 << 16)
 """What the length field of a WAV file holds, with room for its other chunks."""
@@ -47,7 +46,7 @@ class LongPairs:
     Attributes
     ----------
     synthesise : callable
-        Gives each of some pairs its `rendered`, or the reason why it has none; returns the device.
+        Gives each of some pairs its `rendered`, or the reason why it has none; what it returns does not count.
     measure : callable
         Gives each rendered pair its `measurement`, or the reason why it has none.
     batch_size : int
@@ -60,7 +59,7 @@ class LongPairs:
         The output root, where segments wait for the others.
     """
 
-    synthesise: Callable[[Sequence[PairState]], str]
+    synthesise: Callable[[Sequence[PairState]], object]
     measure: Callable[[Sequence[PairState]], None]
     batch_size: int
     files: Storage
@@ -74,15 +73,17 @@ class LongPairs:
         ------
         Interrupted
             If the run is asked to stop: what is computed so far is kept.
-        StorageUnreachable
-            If the storage stays away.
+        StorageError
+            If a segment cannot be kept, or the storage stays away.
         """
         outcome = PairState(planned)
-        with _kept_from_companions(outcome):
-            uri, identity, excerpt = readable_content(outcome, self.files)
-            with unpacked_planned(uri, self.files, identity, excerpt) as content:
-                computed = self._segments(outcome, content)
-                if not outcome.failed:
+        with ExitStack() as held:
+            with reason_kept(outcome):
+                uri, identity, excerpt = readable_content(outcome, self.files)
+                content = held.enter_context(unpacked_planned(uri, self.files, identity, excerpt))
+            computed = [] if outcome.failed else self._segments(outcome, content)
+            if not outcome.failed:
+                with reason_kept(outcome):
                     self._join(outcome, content, computed, target)
         return outcome
 
@@ -116,8 +117,9 @@ class LongPairs:
     ) -> Iterator[tuple[ComputedSegment, PairState]]:
         """Give the segments of a batch once they are computed, up to the first that fails."""
         sounding = [pair for pair in pairs if not _is_silent(pair)]
-        device = self.synthesise(sounding) if sounding else ""
-        self.measure(sounding)
+        if sounding:
+            self.synthesise(sounding)
+            self.measure(sounding)
         for segment, pair in zip(batch, pairs, strict=True):
             if _is_silent(pair):
                 yield ComputedSegment(segment), pair
@@ -125,7 +127,7 @@ class LongPairs:
                 outcome.fail(str(pair.error_type), str(pair.error_message))
                 return
             else:
-                yield ComputedSegment.of(segment, pair, device), pair
+                yield ComputedSegment.of(segment, pair), pair
 
     def _join(
         self, outcome: PairState, content: UnpackedSound, computed: Sequence[ComputedSegment], target: Path
@@ -152,21 +154,6 @@ class LongPairs:
 
     def _store(self, outcome: PairState) -> SegmentStore:
         return SegmentStore(self.files, self.root, str(outcome.planned["fingerprint"]))
-
-
-@contextmanager
-def _kept_from_companions(outcome: PairState) -> Iterator[None]:
-    """Turn what goes wrong with one pair into its reason; what is wrong with the run passes."""
-    try:
-        yield
-    except AudioError as error:
-        outcome.fail(error.error_type, str(error))
-    except (StorageUnreachable, Interrupted):
-        raise
-    except OSError as error:
-        outcome.fail("storage", str(error))
-    except Exception as error:
-        outcome.fail(error_type_of(error), f"{type(error).__name__}: {error}")
 
 
 def _is_silent(pair: PairState) -> bool:

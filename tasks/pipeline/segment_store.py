@@ -24,8 +24,8 @@ from tasks.pipeline.segments import Segment
 class ComputedSegment:
     """What is known of a segment beside its samples, which lie in a FLAC file of that sha256; None: it is silent.
 
-    `level` is the RMS of its samples over that of its content; the others are as in `tasks.pair_state.Rendered` and
-    `Measurement`.
+    `level` is the RMS of its samples over that of its content, None for silence; the others are as in
+    `tasks.pair_state.Rendered` and `Measurement`.
     """
 
     segment: Segment
@@ -40,10 +40,9 @@ class ComputedSegment:
     stop_reason: str = ""
     convergence_db: float | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
-    device: str = ""
 
     @classmethod
-    def of(cls, segment: Segment, outcome: PairState, device: str) -> ComputedSegment:
+    def of(cls, segment: Segment, outcome: PairState) -> ComputedSegment:
         """Return what is known of a segment that was rendered and measured."""
         rendered, measured, space = outcome.rendered, outcome.measurement, outcome.space
         assert rendered is not None
@@ -55,7 +54,7 @@ class ComputedSegment:
         return cls(
             segment,
             measured.file_sha256,
-            _rms(samples_of(measured.audio)) / _rms(content),
+            _rms(samples_of(measured.audio)) / _rms(content) or None,
             rendered.gain * measured.gain,
             measured.figures,
             rendered.first_terms,
@@ -65,7 +64,6 @@ class ComputedSegment:
             rendered.stop_reason,
             rendered.convergence_db,
             {**outcome.seconds, **measured.seconds},
-            device,
         )
 
 
@@ -114,8 +112,11 @@ class SegmentStore:
     def _read(self, uri: str) -> ComputedSegment | None:
         if not uri.endswith(".json"):
             return None
-        values = json.loads(self._files.read(uri))
-        one = ComputedSegment(**{**values, "segment": Segment(*values["segment"])})
+        try:
+            values = json.loads(self._files.read(uri))
+            one = ComputedSegment(**{**values, "segment": Segment(*values["segment"])})
+        except (ValueError, TypeError, KeyError):  # of another release
+            return None
         if one.file_sha256 is None:
             return one
         try:

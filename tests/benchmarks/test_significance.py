@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from benchmarks.sound.significance import compared, paired_difference, significance_table
+from benchmarks.sound.significance import compared, significance_table
+from stylecore.paired_differences import paired_difference
 
 
 @pytest.mark.parametrize("count", [2, 5, 56])
@@ -15,15 +16,17 @@ def test_t_is_that_of_the_paired_test(count: int) -> None:
     first, second = generator.normal(0.3, 1.0, count), generator.normal(0.0, 2.0, count)
     found = paired_difference(list(first), list(second))
     assert found is not None
-    assert found.t == pytest.approx(ttest_rel(first, second).statistic)
+    wanted = ttest_rel(first, second)
+    assert (found.t, found.p) == (pytest.approx(wanted.statistic), pytest.approx(wanted.pvalue))
+    assert (found.low, found.high) == pytest.approx(tuple(wanted.confidence_interval(0.95)))
     assert found.mean == pytest.approx(first.mean() - second.mean())
     assert found.pairs == count
 
 
 def test_what_has_no_t_has_none() -> None:
     assert paired_difference([], []) is None
-    assert paired_difference([1.5], [1.0]) == (0.5, None, 1)
-    assert paired_difference([1.5, 2.5], [1.0, 2.0]) == (0.5, None, 2)
+    assert paired_difference([1.5], [1.0]) == (0.5, None, None, None, None, 1)
+    assert paired_difference([0.4, 0.5, 0.6], [0.3, 0.4, 0.5]) == (pytest.approx(0.1), None, None, None, None, 3)
 
 
 def _row(pair: str, system: str, mel: float | None) -> dict[str, object]:

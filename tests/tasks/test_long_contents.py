@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from flows.progress_display import segments_text
 from manifests.files import join
 from stylecore import metrics
 from stylecore.errors import Interrupted
@@ -30,12 +32,17 @@ from tasks.audio.unpacking import unpack
 from tasks.cache import ByteLimitedCache
 from tasks.devices.executors import SynthesisRequest
 from tasks.ledger.gc import collect
+from tasks.ledger.lease import lease_uri
 from tasks.pair_state import Measurement, PairState, PlannedPair
 from tasks.pipeline import segments
 from tasks.pipeline.joining import PEAK_LIMIT, SegmentSound, joined
 from tasks.pipeline.long_pairs import LongPairs
+from tasks.pipeline.segment_means import measurement_of, rendered_of
+from tasks.pipeline.segment_store import ComputedSegment
 from tasks.pipeline.segments import MOST_S, OVERLAP_S, Segment, segments_of
+from tasks.progress import PROGRESS
 from tasks.storage.storage import Storage
+from tasks.workers.protocol import ChildError
 from tests.tasks import corpus
 from tests.tasks.corpus import HERE, run_all, write_cut, write_manifest
 from tests.tasks.sound_bytes import encoded
@@ -266,7 +273,40 @@ class TestRuns:
         left = tmp_path / "out" / "segments" / "ab" / ("ab" * 20) / "00000.json"
         left.parent.mkdir(parents=True)
         left.write_text("{}")
-        assert collect(str(tmp_path / "out"), keep_days=30, dry_run=True).segments == (str(left),)
+        FILES.delete(lease_uri(str(tmp_path / "out")))  # that run is over
+        assert collect(str(tmp_path / "out"), keep_days=30).segments == (str(left),)
+        assert not left.exists()
+
+    def test_progress_counts_segments(self, interrupted: LongComputation) -> None:
+        PROGRESS.reset()
+        interrupted.go_on(until=1)
+        done, planned = PROGRESS.segments_done, PROGRESS.segments
+        assert 0 < done < planned
+        assert segments_text() == f", {done} of {planned} segments"
+        interrupted.go_on()
+        assert PROGRESS.segments_done == planned
+
+    def test_what_is_wrong_with_the_run_is_not_the_pairs_fault(self, interrupted: LongComputation) -> None:
+        """A device that cannot be started ends the run, as for any pair: the pair would fail for good."""
+
+        def synthesise(outcomes: Sequence[PairState]) -> object:
+            raise ChildError("no device")
+
+        pairs = LongPairs(synthesise, HERE.measure, 1, FILES, ByteLimitedCache(0), interrupted.root)
+        with pytest.raises(ChildError):
+            pairs.compute(interrupted.planned, Path(interrupted.root) / "whole")
+
+
+def test_figures_of_a_whole_are_means_by_length() -> None:
+    one = ComputedSegment(
+        Segment(0, 0.0, 3.0), "a", 1.0, figures={"x": 1.0, "y": None}, loss_curve=(4.0, 2.0), evaluations=2
+    )
+    other = replace(one, segment=Segment(1, 3.0, 4.0), figures={"x": 5.0, "y": 2.0}, loss_curve=(8.0,), evaluations=1)
+    with NamedTemporaryFile() as file:
+        measured = measurement_of([one, other], Path(file.name), "", RATE, 4 * RATE, 1)
+    assert measured.figures == {"x": 2.0, "y": 2.0}
+    assert rendered_of([one, other]).loss_curve == [5.0, 3.5]
+    assert rendered_of([one, other]).evaluations == 2
 
 
 def test_everything_on_s3(short_segments: None, s3: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from scipy import stats
 from manifests.files import join
 from manifests.results.layout import write_part
 from manifests.schema import ManifestError
-from tasks.ledger.comparison import PairedDifference, compared
+from tasks.ledger.comparison import compared
 from tasks.ledger.query import ResultTable
 from tasks.ledger.selection import Selection, selected
 from tasks.storage.storage import Storage
@@ -93,14 +93,10 @@ class TestComparison:
         (rhythm,) = found.figures
         wanted = stats.ttest_rel(other[2:], one[2:])
         bounds = wanted.confidence_interval(0.95)
-        assert rhythm == PairedDifference(
-            "rhythm_kept",
-            *(pytest.approx(values[2:].mean()) for values in (one, other)),
+        assert rhythm[:3] == ("rhythm_kept", *(pytest.approx(values[2:].mean()) for values in (one, other)))
+        assert rhythm.difference == (
             pytest.approx((other - one)[2:].mean()),
-            pytest.approx(bounds.low),
-            pytest.approx(bounds.high),
-            pytest.approx(wanted.statistic),
-            pytest.approx(wanted.pvalue),
+            *(pytest.approx(value) for value in (bounds.low, bounds.high, wanted.statistic, wanted.pvalue)),
             10,
         )
 
@@ -118,11 +114,11 @@ class TestComparison:
         ]
         found = compared(tables[0], tables[1], FILES)
         assert (found.matched_by, found.pairs) == ("content and style", 1)
-        assert found.figures[0].t is None
+        assert found.figures[0].difference.t is None
 
     def test_a_figure_that_only_some_have(self, tmp_path: Path) -> None:
         rows = [succeeded("a", rhythm_kept=0.5, melody_kept=None), succeeded("b", rhythm_kept=0.6, melody_kept=0.4)]
         table = table_of(str(tmp_path), rows)
-        found = {one.figure: one for one in compared(table, table, FILES).figures}
+        found = {one.name: one.difference for one in compared(table, table, FILES).figures}
         assert {name: one.pairs for name, one in found.items()} == {"rhythm_kept": 2, "melody_kept": 1}
-        assert found["rhythm_kept"].difference == 0.0
+        assert found["rhythm_kept"].mean == 0.0

@@ -15,8 +15,9 @@ from tasks.audio.lengths import refuse_long
 from tasks.audio.sound_errors import AudioError
 
 _BEGIN = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
-_BEGIN_BYTES = 8
 """Magic and the head of the block that must come first: eight bytes that no sound has by chance."""
+
+_BEGIN_BYTES = 8
 
 _FIELDS, _LENGTH_BITS, _RATE_AT = slice(18, 26), 36, 44
 """Where rate, channels, bits and length stand in a file, as 64 bits, and which of them are the length and the rate."""
