@@ -27,7 +27,7 @@ from tasks.exporting.reaper_project import Item, Project, project_text
 from tasks.exporting.shard_record import open_record
 from tasks.exporting.starred_pairs import read_starred
 from tasks.exporting.succeeded_pairs import NEEDED, REMEDY, SucceededPairs
-from tasks.ledger.query import find_table, of_one_version
+from tasks.ledger.query import of_one_version, table_in_root
 from tasks.ledger.selection import Selection, selected
 from tasks.storage.storage import Storage
 
@@ -134,9 +134,7 @@ def export_reaper(
 
 def _rows(root: str, wanted: Selection, ids: Collection[str] | None, files: Storage) -> tuple[str, list[Row]]:
     """Return the output root, and the rows that are wanted of its table."""
-    table = find_table(root, files)
-    if table.root is None:
-        raise ExportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
+    table, own_root = table_in_root(root, files)
     where = " and ".join(filter(None, (f"status = '{SUCCEEDED}'", _among(ids), wanted.where and f"({wanted.where})")))
     limit = MOST_PAIRS if wanted.limit is None else min(wanted.limit, MOST_PAIRS)
 
@@ -147,7 +145,7 @@ def _rows(root: str, wanted: Selection, ids: Collection[str] | None, files: Stor
         with selected(table, files, Selection(where, wanted.sort, columns, limit)) as batches:
             return [row for batch in batches for row in batch.to_pylist()]
 
-    return table.root, of_one_version(read)
+    return own_root, of_one_version(read)
 
 
 def _among(ids: Collection[str] | None) -> str | None:

@@ -20,8 +20,8 @@ from manifests.files import is_s3, join
 from manifests.parquet import open_parquet, parquet_errors
 from manifests.results.history import check_version
 from manifests.schema import SUCCEEDED
-from tasks.exporting.succeeded_pairs import REMEDY, audio_below, table_in_root
-from tasks.ledger.query import of_one_version
+from tasks.exporting.succeeded_pairs import REMEDY, audio_below
+from tasks.ledger.query import of_one_version, table_in_root
 from tasks.storage.storage import Storage
 
 ROWS_AT_A_TIME = 1_024
@@ -109,17 +109,15 @@ def open_rows(written: str, files: Storage, wanted: Collection[str] | None = Non
 
     Raises
     ------
-    ExportError
-        If the table lies in no output root.
     FileNotFoundError
         If nothing has been computed there yet.
     ManifestError, OSError
-        If the table is damaged, or cannot be read.
+        If the table is damaged, lies in no output root, or cannot be read.
     """
-    root, uri = table_in_root(written, files)
-    with _one_version(uri, files) as parquet:
-        check_version(parquet.schema_arrow, uri)
-        yield RowStream(root, uri, parquet, _audio_sizes(root, files), wanted)
+    table, root = table_in_root(written, files)
+    with _one_version(table.uri, files) as parquet:
+        check_version(parquet.schema_arrow, table.uri)
+        yield RowStream(root, table.uri, parquet, _audio_sizes(root, files), wanted)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from manifests.results.history import check_version
 from manifests.schema import SUCCEEDED
 from tasks.exporting.export_errors import ExportError
 from tasks.exporting.name_template import NameTemplate
-from tasks.ledger.query import find_table, of_one_version
+from tasks.ledger.query import of_one_version, table_in_root
 from tasks.storage.storage import Storage
 
 REMEDY = "Run the manifest again: that writes it anew"
@@ -65,34 +65,19 @@ def read_succeeded(
     Raises
     ------
     ExportError
-        If the template does not fit the table, the table lies in no output root, or no pair is wanted.
+        If the template does not fit the table, or no pair is wanted.
     FileNotFoundError
         If nothing has been computed there yet.
     ManifestError, OSError
-        If the table is damaged, or cannot be read.
+        If the table is damaged, lies in no output root, or cannot be read.
     """
-    root, uri = table_in_root(written, files)
+    table, root = table_in_root(written, files)
+    uri = table.uri
     values = None if wanted is None else pa.array(wanted, pa.string())
     pairs = of_one_version(lambda: _read(root, uri, template, files, values))
     if wanted is not None and not pairs.stems:
         raise ExportError(f"'{uri}': no succeeded pair has one of the {len(wanted)} ids. Are they of another root?")
     return pairs
-
-
-def table_in_root(written: str, files: Storage) -> tuple[str, str]:
-    """Return an output root and the table that a user means by it, or by a snapshot of one.
-
-    Raises
-    ------
-    ExportError
-        If the table lies in no output root.
-    FileNotFoundError
-        If nothing has been computed there yet.
-    """
-    table = find_table(written, files)
-    if table.root is None:
-        raise ExportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
-    return table.root, table.uri
 
 
 def audio_below(rows: pa.Table) -> pa.ChunkedArray:

@@ -18,7 +18,7 @@ from manifests.parquet import BATCH_ROWS
 from manifests.results.audio_files import missing_audio
 from manifests.results.history import part_pieces
 from manifests.results.layout import latest_uri
-from manifests.schema import RESULT_SCHEMA, SUCCEEDED
+from manifests.schema import RESULT_SCHEMA, SUCCEEDED, ManifestError
 from stylecore.figures import FIGURES
 from tasks.storage.storage import Storage, StorageUnreachable
 
@@ -106,6 +106,22 @@ def find_table(written: str, files: Storage) -> ResultTable:
     if not files.exists(table):
         raise FileNotFoundError(f"{table}: no results yet; `timbreflow run MANIFEST {written}` makes them")
     return ResultTable(table, uri)
+
+
+def table_in_root(written: str, files: Storage) -> tuple[ResultTable, str]:
+    """Return the table that a user means by an output root, or by a snapshot of one, and that root.
+
+    Raises
+    ------
+    FileNotFoundError
+        As `find_table`.
+    ManifestError
+        If the table lies in no output root: its audio cannot be found.
+    """
+    table = find_table(written, files)
+    if table.root is None:
+        raise ManifestError(f"{table.uri}: lies in no output root, where its audio would be. Name the root itself")
+    return table, table.root
 
 
 def read_overview(table: ResultTable, files: Storage, most_rows: int) -> Overview:

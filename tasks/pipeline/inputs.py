@@ -21,12 +21,11 @@ from tasks.audio.sound_files import (
     ResultForm,
     probe_identified,
     read_planned_content,
-    read_planned_style,
     read_sound,
     read_style,
 )
 from tasks.audio.style_catalog import Clip, PlannedVoice, expanded, voices_from_json
-from tasks.audio.style_pieces import LISTENED_S, joined_pieces
+from tasks.audio.style_clips import heard_together
 from tasks.cache import ByteLimitedCache
 from tasks.pair_state import PairState, PlannedPair, ResultSpace, Voice, as_one_sound, error_type_of
 from tasks.storage.storage import Storage, StorageError, StorageUnreachable
@@ -154,10 +153,8 @@ def _voices(outcome: PairState, files: Storage, sounds: ByteLimitedCache) -> tup
 
 
 def _heard(clips: Sequence[Clip], files: Storage, rate: int, excerpt: Excerpt) -> _Style:
-    """Return clips as one style: each gives as much as the others, and all of them what is listened to of one."""
-    listened_s = LISTENED_S / len(clips)
-    heard = [read_planned_style(uri, files, rate, str(identity), excerpt, listened_s) for uri, identity in clips]
-    return _Style(joined_pieces([one.samples for one in heard], rate), sum(one.n_pieces for one in heard) > 1)
+    heard = heard_together(clips, files, rate, excerpt)
+    return _Style(heard.samples, heard.n_pieces > 1)
 
 
 def _planned_voices(outcome: PairState, excerpt: Excerpt, files: Storage) -> tuple[PlannedVoice, ...]:

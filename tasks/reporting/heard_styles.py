@@ -9,9 +9,8 @@ from manifests.files import UriError
 from manifests.reading.listing import is_pattern
 from manifests.style_text import is_several
 from tasks.audio.sound_errors import AudioError
-from tasks.audio.sound_files import read_planned_style
 from tasks.audio.style_catalog import catalogued
-from tasks.audio.style_pieces import LISTENED_S, joined_pieces
+from tasks.audio.style_clips import heard_together
 from tasks.storage.storage import Storage
 
 
@@ -37,6 +36,4 @@ def heard_clips(style: str, files: Storage, identity: str, rate: int) -> NDArray
     if found.sound.identity != identity:
         raise AudioError("storage", f"'{style}' has changed, or a clip of it is gone")
     clips = [clip for voice in found.voices for clip in voice.clips]
-    listened_s = LISTENED_S / len(clips)
-    heard = [read_planned_style(uri, files, rate, str(sha256), listened_s=listened_s) for uri, sha256 in clips]
-    return joined_pieces([one.samples for one in heard], rate)
+    return heard_together(clips, files, rate).samples

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-from tasks.ledger.query import ResultTable, find_table, of_one_version, read_overview
+from tasks.ledger.query import ResultTable, of_one_version, read_overview, table_in_root
 from tasks.options import REPORT_PAIRS
 from tasks.reporting.addresses import Addresses, refuse_signing
 from tasks.reporting.blind_questions import blind_questions
@@ -87,18 +87,10 @@ def write_report(root: str, asked: Asked = DEFAULT, progress: Progress = lambda 
     known = [figure["name"] for figure in described()]
     if asked.by not in known:
         raise ReportError(f"by='{asked.by}': no figure. Use one of {', '.join(known)}")
-    table, own_root = _table_of(root, files)
-    other = None if asked.against is None else _table_of(asked.against, files)[0]
+    table, own_root = table_in_root(root, files)
+    other = None if asked.against is None else table_in_root(asked.against, files)[0]
     refuse_signing(own_root, asked.presign_hours)
     return of_one_version(lambda: _Writing(table, own_root, asked, files).written(other, progress))
-
-
-def _table_of(written: str, files: Storage) -> tuple[ResultTable, str]:
-    """Return the table that a user means, and its output root."""
-    table = find_table(written, files)
-    if table.root is None:
-        raise ReportError(f"'{table.uri}' lies in no output root, where its audio would be. Name the root itself")
-    return table, table.root
 
 
 class _Writing:

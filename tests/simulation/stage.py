@@ -163,7 +163,7 @@ def stage(world: World, files: MemoryFiles, variants: int, many: int) -> Iterato
         **{f"tasks.ledger.{module}.is_dead": world.is_dead for module in ("lease", "holders", "fencing")},
         "tasks.interruption.STOP_REQUESTED": EventOfProcess(world),
         "tasks.audio.catalog.probe_identified": _probe,
-        "tasks.pipeline.inputs.read_planned_style": lambda *_: HeardStyle(np.zeros(8, np.float32), 1),
+        "tasks.audio.style_clips.read_planned_style": lambda *_: HeardStyle(np.zeros(8, np.float32), 1),
         "tasks.pipeline.inputs.read_planned_content": lambda *_: DecodedContent(np.zeros(8, np.float32), 8, None),
         "tasks.pipeline.shards.rows_of": _narrow_rows,
         "flows.bounded_submission.queue": SimpleNamespace(SimpleQueue=lambda: Queue(world), Empty=Empty),

@@ -14,7 +14,7 @@ import pytest
 from manifests.results.layout import snapshot_uri, write_part
 from manifests.schema import RESULT_SCHEMA, VERSION_KEY, ManifestError
 from tasks.ledger import query as overview
-from tasks.ledger.query import SHOWN, Overview, find_table, lost_audio, read_overview
+from tasks.ledger.query import SHOWN, Overview, find_table, lost_audio, read_overview, table_in_root
 from tasks.storage.storage import Storage
 from tests.tasks.conftest import PAIRS, Corpus
 
@@ -131,3 +131,11 @@ def test_a_table_that_is_replaced_while_it_is_read_is_read_anew(s3: str, monkeyp
 
     monkeypatch.setattr(Storage, "open", replacing)
     assert read(uri).failed == {"missing": 1}
+
+
+def test_a_table_that_lies_in_no_output_root_has_no_audio(tmp_path: Path) -> None:
+    uri = write_part(FILES, str(tmp_path / "root"), "r1", 0, [failed("a", "missing", "gone")])
+    elsewhere = str(tmp_path / "copied.parquet")
+    shutil.copy(uri, elsewhere)
+    with pytest.raises(ManifestError, match=r"copied\.parquet: lies in no output root"):
+        table_in_root(elsewhere, FILES)
