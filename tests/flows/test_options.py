@@ -93,7 +93,7 @@ def test_the_bounds_of_a_field_are_shown_and_hold(
 def test_pair_takes_every_setting_the_device_and_the_weights() -> None:
     here, there = options("pair"), options("run")
     assert {f"--{name.replace('_', '-')}" for name in Settings.model_fields} < set(here)
-    assert there.keys() - here.keys() - {"manifest", "output", "--dry-run"} == {
+    assert there.keys() - here.keys() - {"manifest", "output", "--dry-run", "--json"} == {
         f"--{name.replace('_', '-')}" for name in RunOptions.model_fields if name not in ("device", "weights")
     }
     assert all(here[word].help == there[word].help for word in here.keys() & there.keys())
