@@ -10,7 +10,7 @@ FAULTS := $(CURDIR)/output/faults.jsonl
 export PREFECT_HOME := $(CURDIR)/.prefect
 unexport PREFECT_API_URL PREFECT_PROFILE
 
-.PHONY: demo test test-all soak lint quality truth full-band phase performance bench variants peer planning orchestration overlap scaling docs lock clean
+.PHONY: demo test test-all soak lint quality truth full-band phase strength performance bench variants peer planning orchestration overlap scaling docs lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/timbreflow run manifests/examples/demo.parquet $(DEMO_OUTPUT)
@@ -54,6 +54,11 @@ full-band: $(VENV)/installed
 phase: $(VENV)/installed
 	$(BIN)/python -m benchmarks.sound.evaluation_set
 	$(BIN)/python -m benchmarks.sound.phase_search --jobs 2
+
+# How far each strength goes, on the same pairs: about three minutes of two cores.
+strength: $(VENV)/installed
+	$(BIN)/python -m benchmarks.sound.evaluation_set
+	$(BIN)/python -m benchmarks.sound.strength --jobs 2
 
 # Every table of docs/performance.md, one after the other. It takes a while (the peer alone three minutes a pair), in
 # which the machine should have nothing else to do. `peer` goes on where it was stopped.

@@ -62,7 +62,9 @@ def show_overview(overview: Overview, status: str | None = None) -> None:
     """Print what failed and why, the figures of what succeeded, and where to listen; or one of the two alone."""
     from flows.results_view import TITLE, failures, listening, succeeded
 
-    if status != "succeeded":
+    if not {"succeeded": overview.succeeded, "failed": overview.failed, None: True}[status]:
+        errors.print(f"No pair has {status}.")
+    if status != "succeeded" and overview.failed:
         most = SHOWN_REASONS if status is None else SHOWN_ROWS
         console.print(failures(overview, most), soft_wrap=True)
     if status != "failed" and overview.succeeded:

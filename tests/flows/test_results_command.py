@@ -55,6 +55,14 @@ def test_no_rows(typed: Typed, roots: None) -> None:
     assert typed("results", "one", "--where", "rhythm_kept > 9") == (0, "No rows.\n")
 
 
+def test_a_status_that_no_pair_has(typed: Typed, roots: None, tmp_path: Path) -> None:
+    files, root = Storage(), str(tmp_path / "good")
+    part = write_part(files, root, "r1", 0, [succeeded("00" * 32)])
+    with files.writing(latest_uri(root)) as sink:
+        sink.write(files.read(part))
+    assert typed("results", "good", "--status", "failed") == (0, "No pair has failed.\n")
+
+
 def test_what_is_no_condition_is_refused(typed: Typed, roots: None) -> None:
     code, said = typed("results", "one", "--where", "rhythm_kept >")
     assert code == 2
