@@ -122,7 +122,7 @@ def allow_memory(n_bytes: int) -> None:
         _lower(resource.RLIMIT_AS, present + n_bytes)
 
 
-def allow_cpu_time(seconds: int = CPU_LIMIT_S) -> None:
+def allow_cpu_time(seconds: int) -> None:
     """Let the kernel end this process (SIGXCPU) once it has worked for longer than one sound may take."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _lower(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime) + 1 + seconds)
