@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import Loader, create_loader
 from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 
@@ -28,6 +30,7 @@ def make_client() -> S3Client:
     within each other would multiply the timeout.
     """
     client = S3Client(
+        session=_new_session(),
         skip_instance_cache=True,
         use_listings_cache=False,
         config_kwargs={
@@ -48,6 +51,8 @@ class S3Client(S3FileSystem):
     botocore renews credentials whose end it knows. Of those in a file, which another program replaces every hour, it
     does not know it, and uses the old ones for ever.
     """
+
+    session: AioSession
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -84,8 +89,10 @@ class S3Client(S3FileSystem):
         """Return whether another client is in use than the one that was refused; make it if there are credentials."""
         async with self._renewing:  # of many requests that are refused together, the first makes it
             if self._s3 is refused:
-                found = await _credentials(AioSession())
+                session = _new_session()
+                found = await _credentials(session)
                 if found is not None and found != await _credentials(self.session):
+                    self.session = session
                     await self.set_session(refresh=True)
             return self._s3 is not refused
 
@@ -108,6 +115,22 @@ class S3Client(S3FileSystem):
             asyncio.run_coroutine_threadsafe(s3.__aexit__(None, None, None), loop)
         else:
             S3FileSystem.close_session(loop, s3)
+
+
+def _new_session() -> AioSession:
+    """Return a session that reads environment and profile anew, at the first request.
+
+    The description of S3's interface, a large JSON which is the same for all, is parsed once in a process: that is
+    most of what a client costs.
+    """
+    session = AioSession()
+    session.lazy_register_component("data_loader", lambda: _loader(session.get_config_variable("data_path")))
+    return session
+
+
+@cache
+def _loader(data_path: str | None) -> Loader:
+    return create_loader(data_path)
 
 
 async def _credentials(session: AioSession) -> tuple[str, ...] | None:
