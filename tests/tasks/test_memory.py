@@ -16,11 +16,12 @@ if sys.argv[1] == "keep":
     assert keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(30):
-    torch.ones(16_000_000)
+LARGE = 9_000_000  # 36 MB: the C library keeps what is smaller than 32 MB by itself
+for _ in range(10):
+    torch.ones(LARGE)
 before = faults()
-for _ in range(20):
-    torch.ones(16_000_000)
+for _ in range(10):
+    torch.ones(LARGE)
 print(faults() - before)
 """
 
