@@ -24,6 +24,7 @@ from tasks.audio.sound_errors import AudioError
 from tasks.audio.sound_files import pcm_of, quantised, unpacked_planned
 from tasks.audio.unpacking import UnpackedSound
 from tasks.cache import ByteLimitedCache
+from tasks.interruption import raise_if_stopping
 from tasks.pair_state import PairState, PlannedPair, Tags
 from tasks.pipeline.inputs import read_pair, readable_content, reason_kept, result_form
 from tasks.pipeline.joining import SegmentSound, joined
@@ -162,6 +163,7 @@ def _is_silent(pair: PairState) -> bool:
 
 
 def _loaded(store: SegmentStore, one: ComputedSegment, sample_rate: int, channels: int) -> Samples:
+    raise_if_stopping()  # an hour takes minutes to join; what is computed stays
     if one.file_sha256 is None:
         length = round(one.segment.end_s * sample_rate) - round(one.segment.start_s * sample_rate)
         return np.zeros((length, channels), dtype=np.float32)
@@ -195,6 +197,7 @@ def _written(file: BinaryIO, blocks: Iterator[Samples], sample_rate: int, channe
     file.seek(0)
     back = hashlib.sha256()
     for block in soundfile.blocks(file, 1 << 18, dtype="float32", always_2d=True):
+        raise_if_stopping()
         back.update(pcm_of(block.clip(-1, 1)).astype("<i4").tobytes())
     if form.is_lossless and back.digest() != given.digest():
         raise ValueError(f"{name} gave back other samples than were written")

@@ -31,6 +31,7 @@ from tasks.audio.streams import samples_of
 from tasks.audio.unpacking import unpack
 from tasks.cache import ByteLimitedCache
 from tasks.devices.executors import SynthesisRequest
+from tasks.interruption import clear_stop, request_stop
 from tasks.ledger.gc import collect
 from tasks.ledger.lease import lease_uri
 from tasks.pair_state import Measurement, PairState, PlannedPair
@@ -38,7 +39,7 @@ from tasks.pipeline import segments
 from tasks.pipeline.joining import PEAK_LIMIT, SegmentSound, joined
 from tasks.pipeline.long_pairs import LongPairs
 from tasks.pipeline.segment_means import measurement_of, rendered_of
-from tasks.pipeline.segment_store import ComputedSegment
+from tasks.pipeline.segment_store import ComputedSegment, SegmentStore
 from tasks.pipeline.segments import MOST_S, OVERLAP_S, Segment, segments_of
 from tasks.progress import PROGRESS
 from tasks.storage.storage import Storage
@@ -259,6 +260,18 @@ class TestRuns:
         assert interrupted.go_on(until=1) is None
         assert interrupted.go_on() is not None
         assert len(interrupted.computed) == len(set(interrupted.computed)) >= 3
+
+    def test_a_stop_while_they_are_joined_is_heard_and_none_is_computed_again(
+        self, interrupted: LongComputation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        load = SegmentStore.samples
+        with monkeypatch.context() as joining:
+            joining.setattr(SegmentStore, "samples", lambda *store: (request_stop(), load(*store))[1])
+            assert interrupted.go_on() is None
+        clear_stop()
+        computed = len(interrupted.computed)
+        assert interrupted.go_on() is not None
+        assert len(interrupted.computed) == computed >= 3
 
     def test_a_damaged_segment_is_computed_again(self, interrupted: LongComputation) -> None:
         interrupted.go_on(until=2)
