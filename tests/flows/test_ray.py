@@ -43,8 +43,8 @@ SHARD_AUDIO_S = 1.0
 def workers(request: pytest.FixtureRequest) -> Iterator[None]:
     """Start a Ray of so many workers, which the flows of this process then use.
 
-    One shows what a worker does. That shards computed at the same time are the same, tests/tasks/test_run.py shows; that
-    several processes may commit into one output root, tests/faults/test_simulation.py.
+    One shows what a worker does. That shards computed at the same time are the same, tests/tasks/test_run.py shows;
+    that several processes may commit into one output root, tests/faults/test_simulation.py.
     """
     from flows.ray_backend import connected
 
