@@ -166,7 +166,9 @@ def own_run(tmp_path_factory: pytest.TempPathFactory) -> OwnRun:
     env = environment(home, TIMBREFLOW_TEST=mark)
     process = start("python", "-P", "-c", WATCHED, "run", manifest, "out", *chosen, env=env, cwd=folder)
     try:
-        os.kill(wait_for(lambda: _server_of(mark), "the server"), signal.SIGINT)
+        wait_for(lambda: _servers(mark) or process.poll() is not None, "the server")
+        for server in _servers(mark):
+            os.kill(server, signal.SIGINT)
         said, _ = process.communicate(timeout=TIMEOUT_S)
         assert not marked(mark)
     finally:
@@ -174,8 +176,8 @@ def own_run(tmp_path_factory: pytest.TempPathFactory) -> OwnRun:
     return OwnRun(process.returncode, said, folder, home)
 
 
-def _server_of(mark: str) -> int | None:
-    return next((pid for pid, program in marked(mark).items() if " uvicorn " in program), None)
+def _servers(mark: str) -> list[int]:
+    return [pid for pid, program in marked(mark).items() if " uvicorn " in program]
 
 
 def test_a_run_with_nothing_set_up_starts_a_server_and_ends_it(own_run: OwnRun) -> None:
