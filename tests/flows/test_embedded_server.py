@@ -195,6 +195,12 @@ def test_files_of_the_working_directory_are_no_modules_of_the_server(own_run: Ow
     assert "mine" not in own_run.said
 
 
+def test_what_the_server_prints_is_not_shown(own_run: OwnRun) -> None:
+    first, *_, last = own_run.said.splitlines()
+    assert first.startswith("Transferred: ")  # the table of results
+    assert last.startswith("modules of the server: ")
+
+
 def test_no_run_imports_prefects_server(own_run: OwnRun) -> None:
     """It would double what a run takes to begin."""
     assert own_run.said.rstrip().endswith("modules of the server: []")
