@@ -10,12 +10,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import soundfile
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from flows import cli
 from flows.command_options import chosen_settings
 from tests.conftest import Typed
 from tests.flows.processes import environment, run
 from tests.flows.sounds import QUICK, pair, write_manifest
 
+NOBODY = "http://127.0.0.1:9/api"
 FAST = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
 COMMANDS = [
     ("run",),
@@ -55,16 +58,6 @@ def assert_refused(result: tuple[int, str], *named: str) -> None:
     assert said.count("Error") == 1
     for name in named:
         assert name in said
-
-
-def test_run_with_nothing_set_up_starts_a_server_of_its_own(embedded: Path, sounds: Path) -> None:
-    manifest = write_manifest(sounds / "m.parquet", [pair("harp_phrase", pair_id="harp")])
-    code, said = run("timbreflow", "run", manifest, "out", *FAST, env=environment(embedded), cwd=sounds)
-    assert code == 0, said
-    assert "harp" in said
-    assert "1 pairs computed" in said
-    assert (embedded / "prefect.db").exists()
-    assert list(pd.read_parquet(sounds / "out" / "results.parquet")["pair_id"]) == ["harp"]
 
 
 def test_the_version_is_told(timbreflow: Typed) -> None:
@@ -164,13 +157,6 @@ def test_a_setting_may_be_written_with_spaces() -> None:
     assert chosen_settings("default", [" alpha = 3 ", "content_layers = 1, 2"]).alpha == 3.0
 
 
-def test_a_server_that_does_not_answer_is_named(sounds: Path) -> None:
-    manifest = write_manifest(sounds / "m.parquet", [pair()])
-    env = environment(sounds / "prefect", PREFECT_API_URL="http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES="0")
-    assert_refused(run("timbreflow", "run", manifest, "out", env=env, cwd=sounds), "PREFECT_API_URL")
-    assert not (sounds / "out").exists()
-
-
 def test_dry_run_counts_and_estimates_and_writes_nothing(timbreflow: Typed, sounds: Path) -> None:
     manifest = write_manifest(sounds / "m.parquet", [pair("harp_phrase"), pair("flute_phrase"), pair("not_audio.wav")])
     before = sorted(sounds.rglob("*"))
@@ -182,13 +168,16 @@ def test_dry_run_counts_and_estimates_and_writes_nothing(timbreflow: Typed, soun
     assert "1 sound of 1 pair cannot be read, not_audio" in said
 
 
-def test_pair_writes_one_sound_and_starts_no_server(sounds: Path) -> None:
-    arguments = ("pair", "content/harp_phrase.wav", "style/glass_rub.wav", "new/out.flac", *FAST)
-    code, said = run("timbreflow", *arguments, env=environment(sounds / "prefect"), cwd=sounds)
+def test_pair_writes_one_sound_and_asks_for_no_server(
+    timbreflow: Typed, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "reach_server", lambda: pytest.fail("a server was asked for"))
+    with temporary_settings({PREFECT_API_URL: NOBODY, PREFECT_HOME: sounds / "prefect"}):
+        code, said = timbreflow("pair", "content/harp_phrase.wav", "style/glass_rub.wav", "new/out.flac", *FAST)
     assert code == 0, said
     assert "timbre_transfer" in said
     assert soundfile.info(sounds / "new" / "out.flac").format == "FLAC"
-    assert not list(sounds.rglob("prefect.db"))
+    assert not (sounds / "prefect").exists()
 
 
 def test_pair_says_what_is_wrong(timbreflow: Typed, sounds: Path) -> None:

@@ -35,13 +35,15 @@ def taken(name: str) -> tuple[int, int]:
         return found.active_slots, found.limit
 
 
-def test_it_is_made_and_one_run_waits_for_the_other(limit: str) -> None:
+def test_it_is_made_and_one_run_waits_for_the_other(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     @flow
     def first() -> None:
         with alone_on(DEVICE):
             assert taken(limit) == (1, 1)
-            with pytest.raises(TimeoutError), alone_on(DEVICE):
-                pass
+            with monkeypatch.context() as patched:
+                patched.setattr(device_limits, "TRY_S", 0.5)
+                with pytest.raises(TimeoutError), alone_on(DEVICE):
+                    pass
         assert taken(limit) == (0, 1)
         with alone_on(DEVICE):
             pass

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
 
+import pandas as pd
 import pytest
+from prefect.context import refresh_global_settings_context
 from prefect.settings import PREFECT_HOME, PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
 
+from flows import cli
 from flows.embedded_server import EmbeddedServer, ServerError, explained
-from tests.flows.processes import environment, run
-from tests.flows.sounds import pair, write_manifest
+from flows.environment import reach_server
+from tests.conftest import Typed
+from tests.faults.trees import marked
+from tests.flows.processes import TIMEOUT_S, end, environment, run, start, wait_for
+from tests.flows.sounds import QUICK, cut_sounds, pair, write_manifest
 
+NOBODY = "http://127.0.0.1:9/api"
+SHADOWS = ("queue", "uvicorn", "flows")
 FAR = 120
 """Seconds that a server which does not start is waited for, if nobody looks at its process."""
 
@@ -42,24 +54,6 @@ def refused(server: EmbeddedServer) -> str:
     assert not server.running
     assert server.server_process is None
     return str(caught.value)
-
-
-def test_files_of_the_working_directory_are_no_modules_of_the_server(
-    home: Path,
-    server: EmbeddedServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level("CRITICAL", logger="prefect")  # as the command line has it, whatever tests before this one did
-    for name in ("queue", "uvicorn", "flows"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit('mine')")
-    monkeypatch.chdir(tmp_path)
-    server.start(FAR)
-    assert (home / "prefect.db").exists()
-    server.stop()
-    assert capfd.readouterr() == ("", "")
 
 
 def test_a_database_of_another_prefect_is_named(home: Path, server: EmbeddedServer) -> None:
@@ -106,25 +100,107 @@ def test_a_server_that_says_nothing_is_told_of() -> None:
     assert "without a word" in explained("")
 
 
-def test_an_address_from_a_profile_is_named_as_such(tmp_path: Path, sounds: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    profile = '[profiles.work]\nPREFECT_API_URL = "http://name:hidden@127.0.0.1:9/api"\n'
-    (home / "profiles.toml").write_text(f'active = "work"\n{profile}')
-    env = environment(home, PREFECT_CLIENT_MAX_RETRIES="0")
-    code, said = run("timbreflow", "run", write_manifest(sounds / "m.parquet", [pair()]), "out", env=env, cwd=sounds)
+@pytest.fixture
+def nobody_named(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this process's environment name a server that does not answer."""
+    with monkeypatch.context() as changed:
+        changed.setenv("PREFECT_API_URL", NOBODY)
+        changed.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+        refresh_global_settings_context()
+        yield
+    refresh_global_settings_context()
+
+
+@pytest.mark.usefixtures("nobody_named")
+def test_a_server_that_does_not_answer_is_named(typed: Typed, sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "reach_server", reach_server)
+    code, said = typed("run", write_manifest(sounds / "m.parquet", [pair()]), str(sounds / "out"))
     assert code == 2, said
+    assert said.count("Error") == 1
+    assert f"Prefect's server at {NOBODY} does not answer" in said
+    assert "Its address is from PREFECT_API_URL: correct it, or unset it" in said
+    assert not (sounds / "out").exists()
+
+
+def test_an_address_from_a_profile_is_named_as_such(tmp_path: Path) -> None:
+    profile = f'[profiles.work]\nPREFECT_API_URL = "{NOBODY.replace("//", "//name:hidden@")}"\n'
+    (tmp_path / "profiles.toml").write_text(f'active = "work"\n{profile}')
+    look = "from flows.environment import reach_server; print(reach_server())"
+    code, said = run("python", "-c", look, env=environment(tmp_path, PREFECT_CLIENT_MAX_RETRIES="0"))
+    assert code == 0, said
     assert "profile 'work'" in said
-    assert "http://127.0.0.1:9/api" in said
+    assert NOBODY in said
     assert "prefect config" in said
     assert "hidden" not in said
 
 
-@pytest.mark.parametrize("address", [{"PREFECT_API_URL": "http://127.0.0.1:9/api"}, {}], ids=["named", "embedded"])
-def test_no_run_imports_prefects_server(address: dict[str, str], embedded: Path) -> None:
+WATCHED = """
+import sys
+from timbreflow_main import main
+try:
+    main()
+finally:
+    print("modules of the server:", [name for name in sys.modules if name.startswith("prefect.server")])
+"""
+"""The command; at its end it tells which modules of Prefect's server it has imported."""
+
+
+class OwnRun(NamedTuple):
+    """A run with nothing set up: its exit code, what it said, its folder, and Prefect's home."""
+
+    code: int
+    said: str
+    folder: Path
+    home: Path
+
+
+@pytest.fixture(scope="module")
+def own_run(tmp_path_factory: pytest.TempPathFactory) -> OwnRun:
+    """Run where modules of the server have namesakes, and send Ctrl-C to the server meanwhile, as a terminal does."""
+    folder, home, mark = tmp_path_factory.mktemp("own"), tmp_path_factory.mktemp("home"), uuid4().hex
+    cut_sounds(folder)
+    for name in SHADOWS:
+        (folder / f"{name}.py").write_text("raise SystemExit('mine')")
+    manifest = write_manifest(folder / "m.parquet", [pair("harp_phrase", pair_id="harp")])
+    chosen = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
+    env = environment(home, TIMBREFLOW_TEST=mark)
+    process = start("python", "-P", "-c", WATCHED, "run", manifest, "out", *chosen, env=env, cwd=folder)
+    try:
+        wait_for(lambda: _servers(mark) or process.poll() is not None, "the server")
+        for server in _servers(mark):
+            os.kill(server, signal.SIGINT)
+        said, _ = process.communicate(timeout=TIMEOUT_S)
+        assert not marked(mark)
+    finally:
+        end(process)
+    return OwnRun(process.returncode, said, folder, home)
+
+
+def _servers(mark: str) -> list[int]:
+    return [pid for pid, program in marked(mark).items() if " uvicorn " in program]
+
+
+def test_a_run_with_nothing_set_up_starts_a_server_and_ends_it(own_run: OwnRun) -> None:
+    """Also if the server gets Ctrl-C: it is the run that then ends it, once it is closed (test_interruption.py)."""
+    assert own_run.code == 0, own_run.said
+    assert "harp" in own_run.said
+    assert "1 pairs computed" in own_run.said
+    assert (own_run.home / "prefect.db").exists()
+    assert list(pd.read_parquet(own_run.folder / "out" / "results.parquet")["pair_id"]) == ["harp"]
+
+
+def test_files_of_the_working_directory_are_no_modules_of_the_server(own_run: OwnRun) -> None:
+    assert own_run.code == 0, own_run.said
+    assert {path.stem for path in own_run.folder.glob("*.py")} == set(SHADOWS)
+    assert "mine" not in own_run.said
+
+
+def test_what_the_server_prints_is_not_shown(own_run: OwnRun) -> None:
+    first, *_, last = own_run.said.splitlines()
+    assert first.startswith("Transferred: ")  # the table of results
+    assert last.startswith("modules of the server: ")
+
+
+def test_no_run_imports_prefects_server(own_run: OwnRun) -> None:
     """It would double what a run takes to begin."""
-    look = "import sys; from flows.environment import reach_server as r; print(r(), 'prefect.server' in sys.modules)"
-    env = environment(embedded, **address, PREFECT_CLIENT_MAX_RETRIES="0")
-    code, said = run("python", "-c", look, env=env)
-    assert (code, said.split()[-1]) == (0, "False"), said
-    assert said.startswith("Prefect's server at http://127.0.0.1:9/api does not answer" if address else "None")
+    assert own_run.said.rstrip().endswith("modules of the server: []")

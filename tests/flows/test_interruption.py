@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import pandas as pd
@@ -18,13 +21,22 @@ from prefect.states import Cancelling
 from flows.cross_synthesis import cross_synthesis
 from stylecore.settings import checked_settings
 from tasks.options import RunOptions
+from tasks.pair_state import PairState
+from tasks.pipeline import shards
+from tasks.planning.plan_table import PlannedPair
+from tests.conftest import Typed
 from tests.deployment import Server
-from tests.flows.processes import end, environment, group_lives, start, wait_for
+from tests.flows.processes import TIMEOUT_S, end, environment, group_lives, start, wait_for
 from tests.flows.sounds import write_quick_and_slow
 
 GONE_WITHIN_S = 30.0
 SETTINGS = {"griffin_lim_iterations": 5, "sound_iterations": 2, "tolerance": 0.0}
 OPTIONS: dict[str, Any] = {"device": "cpu", "shard_audio_s": 1}
+CHOSEN = [
+    *(part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")),
+    *("--device", "cpu", "--shard-audio-s", "1"),
+]
+"""The same on the command line."""
 
 
 @pytest.fixture
@@ -61,9 +73,50 @@ def assert_closed(output: Path) -> dict[str, object]:
     return record
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.usefixtures("harness")
+def test_an_interrupted_run_is_closed_and_the_next_completes_it(
+    number: signal.Signals, typed_with_server: Typed, sounds: Path
+) -> None:
+    """Prefect's worker sends SIGTERM to a run that is cancelled."""
+    manifest = write_quick_and_slow(sounds, iterations=50)
+    with interrupting(number):
+        code, said = typed_with_server("run", manifest, str(sounds / "out"), *CHOSEN)
+    assert code == 130, said
+    assert "What is committed stays" in said
+    assert_closed_and_completed_by_the_next_run(manifest, sounds / "out")
+
+
+@contextmanager
+def interrupting(number: signal.Signals) -> Iterator[None]:
+    """Let this process get a signal once the quick pair is committed; only then the slow one begins."""
+    committed, read_pair, commit_shard = threading.Event(), shards.read_pair, shards.commit_shard
+
+    def read(pair: PlannedPair, *others: Any) -> PairState:
+        if pair["pair_id"] == "slow":
+            assert committed.wait(TIMEOUT_S)
+        return read_pair(pair, *others)
+
+    def commit(*arguments: Any) -> None:
+        commit_shard(*arguments)
+        os.kill(os.getpid(), number)
+        committed.set()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with patch.object(shards, "read_pair", read), patch.object(shards, "commit_shard", commit):
+            yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("harness")
 def test_ctrl_c_closes_the_run_and_the_next_completes_it(manifest: str, sounds: Path, embedded: Path) -> None:
-    """A terminal sends it to the whole process group, the embedded server included."""
+    """A terminal sends it to the whole process group, the embedded server included.
+
+    That the server does not hear it, test_embedded_server.py shows; that the run is closed, the test above.
+    """
     interrupted_run(lambda group: os.killpg(group, signal.SIGINT), manifest, sounds / "out", embedded)
     assert_closed_and_completed_by_the_next_run(manifest, sounds / "out")
 
@@ -82,9 +135,7 @@ def test_a_run_is_closed_also_when_its_server_goes_with_it(manifest: str, sounds
 
 def interrupted_run(interrupt: Callable[[int], None], manifest: str, output: Path, home: Path) -> None:
     """Run, interrupt within the second shard, assert that all is gone in time."""
-    chosen = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
-    chosen += ["--device", "cpu", "--shard-audio-s", "1"]
-    process = start("timbreflow", "run", manifest, str(output), *chosen, env=environment(home))
+    process = start("timbreflow", "run", manifest, str(output), *CHOSEN, env=environment(home))
     try:
         wait_for(lambda: quick_is_committed(output) or process.poll() is not None, "the first shard")
         interrupt(process.pid)
@@ -97,9 +148,11 @@ def interrupted_run(interrupt: Callable[[int], None], manifest: str, output: Pat
         end(process)
 
 
+@pytest.mark.slow
 def test_a_cancel_through_prefect_closes_the_run(
     worker: Server, client: SyncPrefectClient, manifest: str, sounds: Path
 ) -> None:
+    """By a SIGTERM from the worker: what that does, the first test above shows."""
     output = sounds / "out"
     deployment = client.read_deployment_by_name("cross-synthesis/local")
     parameters = {"manifest": manifest, "output": str(output), "settings": SETTINGS, "options": OPTIONS}

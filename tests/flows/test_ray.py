@@ -39,15 +39,19 @@ GONE_WITHIN_S = 30.0
 SHARD_AUDIO_S = 1.0
 
 
-@pytest.fixture(scope="module")
-def two_workers() -> Iterator[None]:
-    """Start a Ray of two workers, which the flows of this process then use."""
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow)])
+def workers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start a Ray of so many workers, which the flows of this process then use.
+
+    One shows what a worker does. That shards computed at the same time are the same, tests/tasks/test_run.py shows;
+    that several processes may commit into one output root, tests/faults/test_simulation.py.
+    """
     from flows.ray_backend import connected
 
-    with connected(None, workers=2):
+    with connected(None, workers=request.param):
         import ray
 
-        assert ray.cluster_resources()["CPU"] == 2
+        assert ray.cluster_resources()["CPU"] == request.param
         yield
 
 
@@ -59,7 +63,7 @@ def run_flow(manifest: str, output: Path, runner: str) -> pd.DataFrame:
     return pd.read_parquet(output / "results.parquet")
 
 
-@pytest.mark.usefixtures("harness", "two_workers")
+@pytest.mark.usefixtures("harness", "workers")
 def test_the_same_table_as_with_threads_and_a_failing_pair_is_a_row(sounds: Path) -> None:
     rows = [pair(content, style) for content in CONTENTS for style in STYLES]
     manifest = write_manifest(sounds / "m.parquet", [*rows, pair("not_audio.wav")])
