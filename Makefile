@@ -50,7 +50,7 @@ truth: $(VENV)/installed
 full-band: $(VENV)/installed
 	$(BIN)/python -m benchmarks.sound.full_band --document
 
-# What the search for a phase does, on the same pairs: about ten minutes of two cores.
+# What the search for a phase does, on the same pairs: about twenty minutes of one core.
 phase: $(VENV)/installed
 	$(BIN)/python -m benchmarks.sound.evaluation_set
 	$(BIN)/python -m benchmarks.sound.phase_search --jobs 2
