@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import Loader
 from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 
@@ -28,6 +30,7 @@ def make_client() -> S3Client:
     within each other would multiply the timeout.
     """
     client = S3Client(
+        session=_new_session(),
         skip_instance_cache=True,
         use_listings_cache=False,
         config_kwargs={
@@ -84,8 +87,10 @@ class S3Client(S3FileSystem):
         """Return whether another client is in use than the one that was refused; make it if there are credentials."""
         async with self._renewing:  # of many requests that are refused together, the first makes it
             if self._s3 is refused:
-                found = await _credentials(AioSession())
+                session = _new_session()
+                found = await _credentials(session)
                 if found is not None and found != await _credentials(self.session):
+                    self.session = session
                     await self.set_session(refresh=True)
             return self._s3 is not refused
 
@@ -108,6 +113,19 @@ class S3Client(S3FileSystem):
             asyncio.run_coroutine_threadsafe(s3.__aexit__(None, None, None), loop)
         else:
             S3FileSystem.close_session(loop, s3)
+
+
+def _new_session() -> AioSession:
+    """Return a session that knows no credentials yet, and shares the descriptions of S3 with all others."""
+    session = AioSession()
+    session.register_component("data_loader", _descriptions())
+    return session
+
+
+@lru_cache(maxsize=1)
+def _descriptions() -> Loader:
+    """Return what reads botocore's descriptions of S3, and keeps them: to read them takes a client most of its start."""
+    return AioSession().get_component("data_loader")
 
 
 async def _credentials(session: AioSession) -> tuple[str, ...] | None:
