@@ -47,7 +47,10 @@ def is_planned(output: str) -> bool:
 
 def has_audio_without_rows(output: str) -> bool:
     """Say whether a shard is just being committed: some of its audio is there, and none of its rows."""
-    names = Storage().find(output)
+    files = Storage()
+    if not files.exists(join(output, "audio")):  # asked hundreds of times until then
+        return False
+    names = files.find(output)
     audio = {Path(name).stem for name in names if name.endswith(".flac")}
     return bool(audio.difference(*(_fingerprints(name) for name in names if "/part-" in name)))
 
