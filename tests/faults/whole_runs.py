@@ -102,6 +102,7 @@ def run_whole(
     during: Stage = lambda _: nullcontext(),
     shards: str = "0/1",
     before_closing: Callable[[], None] = lambda: None,
+    settings: Settings = SETTINGS,
 ) -> RunSummary:
     """Do what the flow does: plan, compute shard by shard, renew the table in between, and close.
 
@@ -115,14 +116,16 @@ def run_whole(
         The slice to work on.
     before_closing : callable
         Called when all is computed.
+    settings : Settings
+        For all pairs.
     """
     options = RunOptions(device="cpu", shard_audio_s=1, shards=shards)
     now = datetime.now(UTC)
     run_id = f"{now:%Y%m%dT%H%M%S}-{next(_run_numbers):04d}"
-    run, files = Run(run_id, absolute(manifest), absolute(output), SETTINGS, options, now), Storage()
+    run, files = Run(run_id, absolute(manifest), absolute(output), settings, options, now), Storage()
     with during("lease"), holding(files, run.output, run_id, options.slice) as lease:
         with during("plan"):
-            planned = plan_run(read(manifest, SETTINGS), run.output, SETTINGS, options, run_id)
+            planned = plan_run(read(manifest, settings), run.output, settings, options, run_id)
         lease.agree_on(planned.shard_layout)
         try:
             for group in shard_groups(planned.shards) if planned.shards else []:
