@@ -14,10 +14,10 @@ from unittest.mock import patch
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from s3fs import S3FileSystem
 from typer.testing import CliRunner
 
 from flows import cli
+from tasks.storage.s3_client import make_client
 from tests import shared_prefect
 from tests.deployment import Server
 from tests.seaweed import SeaweedServer
@@ -126,5 +126,5 @@ def use_bucket(server: SeaweedServer, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.delenv(name, raising=False)
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    S3FileSystem(skip_instance_cache=True).makedirs(BUCKET, exist_ok=True)
+    make_client().makedirs(BUCKET, exist_ok=True)
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"

@@ -80,6 +80,7 @@ def freeze_without_lock(pid: int, output: str) -> set[int]:
                 held.enter_context(FileLock(lock, timeout=0))
             return frozen
         send(frozen, signal.SIGCONT)
+        time.sleep(0.1)
 
 
 def holders(output: str) -> list[dict[str, object]]:
