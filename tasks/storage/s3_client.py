@@ -124,7 +124,7 @@ def _new_session() -> AioSession:
 
 @lru_cache(maxsize=1)
 def _descriptions() -> Loader:
-    """Return what reads botocore's descriptions of S3, and keeps them: to read them takes a client most of its start."""
+    """Return what reads botocore's descriptions of S3, and keeps them: they take most of the start of a client."""
     return AioSession().get_component("data_loader")
 
 
