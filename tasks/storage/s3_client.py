@@ -52,6 +52,8 @@ class S3Client(S3FileSystem):
     does not know it, and uses the old ones for ever.
     """
 
+    session: AioSession
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._renewing = asyncio.Lock()
