@@ -20,7 +20,8 @@ from tests.flows.sounds import DEMO
 from tests.tasks.corpus import attempts, parts, read_table, write_manifest
 
 BRIEF = {"coarse_iterations": 2, "iterations": 3, "sound_iterations": 1, "griffin_lim_iterations": 2}
-FAST = ["--device", "cpu", "--shard-audio-s", "2"]
+SHARD_AUDIO_S = 2
+FAST = ["--device", "cpu", "--shard-audio-s", str(SHARD_AUDIO_S)]
 FAST += [part for name, value in BRIEF.items() for part in ("--set", f"{name}={value}")]
 
 ALONE_S, TOGETHER_S = 1.1, 0.2

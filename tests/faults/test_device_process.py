@@ -37,10 +37,9 @@ from tests.flows.processes import TIMEOUT_S
 from tests.tasks.corpus import QUICK, planned, write_cut, write_manifest
 
 STYLES = ("violin_sustained", "glass_rub", "tuning_fork_440")
-FAULTY = "tests.faults.faulty_device"
+FAULTY_DEVICE, FAULTY_MEASURER = "tests.faults.faulty_device", "tests.faults.faulty_measurer"
 SETTINGS = QUICK.resolve({"coarse_iterations": 1, "iterations": 1, "sound_iterations": 1, "griffin_lim_iterations": 1})
 CONTEXT = RowContext("/out", "run", 0, "cpu", "digest")
-"""The real program, but for what it does with pairs of certain names."""
 
 
 @pytest.fixture(autouse=True)
@@ -92,8 +91,8 @@ def sound() -> Iterator[SubprocessExecutor]:
 
 @pytest.fixture
 def faulty() -> Iterator[SubprocessExecutor]:
-    """Return what has a faulty device process."""
-    with executor(FAULTY) as compute:
+    """Return what has a faulty device process, and a faulty measurement worker."""
+    with executor(FAULTY_DEVICE, FAULTY_MEASURER) as compute:
         yield compute
 
 
@@ -187,7 +186,7 @@ def assert_fails_alone(measured: list[ResultRow], told: str) -> None:
 @pytest.mark.parametrize("batch", ["hang"], indirect=True)
 def test_what_stands_still_is_killed_and_tried_again(batch: SynthesisRequest, faulty: SubprocessExecutor) -> None:
     one = replace(batch, outcomes=batch.outcomes[1:2])
-    (measured,) = computed(replace(faulty, stall_s=8), one)
+    (measured,) = computed(replace(faulty, stall_s=5), one)
     assert statuses([measured]) == ["device_process"]
     assert "no sign of life" in str(measured.row["error_message"])
     assert faulty.devices.all[0].worker.pid is None
@@ -205,30 +204,29 @@ def test_a_batch_without_memory_is_halved_in_its_process(batch: SynthesisRequest
         assert statuses(computed(faulty, batch)) == ["succeeded", "out_of_memory", "succeeded"]
 
 
-def test_a_process_killed_from_outside_is_replaced(batch: SynthesisRequest, sound: SubprocessExecutor) -> None:
-    computed(sound, batch)
-    for worker in (sound.devices.all[0].worker, sound.measurement_pool.all[0]):
+def test_a_process_killed_from_outside_is_replaced(batch: SynthesisRequest, faulty: SubprocessExecutor) -> None:
+    computed(faulty, batch)
+    for worker in (faulty.devices.all[0].worker, faulty.measurement_pool.all[0]):
         assert worker.pid is not None
         os.kill(worker.pid, signal.SIGKILL)
     time.sleep(0.1)
     again = replace(batch, outcomes=[replace(outcome, rendered=None, measurement=None) for outcome in batch.outcomes])
-    assert statuses(computed(sound, again)) == ["succeeded"] * 3
+    assert statuses(computed(faulty, again)) == ["succeeded"] * 3
 
 
 @pytest.mark.parametrize(
     ("n_samples", "told"),
     [(faulty_measurer.DEADLY, "SIGKILL"), pytest.param(faulty_measurer.ENDLESS, "no sign", marks=pytest.mark.slow)],
 )
-def test_a_result_that_ends_its_meter_fails_alone(batch: SynthesisRequest, n_samples: int, told: str) -> None:
-    with (
-        recorded(f"a measurement worker dies or stands still, {told}"),
-        executor(measurer="tests.faults.faulty_measurer") as compute,
-    ):
-        compute.synthesise(batch, compute.devices.all[0])
+def test_a_result_that_ends_its_meter_fails_alone(
+    batch: SynthesisRequest, n_samples: int, told: str, faulty: SubprocessExecutor
+) -> None:
+    with recorded(f"a measurement worker dies or stands still, {told}"):
+        faulty.synthesise(batch, faulty.devices.all[0])
         bad = batch.outcomes[1]
         assert bad.rendered is not None
         bad.rendered = replace(bad.rendered, samples=np.resize(bad.rendered.samples, n_samples))
-        replace(compute, stall_s=10).measure(batch.outcomes)
+        replace(faulty, stall_s=10).measure(batch.outcomes)
         assert_fails_alone(rows_of(batch.outcomes, CONTEXT), told)
 
 

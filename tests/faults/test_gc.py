@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
 import shutil
@@ -10,7 +9,6 @@ import signal
 from collections.abc import Iterator, Sequence
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -19,10 +17,12 @@ import pytest
 from manifests.files import join
 from manifests.results.layout import sealed_parts
 from tasks.ledger.gc import Garbage, collect
-from tasks.ledger.lease import LeaseTaken, holding, lease_uri
+from tasks.ledger.lease import LeaseTaken, holding
 from tasks.storage.storage import Storage
+from tests.faults.dying_collection import die_at
 from tests.faults.report import recorded
-from tests.tasks.corpus import QUICK, Row, attempts, read_table, run_all, write_cut, write_manifest
+from tests.faults.whole_runs import SETTINGS, run_whole
+from tests.tasks.corpus import Row, attempts, read_table, write_cut, write_manifest
 
 PAIRS: list[Row] = [
     {"pair_id": f"{content}-{style}", "content": f"sounds/{content}.wav", "style": f"sounds/{style}.wav"}
@@ -32,6 +32,9 @@ PAIRS: list[Row] = [
 NOTHING = Garbage((), False, pa.array([], pa.string()), (), 0, (), (), ())
 GONE = PAIRS[4:]
 """Of these no manifest speaks in the end."""
+
+OTHERS = SETTINGS.resolve({"iterations": 7})
+"""Settings of the last run; what earlier ones made is garbage."""
 
 CUTS = {
     "harp": "harp_phrase",
@@ -67,12 +70,11 @@ def root(used: Path, tmp_path: Path) -> str:
 
 
 def with_garbage(sounds: Path, root: str) -> None:
-    run_all(str(sounds / "all.parquet"), root)
-    run_all(str(sounds / "some.parquet"), root)
-    run_all(str(sounds / "some.parquet"), root, QUICK.resolve({"iterations": 7}))
+    run_whole(str(sounds / "all.parquet"), root)
+    run_whole(str(sounds / "some.parquet"), root)
+    run_whole(str(sounds / "some.parquet"), root, settings=OTHERS)
     orphan = join(root, "audio/ff", f"{'f' * 40}.flac")
     Storage().create(orphan, b"written by a run that was killed before it wrote the row")
-    Storage().delete(lease_uri(root))  # the runs have ended
 
 
 def names(root: str, folder: str) -> list[str]:
@@ -131,10 +133,10 @@ def test_a_dry_run_says_the_same_and_touches_nothing(root: str) -> None:
 
 def test_the_next_run_computes_what_went_and_nothing_else(root: str, sounds: Path) -> None:
     collect(root, keep_days=0)
-    again = run_all(str(sounds / "some.parquet"), root, QUICK.resolve({"iterations": 7}))
-    assert (again.summary.computed, again.summary.counts["up_to_date"]) == (0, 4)
-    earlier = run_all(str(sounds / "all.parquet"), root)
-    assert (earlier.summary.computed, earlier.summary.failed) == (6, 0)
+    again = run_whole(str(sounds / "some.parquet"), root, settings=OTHERS)
+    assert (again.computed, again.counts["up_to_date"]) == (0, 4)
+    earlier = run_whole(str(sounds / "all.parquet"), root)
+    assert (earlier.computed, earlier.failed) == (6, 0)
     assert_consistent(root)
 
 
@@ -203,29 +205,8 @@ def test_on_s3(s3: str, used: Path) -> None:
 def server() -> ForkServerContext:
     """Return what starts processes that have imported everything already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([die_at.__module__])
     return context
-
-
-def die_at(root: str, deed: int, after: bool) -> None:
-    """Collect, and be killed at the n-th deed: before it, or when it is just done."""
-    numbers = itertools.count(1)
-
-    def mortal(method: Any) -> Any:
-        def act(*arguments: Any) -> Any:
-            number = next(numbers)
-            if number == deed and not after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = method(*arguments)
-            if number == deed:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        return act
-
-    for name in ("delete", "replacing", "swap"):
-        setattr(Storage, name, mortal(getattr(Storage, name)))
-    collect(root, keep_days=0)
 
 
 def deaths(root: str, deeds: Sequence[int], server: ForkServerContext) -> Iterator[int]:

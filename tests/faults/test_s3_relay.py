@@ -15,6 +15,7 @@ import pytest
 from manifests.files import join
 from tasks.ledger.gc import collect
 from tasks.ledger.lease import lease_uri
+from tasks.storage import retry
 from tasks.storage.retry import RETRY_TIMEOUT_VARIABLE
 from tasks.storage.storage import CredentialsExpired, Storage
 from tests.deployment import Server
@@ -123,8 +124,14 @@ def assert_used(corpus: Corpus, output: str) -> int:
     ],
 )
 def test_every_first_answer(
-    named: str, choices: tuple[Callable[[], Choice], ...], corpus: Corpus, s3: str, through: Through
+    named: str,
+    choices: tuple[Callable[[], Choice], ...],
+    corpus: Corpus,
+    s3: str,
+    through: Through,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(retry, "LONGEST_PAUSE_S", 0.05)  # the repetition is answered
     with recorded(f"S3: {named}, then repeated") as record:
         output = join(s3, "out")
         relay = through(lambda: use(corpus, output), *(make() for make in choices))
@@ -245,7 +252,7 @@ class TestCredentials:
                 run_whole(corpus[0], output)
 
         with recorded("S3: a token expires in a run; the same command again with a new one") as record:
-            monkeypatch.setenv(RETRY_TIMEOUT_VARIABLE, "1")
+            monkeypatch.setenv(RETRY_TIMEOUT_VARIABLE, "0.2")
             through(run, expiring(number, lambda: None))
             write_credentials(file, seaweed.renewed_environment)
             assert_no_row_without_audio(output)

@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import soundfile
 
 from flows.snapshot_refresher import refreshing_snapshot
@@ -34,7 +35,7 @@ from tasks.pipeline.shards import compute_shards, shard_groups
 from tasks.planning.plan import plan_run
 from tasks.storage.storage import Storage, StorageUnreachable
 from tests.manifests.result_rows import succeeded
-from tests.tasks.corpus import attempts, parts, read, read_table, write_manifest
+from tests.tasks.corpus import parts, read, write_manifest
 
 SETTINGS = Settings()
 CONTENTS, STYLES = ("low", "high", "silent"), ("bright", "dark")
@@ -101,6 +102,7 @@ def run_whole(
     during: Stage = lambda _: nullcontext(),
     shards: str = "0/1",
     before_closing: Callable[[], None] = lambda: None,
+    settings: Settings = SETTINGS,
 ) -> RunSummary:
     """Do what the flow does: plan, compute shard by shard, renew the table in between, and close.
 
@@ -114,14 +116,16 @@ def run_whole(
         The slice to work on.
     before_closing : callable
         Called when all is computed.
+    settings : Settings
+        For all pairs.
     """
     options = RunOptions(device="cpu", shard_audio_s=1, shards=shards)
     now = datetime.now(UTC)
     run_id = f"{now:%Y%m%dT%H%M%S}-{next(_run_numbers):04d}"
-    run, files = Run(run_id, absolute(manifest), absolute(output), SETTINGS, options, now), Storage()
+    run, files = Run(run_id, absolute(manifest), absolute(output), settings, options, now), Storage()
     with during("lease"), holding(files, run.output, run_id, options.slice) as lease:
         with during("plan"):
-            planned = plan_run(read(manifest, SETTINGS), run.output, SETTINGS, options, run_id)
+            planned = plan_run(read(manifest, settings), run.output, settings, options, run_id)
         lease.agree_on(planned.shard_layout)
         try:
             for group in shard_groups(planned.shards) if planned.shards else []:
@@ -156,7 +160,9 @@ def assert_whole(expected: pd.DataFrame, output: str) -> None:
 
     The row says where its audio lies: not at its usual address where a collection may still be about to remove that.
     """
-    table, files = read_table(output), Storage()
+    files = Storage()
+    with files.open(join(absolute(output), "results.parquet")) as source:
+        table = pd.read_parquet(source, columns=[*KEPT, "output"])
     pd.testing.assert_frame_equal(table[KEPT], expected[KEPT])
     for row in table[table["status"] == "succeeded"].to_dict("records"):
         assert sha256(files.read(row["output"])).hexdigest() == row["file_sha256"]
@@ -165,13 +171,22 @@ def assert_whole(expected: pd.DataFrame, output: str) -> None:
 
 def doubled(output: str) -> list[str]:
     """Return the fingerprints that were computed more than once."""
-    history = attempts(output)
+    history = history_of(output, "status", "fingerprint")
     made = history[history["status"] == "succeeded"]
     return made.loc[made["fingerprint"].duplicated(), "fingerprint"].tolist()
 
 
+def history_of(output: str, *columns: str) -> pd.DataFrame:
+    """Return these columns of every row that any run ever committed: of a hundred, most would be read for nothing."""
+    read = [pd.DataFrame(columns=columns)]
+    for part in parts(output):
+        with Storage().open(part) as source:
+            read.append(pq.ParquetFile(source).read(columns, use_threads=False).to_pandas())
+    return pd.concat(read, ignore_index=True)
+
+
 def assert_no_row_without_audio(output: str) -> None:
     """Assert what the next run relies on: it takes a pair for done whose row is there."""
-    made = attempts(output) if parts(output) else pd.DataFrame({"status": [], "output": []})
+    made = history_of(output, "status", "output")
     there = {PurePosixPath(uri).name for uri in Storage().find(join(output, "audio"))}
     assert {PurePosixPath(uri).name for uri in made.loc[made["status"] == "succeeded", "output"]} <= there

@@ -6,8 +6,8 @@ import io
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.files import join
@@ -48,8 +48,9 @@ class Row:
 
 def rows_of(data: bytes) -> list[Row]:
     """Return the rows of a part or of a table."""
-    table: list[dict[str, Any]] = pq.read_table(io.BytesIO(data), columns=list(_COLUMNS)).to_pylist()
-    return [Row(**row) for row in table]
+    table = pq.ParquetFile(pa.BufferReader(data)).read(list(_COLUMNS), use_threads=False)
+    columns = [table.column(name).to_pylist() for name in _COLUMNS]
+    return [Row(*row) for row in zip(*columns, strict=True)]
 
 
 class Checker:

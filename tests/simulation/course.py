@@ -166,7 +166,8 @@ class Course:
         if command.keep_days is not None:
             collect(OUT, command.keep_days)
             return
-        options = RunOptions(device="cpu", shards=command.shards, shard_audio_s=2.0, snapshot_every_s=15)
+        # No listening report: nothing that it meets can decide how a run ends, and it takes as long as the run.
+        options = RunOptions(device="cpu", shards=command.shards, shard_audio_s=2.0, snapshot_every_s=15, report=0)
         flow.cross_synthesis.fn(join(IN, f"{command.manifest}.parquet"), OUT, Settings(), options)
 
     def _holders(self) -> set[int]:

@@ -166,6 +166,7 @@ def stage(world: World, files: MemoryFiles, variants: int, many: int) -> Iterato
         "tasks.audio.style_clips.read_planned_style": lambda *_: HeardStyle(np.zeros(8, np.float32), 1),
         "tasks.pipeline.inputs.read_planned_content": lambda *_: DecodedContent(np.zeros(8, np.float32), 8, None),
         "tasks.pipeline.shards.rows_of": _narrow_rows,
+        **dict.fromkeys(_VERSIONED, lambda _: "1"),
         "flows.bounded_submission.queue": SimpleNamespace(SimpleQueue=lambda: Queue(world), Empty=Empty),
         "flows.bounded_submission.time": SimpleNamespace(monotonic=world.monotonic),
         "flows.cross_synthesis.plan": plan_run,
@@ -200,6 +201,8 @@ _POOLS = (
     "tasks.ledger.folding",
 )
 _WIDE = ("history", "layout", "compaction", "snapshots")
+_VERSIONED = ("tasks.ledger.close.version", "tasks.pipeline.rows._version")
+"""They look up versions of installed packages, in files, time and again."""
 
 
 def _probe(uri: str, files: Storage, longest_s: float) -> tuple[SoundInfo, str]:
