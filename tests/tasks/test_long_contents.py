@@ -323,8 +323,8 @@ def test_figures_of_a_whole_are_means_by_length() -> None:
 
 
 def test_everything_on_s3(short_segments: None, s3: str, tmp_path: Path) -> None:
-    """A content that is too large for memory, too: its result is that of the same run on the local disk."""
-    sound = np.resize(corpus.cut("harp_phrase", 2.0)[0], 30 * 192_000)[:, None] * np.ones(4)
+    """A content of 18 MB, too large for memory, too: its result is that of the same run on the local disk."""
+    sound = np.resize(corpus.cut("harp_phrase", 2.0)[0], 12 * 192_000)[:, None] * np.ones(4)
     rows = [{"content": "long.wav", "style": "short.wav", "content_end_s": 2.5}]
     found = {}
     for root in (s3, str(tmp_path)):
