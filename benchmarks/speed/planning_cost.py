@@ -93,7 +93,9 @@ def measure(rows: int) -> list[dict[str, Any]]:
 def in_fresh_process(what: str, manifest: str, root: str) -> dict[str, Any]:
     """Return what `benchmarks.speed.planning_steps` says of one step of a run."""
     command = [sys.executable, "-m", "benchmarks.speed.planning_steps", what, manifest, root]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"planning_cost: {done.stderr.strip().splitlines()[-1]}")
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures
 

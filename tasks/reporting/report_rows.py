@@ -35,7 +35,8 @@ MOST_OWN, LONGEST_OWN = 8, 200
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)
 
 _REMEDY = "Run the manifest again: that writes it anew"
-_DIGITS = 3
+_DIGITS = 5
+"""Of figures; the page shows two, and what was rounded to three before would be another one than the terminal's."""
 
 _COLUMNS = (
     *("pair_id", "content", "style", "output", "status", "error_type", "error_message"),

@@ -81,6 +81,13 @@ def test_a_report_holds_rows_figures_sounds_and_pictures(anywhere: str) -> None:
     assert "1 of 3 pairs failed" in page(root)
 
 
+def test_a_figure_is_rounded_once(tmp_path: Path) -> None:
+    """The page shows two digits, as the terminal does: .80496 is .80, while .805 would be .81."""
+    write_root(str(tmp_path / "root"), [heard_row(str(tmp_path), "a", rhythm_kept=0.80496)])
+    write_report(str(tmp_path / "root"))
+    assert f"{rows(str(tmp_path / 'root'))['rhythm_kept'][0]:.2f}" == "0.80"
+
+
 def test_a_tone_is_bright_at_its_frequency_and_nowhere_else(tmp_path: Path) -> None:
     write_root(str(tmp_path / "root"), [heard_row(str(tmp_path), "a")])
     write_report(str(tmp_path / "root"))
