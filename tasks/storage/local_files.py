@@ -78,10 +78,11 @@ class LocalFiles:
             return
         for parent, _, names in os.walk(folder, onerror=_raise):
             for name in names:
+                path = f"{parent}/{name}"
                 with suppress(FileNotFoundError):  # deleted meanwhile, or a link to nothing
-                    status = os.stat(os.path.join(parent, name))
+                    status = os.stat(path)
                     if stat.S_ISREG(status.st_mode) and not name.startswith(OWN):
-                        yield f"{parent}/{name}", status.st_size
+                        yield path, status.st_size
 
     def entries(self, folder: str) -> Iterator[tuple[str, int]]:
         """Give what lies right in a folder: also folders, links to nothing, pipes and the like, with the size -1."""
