@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from benchmarks.sound.finished_results import Row
 from benchmarks.sound.judging import judged
 from benchmarks.sound.pictures import draw_pair
 from benchmarks.sound.significance import NOTE
-from benchmarks.sound.systems import all_systems
+from benchmarks.sound.systems import Samples, System, all_systems
 from flows.command_options import chosen_settings
 from stylecore.figures import FIGURES
 from stylecore.settings import Settings, SettingsError
@@ -29,6 +29,8 @@ from tasks.audio.sound_files import AudioError
 
 OUT = Path("output/quality")
 PAIRS = OUT / "sounds" / "pairs.csv"
+
+Systems = dict[str, System]
 
 
 def measure_sounds(pair: JudgedPair) -> None:
@@ -52,6 +54,32 @@ def changes(texts: Sequence[str]) -> dict[str, object]:
     return {name: value for name, value in changed if name in named}
 
 
+def judged_systems(
+    name: str, asked: argparse.Namespace, systems_of: Callable[[Mapping[str, object], Sequence[Samples]], Systems]
+) -> tuple[list[JudgedPair], Systems, list[Row]]:
+    """Return the pairs, the systems that are asked for, and the result of each; a fault of either ends the program.
+
+    Parameters
+    ----------
+    name : str
+        Of the program.
+    asked : Namespace
+        What `parser_of` parses.
+    systems_of : callable
+        Gives systems by name, from what `--set` changes and the sounds of all pairs.
+    """
+    torch.set_num_threads(asked.threads)
+    try:
+        pairs = read_pairs(asked.pairs)
+        sounds = [sound.samples for sound in all_sounds(pairs)]
+        systems = chosen(systems_of(changes(asked.changes), sounds), asked.systems)
+    except (PairsError, AudioError, SettingsError) as error:
+        sys.exit(f"{name}: {error}")
+    tasks = [(pair, system) for pair in pairs for system in systems.values()]
+    judgement = Judgement(judged, measure_sounds, pair_table)
+    return pairs, systems, compare(tasks, judgement, asked.out, asked.jobs, asked.threads)
+
+
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = parser_of("quality", "Compare the method with what is none.", PAIRS, OUT)
     parser.add_argument("--document", action="store_true", help="write the tables into quality.md and method.md")
@@ -62,15 +90,7 @@ def main(argv: Sequence[str]) -> None:
     """Run from the command line."""
     asked = _arguments(argv)
     command = command_of("quality", argv)
-    torch.set_num_threads(asked.threads)
-    try:
-        pairs = read_pairs(asked.pairs)
-        sounds = [sound.samples for sound in all_sounds(pairs)]
-        systems = chosen(all_systems(changes(asked.changes), sounds), asked.systems)
-    except (PairsError, AudioError, SettingsError) as error:
-        sys.exit(f"quality: {error}")
-    tasks = [(pair, system) for pair in pairs for system in systems.values()]
-    rows = compare(tasks, Judgement(judged, measure_sounds, pair_table), asked.out, asked.jobs, asked.threads)
+    pairs, systems, rows = judged_systems("quality", asked, all_systems)
     write_report(asked.out / "quality.json", rows, systems, means, command)
     for text, table in mean_tables(rows, systems).items():
         print(f"{text}, means of {len(pairs)} pairs\n{table}\n", flush=True)

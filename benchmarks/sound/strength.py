@@ -6,31 +6,25 @@ The default settings at four strengths on the evaluation set, judged as its othe
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from benchmarks.judged_pairs import PairsError, all_sounds, read_pairs
-from benchmarks.markdown_tables import mean_table, means, pair_table
+from benchmarks.markdown_tables import mean_table, means
 from benchmarks.marked_tables import DOCS, rewrite
-from benchmarks.sound.comparing import Judgement, chosen, command_of, compare, parsed, parser_of, write_report
-from benchmarks.sound.judging import judged
-from benchmarks.sound.quality import PAIRS, changes, measure_sounds
+from benchmarks.sound.comparing import command_of, parsed, parser_of, write_report
+from benchmarks.sound.quality import PAIRS, judged_systems
 from benchmarks.sound.systems import Samples, System, all_systems
-from stylecore.settings import SettingsError
-from tasks.audio.sound_files import AudioError
 
 OUT = Path("output/strength")
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
 
-def strengths(changed: dict[str, object], sounds: Sequence[Samples]) -> dict[str, System]:
+def strengths(changed: Mapping[str, object], sounds: Sequence[Samples]) -> dict[str, System]:
     """Return the default at each strength, by name; without strength it is the content."""
-    listed = [replace(all_systems({}, sounds)["content"], name="strength-0")]
+    listed = [replace(all_systems({}, sounds[:1])["content"], name="strength-0")]
     for strength in STRENGTHS:
-        default = all_systems({**changed, "strength": strength}, sounds)["default"]
+        default = all_systems({**changed, "strength": strength}, sounds[:1])["default"]  # sounds are for random filters
         listed.append(replace(default, name=f"strength-{strength:g}"))
     return {system.name: system for system in listed}
 
@@ -41,15 +35,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--document", action="store_true", help="write the table into docs/method.md")
     asked = parsed(parser, argv, ("jobs", "threads"))
     command = command_of("strength", argv)
-    torch.set_num_threads(asked.threads)
-    try:
-        pairs = read_pairs(asked.pairs)
-        sounds = [sound.samples for sound in all_sounds(pairs)]
-        systems = chosen(strengths(changes(asked.changes), sounds), asked.systems)
-    except (PairsError, AudioError, SettingsError) as error:
-        sys.exit(f"strength: {error}")
-    tasks = [(pair, system) for pair in pairs for system in systems.values()]
-    rows = compare(tasks, Judgement(judged, measure_sounds, pair_table), asked.out, asked.jobs, asked.threads)
+    pairs, systems, rows = judged_systems("strength", asked, strengths)
     write_report(asked.out / "strength.json", rows, systems, means, command)
     table = mean_table(rows)
     print(f"means of {len(pairs)} pairs\n{table}")

@@ -68,6 +68,7 @@ def plan(manifest: str, root: str) -> dict[str, Any]:
     began, files, settings = time.perf_counter(), Storage(), Settings()
     pairs = read_whole(manifest, files, settings.resolve)
     steps["read"] = time.perf_counter() - began
+    parts = len(part_uris(files, root))
     with holding(files, root, RUN_ID):
         _timed(fold, "fold", steps)(files, root, RUN_ID)
         planned = planning.plan_run(pairs, root, settings, RunOptions(device="cpu"), RUN_ID)
@@ -81,7 +82,7 @@ def plan(manifest: str, root: str) -> dict[str, Any]:
         "plan": planned.uri,
         "shards": len(pq.ParquetFile(planned.uri).read(["shard"]).column("shard").unique()),
         "counts": vars(planned.counts),
-        "parts": len(part_uris(files, root)),
+        "parts": parts,
     }
     return {**figures, **_order(planned.uri)}
 

@@ -125,10 +125,7 @@ def test_killed_with_local_files(
     env = environment(home) if number % 5 == 4 else prefect.env
     again = partial(run_command, env=env) if number % 5 == 4 else command
     output = str(tmp_path / "out")
-
-    def kill(process: subprocess.Popen[str]) -> bool:
-        return kill_at(process, lambda: MOMENTS[moment](output), delay_s(f"local {number}", moment, pace))
-
+    kill = partial(kill_at, look=partial(MOMENTS[moment], output), delay_s=delay_s(f"local {number}", moment, pace))
     kill_and_complete(f"kill -9 {moment}, local files", reference.manifest, output, reference, env, kill, again)
 
 
@@ -149,10 +146,7 @@ def test_killed_with_everything_on_s3(
     manifest, output = write_corpus(join(s3, "in")), join(s3, "out")
     fault = f"kill -9 {moment}, S3"
     if moment not in REQUESTS:
-
-        def kill(process: subprocess.Popen[str]) -> bool:
-            return kill_at(process, lambda: MOMENTS[moment](output), delay_s(f"s3 {number}", moment, pace))
-
+        kill = partial(kill_at, look=partial(MOMENTS[moment], output), delay_s=delay_s(f"s3 {number}", moment, pace))
         kill_and_complete(fault, manifest, output, reference, env, kill, again)
         return
 
