@@ -6,8 +6,7 @@ that one of them hides the absence of another is below one in ten million.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from binascii import unhexlify
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -22,8 +21,8 @@ from manifests.parquet import BATCH_ROWS
 from manifests.results.layout import AUDIO_SUFFIXES
 
 _ENDING = "|".join(AUDIO_SUFFIXES)
-_ADDRESS = re.compile(rf"/audio/(..)/(\1[0-9a-f]{{{FINGERPRINT_DIGITS - 2}}})(-[0-9a-zA-Z-]+)?\.({_ENDING})$")
-"""Of a fingerprint's audio; an attempt may have a longer name of its own."""
+_ADDRESS = rf"/audio/(?P<folder>..)/(?P<name>[0-9a-f]{{{FINGERPRINT_DIGITS}}})(?:-[0-9a-zA-Z-]+)?\.(?:{_ENDING})$"
+"""Of a fingerprint's audio, in a folder named by its first digits; an attempt may have a longer name of its own."""
 
 _KEY_DIGITS = 16
 
@@ -62,23 +61,24 @@ def missing_audio(files: Files, root: str, fingerprints: pa.ChunkedArray) -> NDA
         folders = [join(folder, f"{first:02x}") for first in range(256)]
         with ThreadPoolExecutor(_THREADS) as pool:
             found = np.concatenate(list(pool.map(lambda one: _keys_below(files, one), folders)))
-    return ~np.isin(_keys_of_column(fingerprints), found)
+    there = pc.is_in(pa.array(_keys(fingerprints.combine_chunks())), value_set=pa.array(found))
+    return np.asarray(~there.to_numpy(zero_copy_only=False))
 
 
 def _keys_below(files: Files, folder: str) -> NDArray[np.uint64]:
-    matches = (_ADDRESS.search(uri) for uri, size in files.sizes(folder) if size)
-    names = (match[2] for match in matches if match)
+    filled = (uri for uri, size in files.sizes(folder) if size)
     keys = [np.zeros(0, dtype=np.uint64)]
-    while some := list(islice(names, BATCH_ROWS)):
-        keys.append(_keys(some))
+    while some := list(islice(filled, BATCH_ROWS)):
+        found = pc.extract_regex(pa.array(some), _ADDRESS).drop_null()
+        names = pc.struct_field(found, "name")
+        in_its_folder = pc.equal(pc.utf8_slice_codeunits(names, 0, 2), pc.struct_field(found, "folder"))
+        keys.append(_keys(names.filter(in_its_folder)))
     return np.concatenate(keys)
 
 
-def _keys_of_column(fingerprints: pa.ChunkedArray) -> NDArray[np.uint64]:
-    slices = (fingerprints.slice(start, BATCH_ROWS) for start in range(0, len(fingerprints), BATCH_ROWS))
-    return np.concatenate([_keys(pc.utf8_slice_codeunits(some, 0, _KEY_DIGITS).to_pylist()) for some in slices])
-
-
-def _keys(names: Iterable[str]) -> NDArray[np.uint64]:
+def _keys(names: pa.StringArray) -> NDArray[np.uint64]:
     """Return the first digits of hexadecimal names as numbers."""
-    return np.frombuffer(bytes.fromhex("".join(name[:_KEY_DIGITS] for name in names)), dtype=">u8").astype(np.uint64)
+    if not len(names):
+        return np.zeros(0, dtype=np.uint64)
+    _, _, digits = pc.utf8_slice_codeunits(names, 0, _KEY_DIGITS).buffers()
+    return np.frombuffer(unhexlify(digits), dtype=">u8").astype(np.uint64)

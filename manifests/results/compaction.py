@@ -88,8 +88,9 @@ def compact(
         pq.ParquetWriter(handle, schema, compression="zstd") as writer,
     ):
         for rows in stream_rows(files, current_parts(files, root, listed), RESULT_SCHEMA.names, _GROUP_ROWS):
-            stay = rows.filter(pc.invert(pc.is_in(rows.column("fingerprint"), value_set=dropped)))
-            writer.write_table(stay.cast(PART_SCHEMA).replace_schema_metadata(schema.metadata))
-            kept += stay.num_rows
+            if len(dropped):
+                rows = rows.filter(pc.invert(pc.is_in(rows.column("fingerprint"), value_set=dropped)))
+            writer.write_table(rows.cast(PART_SCHEMA).replace_schema_metadata(schema.metadata))
+            kept += rows.num_rows
             go_on()
     return kept

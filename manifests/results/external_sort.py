@@ -29,11 +29,11 @@ class Sorter:
         self._buckets, self._rows = buckets, bucket_rows
         self._writers = [pa.ipc.new_stream(bucket, placed, options=_OPTIONS) for bucket in buckets]
 
-    def add(self, rows: pa.Table, positions: NDArray[np.int64]) -> None:
-        """Put rows away; `positions` are those they are to take, `[rows]`, in any order."""
+    def add(self, table: pa.Table, rows: NDArray[np.int64], positions: NDArray[np.int64]) -> None:
+        """Put some rows of a table away; `positions` are those they are to take, `[rows]`, in any order."""
         order = np.argsort(positions, kind="stable")
         ascending = positions[order]
-        placed = rows.append_column(_POSITION, pa.array(positions)).take(pa.array(order))
+        placed = table.take(pa.array(rows[order])).append_column(_POSITION, pa.array(ascending))
         for bucket in np.unique(ascending // self._rows):
             begin, end = np.searchsorted(ascending, [bucket * self._rows, (bucket + 1) * self._rows])
             self._writers[bucket].write_table(placed.slice(begin, end - begin))

@@ -7,7 +7,7 @@ import json
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, groupby, islice
 from typing import TypeVar
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from manifests.files import Files, absolute, join
 from manifests.parquet import BATCH_ROWS, FileGone, open_parquet, parquet_errors
+from manifests.prefetch import prefetched
 from manifests.schema import REDEFINED, RESULT_SCHEMA, SCHEMA_VERSION, SUCCEEDED, VERSION_KEY, ManifestError
 
 Read = TypeVar("Read")
@@ -159,16 +160,20 @@ def stream_rows(files: Files, parts: Sequence[str], columns: Sequence[str], most
         A part is damaged, or was written by a newer version.
     """
     schema = pa.schema([RESULT_SCHEMA.field(name) for name in columns])
-    gathered: list[pa.Table] = []
+    return prefetched(_gathered(_tables(files, parts, schema, most_rows), most_rows))
+
+
+def _gathered(tables: Iterable[pa.Table], most_rows: int) -> Generator[pa.Table, None, None]:
+    waiting: list[pa.Table] = []
     rows = 0
-    for table in _tables(files, parts, schema, most_rows):
-        gathered.append(table)
+    for table in tables:
+        waiting.append(table)
         rows += table.num_rows
         if rows >= most_rows:
-            yield pa.concat_tables(gathered).combine_chunks()
-            gathered, rows = [], 0
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting, rows = [], 0
     if rows:
-        yield pa.concat_tables(gathered).combine_chunks()
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def read_rows(files: Files, root: str, columns: Sequence[str]) -> pa.Table:
@@ -185,17 +190,19 @@ def _tables(files: Files, uris: Sequence[str], schema: pa.Schema, most_rows: int
             for uri in run:
                 yield from part_pieces(files, uri, schema, most_rows)
         else:
-            yield from read_ahead(files, run, schema)
+            yield from read_ahead(files, run, schema, most_rows)
 
 
-def read_ahead(files: Files, parts: Iterable[str], wanted: pa.Schema) -> Iterator[pa.Table]:
-    """Give `read_part` of each of some parts, in order, a few of them ahead of their turn."""
+def read_ahead(files: Files, parts: Iterable[str], wanted: pa.Schema, most_rows: int) -> Iterator[pa.Table]:
+    """Give `read_part` of each of some parts, in order; small ones ahead of their turn, `most_rows` rows or so."""
     waiting = iter(parts)
     with ThreadPoolExecutor(_READERS) as pool:
-        ahead = deque(pool.submit(read_part, files, uri, wanted) for uri in islice(waiting, _AHEAD))
+        ahead = deque(pool.submit(read_part, files, uri, wanted) for uri in islice(waiting, 1))
         while ahead:
-            yield ahead.popleft().result()
-            ahead.extend(pool.submit(read_part, files, uri, wanted) for uri in islice(waiting, 1))
+            table = ahead.popleft().result()
+            room = min(_AHEAD, max(1, most_rows // max(1, table.num_rows))) - len(ahead)
+            ahead.extend(pool.submit(read_part, files, uri, wanted) for uri in islice(waiting, max(0, room)))
+            yield table
 
 
 def is_compacted(uri: str) -> bool:

@@ -6,7 +6,7 @@ the pairs nor that of the columns, but the ids alone, and the user's own columns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from manifests.files import Files, absolute, join
 from manifests.own_types import recast, without_views
+from manifests.prefetch import prefetched
 from manifests.results.external_sort import sorting
 from manifests.results.history import stream_rows, with_parts
 from manifests.results.layout import latest_uri, snapshot_uri
 from manifests.results.planned_history import NOTHING_LOST, LostAudio, find_rows
 from manifests.results.publishing import publish_tables, versions
 from manifests.schema import RESULT_SCHEMA, SUCCEEDED, ManifestError
+
+Rows = NDArray[np.int64]
 
 WIDE_ROWS = 1 << 13
 """Rows with all their columns, about 2 kB each, that are read in one go."""
@@ -90,23 +93,23 @@ def write_snapshot(
         pairs, places = plan.filter(pa.array(places >= 0)), places[places >= 0]
         _refuse_shorter(pairs, user)
         with sorting(RESULT_SCHEMA, pairs.num_rows) as sorter:
-            for rows, positions in _chosen(files, parts, places):
-                sorter.add(rows, positions)
+            for table, rows, positions in _chosen(files, parts, places):
+                sorter.add(table, rows, positions)
                 go_on()
-            finished = _watched(_finished(sorter.tables(), pairs, own, root, schema), go_on)
+            finished = _watched(prefetched(_finished(sorter.tables(), pairs, own, root, schema)), go_on)
             return publish_tables(uris, files, finished, schema, present, check)
 
     return with_parts(files, root, write)
 
 
-def _chosen(files: Files, parts: list[str], places: NDArray[np.int64]) -> Iterator[tuple[pa.Table, NDArray[np.int64]]]:
-    """Read the rows at some places, with the positions in the snapshot that they take, as they come."""
+def _chosen(files: Files, parts: list[str], places: NDArray[np.int64]) -> Iterator[tuple[pa.Table, Rows, Rows]]:
+    """Read the parts: which rows of each table stand at some places, and the positions in the snapshot they take."""
     order = np.argsort(places, kind="stable")
     ascending, first = places[order], 0
-    for rows in stream_rows(files, parts, RESULT_SCHEMA.names, WIDE_ROWS):
-        begin, end = np.searchsorted(ascending, [first, first + rows.num_rows])
-        yield rows.take(pa.array(ascending[begin:end] - first)), order[begin:end]
-        first += rows.num_rows
+    for table in stream_rows(files, parts, RESULT_SCHEMA.names, WIDE_ROWS):
+        begin, end = np.searchsorted(ascending, [first, first + table.num_rows])
+        yield table, ascending[begin:end] - first, order[begin:end]
+        first += table.num_rows
 
 
 def _watched(tables: Iterator[pa.Table], go_on: Callable[[], None]) -> Iterator[pa.Table]:
@@ -117,7 +120,7 @@ def _watched(tables: Iterator[pa.Table], go_on: Callable[[], None]) -> Iterator[
 
 def _finished(
     tables: Iterator[pa.Table], plan: pa.Table, user: pa.Table | None, root: str, schema: pa.Schema
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table, None, None]:
     """Give sorted rows the plan's names and the user's columns."""
     first = 0
     for table in tables:

@@ -24,8 +24,11 @@ from tasks.storage.storage_errors import StorageConflict
 MANY = 256
 """Small files from which on they are folded."""
 
-SMALL_BYTES = 2 << 20
-"""A row takes about a kilobyte: a million pairs fill some hundred files that are not small."""
+SMALL_BYTES = 1 << 20
+"""A row takes half a kilobyte: a million pairs fill some hundred files that are not small.
+
+To fold a file of this size once takes as long as to read what planning wants of it some twenty times.
+"""
 
 _THREADS = 16
 _AT_A_TIME = 256

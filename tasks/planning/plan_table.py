@@ -141,16 +141,13 @@ def plan_rows(planned: pa.Table, sounds: Catalogue, settings: Settings) -> Itera
     sounds, settings
         As in `with_fingerprints`.
     """
-    clips = {text: style.clips_json() for text, style in sounds.styles.items()}
+    for side in SOUNDS:
+        planned = _told(planned, f"{side}_identity", side, {uri: one.sha256 for uri, one in sounds.of(side).items()})
+    planned = _told(planned, "style_clips", "style", {text: one.clips_json() for text, one in sounds.styles.items()})
+    planned = _told(planned, "content_rate", "content", {uri: one.sample_rate for uri, one in sounds.files.items()})
     for batch in _slices(planned, _GROUP_ROWS):
         columns = {name: batch.column(name) for name in PLAN_SCHEMA.names if name in batch.column_names}
         columns["settings"] = pa.array(_settings_texts(batch, settings), pa.string())
-        for side in SOUNDS:
-            known = sounds.of(side)
-            columns[f"{side}_identity"] = pa.array([known[uri].sha256 for uri in _texts(batch, side)], pa.string())
-        columns["style_clips"] = pa.array([clips[style] for style in _texts(batch, "style")], pa.string())
-        rates = [sounds.files[uri].sample_rate for uri in _texts(batch, "content")]
-        columns["content_rate"] = pa.array(rates, pa.int32())
         for name in ("audio_lost_us", *LICENCES):
             columns.setdefault(name, pa.nulls(batch.num_rows))
         yield pa.table([columns[field.name].cast(field.type) for field in PLAN_SCHEMA], schema=PLAN_SCHEMA)
@@ -188,6 +185,13 @@ def _slices(table: pa.Table, rows: int) -> Iterator[pa.Table]:
     return (table.slice(start, rows) for start in range(0, table.num_rows, rows))
 
 
+def _told(pairs: pa.Table, name: str, side: str, known: Mapping[str, object]) -> pa.Table:
+    """Give each pair, as column `name`, what is known of its content or style; once in memory for each sound."""
+    sounds = pairs.column(side).combine_chunks()
+    values = pa.array([known[sound] for sound in sounds.dictionary.to_pylist()], PLAN_SCHEMA.field(name).type)
+    return pairs.append_column(name, pa.DictionaryArray.from_arrays(sounds.indices, values))
+
+
 def _texts(batch: pa.Table, name: str) -> list[str]:
     texts: list[str] = batch.column(name).cast(pa.string()).to_pylist()
     return texts
@@ -195,8 +199,9 @@ def _texts(batch: pa.Table, name: str) -> list[str]:
 
 def _identities(batch: pa.Table, side: str, sounds: Mapping[str, Sound]) -> list[str]:
     """Return what each pair's fingerprint says of one of its sounds."""
+    identities = {uri: sound.identity for uri, sound in sounds.items() if sound.readable}
     named = zip(_texts(batch, side), _texts(batch, "pair_id"), strict=True)
-    return [sounds[uri].identity_for(pair_id) for uri, pair_id in named]
+    return [identities.get(uri) or sounds[uri].identity_for(pair_id) for uri, pair_id in named]
 
 
 def _seeds(batch: pa.Table, run_seed: int) -> list[int]:

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -79,10 +79,12 @@ class LocalFiles:
         for parent, _, names in os.walk(folder, onerror=_raise):
             for name in names:
                 path = f"{parent}/{name}"
-                with suppress(FileNotFoundError):  # deleted meanwhile, or a link to nothing
+                try:
                     status = os.stat(path)
-                    if stat.S_ISREG(status.st_mode) and not name.startswith(OWN):
-                        yield path, status.st_size
+                except FileNotFoundError:  # deleted meanwhile, or a link to nothing
+                    continue
+                if stat.S_ISREG(status.st_mode) and not name.startswith(OWN):
+                    yield path, status.st_size
 
     def entries(self, folder: str) -> Iterator[tuple[str, int]]:
         """Give what lies right in a folder: also folders, links to nothing, pipes and the like, with the size -1."""

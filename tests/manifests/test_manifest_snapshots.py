@@ -36,7 +36,7 @@ def test_rows_come_in_any_order_and_leave_sorted(
     monkeypatch.setattr(sorting, "BUCKET_ROWS", bucket)
     with sorted_rows(NUMBERS, len(order)) as sorter:
         for rows in np.split(np.array(order), sorted(cuts)):
-            sorter.add(numbers(rows.tolist()), rows)
+            sorter.add(numbers([-1, *rows.tolist()]), 1 + np.arange(len(rows)), rows)
         tables = list(sorter.tables())
     assert pa.concat_tables(tables).equals(numbers(list(range(20))))
     assert max(table.num_rows for table in tables) <= bucket
@@ -46,7 +46,7 @@ def test_many_rows_need_few_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sorting, "BUCKET_ROWS", 1)
     monkeypatch.setattr(sorting, "MOST_BUCKETS", 3)
     with sorted_rows(NUMBERS, 10) as sorter:
-        sorter.add(numbers(list(range(10))), np.arange(10))
+        sorter.add(numbers(list(range(10))), np.arange(10), np.arange(10))
         assert [table.num_rows for table in sorter.tables()] == [4, 4, 2]
 
 

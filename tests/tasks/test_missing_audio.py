@@ -58,6 +58,11 @@ class TestListing:
         put(anywhere, join(anywhere, "audio", NAMES[10][:2], f"{NAMES[10]}-20260101T000000-ab12.flac"))
         assert is_missing(anywhere, NAMES) == [False] * 7 + [True] * 3 + [False]
 
+    def test_audio_behind_a_link_to_another_disk_is_there(self, tmp_path: Path) -> None:
+        put(str(tmp_path / "elsewhere"), NAMES[0])
+        (tmp_path / "audio").symlink_to(tmp_path / "elsewhere" / "audio")
+        assert is_missing(str(tmp_path), NAMES[:2]) == [False, True]
+
     def test_without_any_folder_all_is_missing(self, anywhere: str) -> None:
         assert is_missing(join(anywhere, "new"), NAMES) == [True] * 11
         assert is_missing(anywhere, []) == []
