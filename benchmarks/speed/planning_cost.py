@@ -18,17 +18,25 @@ from typing import Any
 
 from benchmarks.marked_tables import DOCS, rewrite
 from benchmarks.speed.machine import machine, made_by
-from benchmarks.speed.planning_data import make_corpus, make_history
+from benchmarks.speed.planning_data import make_corpus, make_folded_history, make_history
 from benchmarks.speed.planning_steps import CONTENT_MIB, STYLE_MIB
 
 OUTPUT = Path("output/performance/planning.json")
 SHARES = (100, 10, 1)
 """The asked-for rows are divided by these: planned are a hundredth, a tenth, and all."""
 
-LAYOUTS = (2_500, None, 23)
-"""Rows in each part of a history; None: it is one compacted file. The last is a shard each, as it is before a fold."""
+PARTS, ONE_FILE, FOLDED, SHARDS = "parts of 2,500 rows", "one file", "as runs leave it", "a part for each shard"
+LAYOUTS = {
+    PARTS: lambda root, plan: make_history(root, plan, 2_500),
+    ONE_FILE: lambda root, plan: make_history(root, plan, None),
+    FOLDED: lambda root, plan: make_folded_history(root, plan, SHARD_ROWS),
+    SHARDS: lambda root, plan: make_history(root, plan, SHARD_ROWS),
+}
+"""Files that a history lies in, and what makes them."""
 
-MOST_PARTS = 5_000
+SHARD_ROWS = 23
+
+MOST_SHARDS = 5_000
 """Runs fold their parts: more of them are met only in an output root of an earlier version, and not measured."""
 
 STEPS = {
@@ -36,10 +44,12 @@ STEPS = {
     "read": "reading and checking the manifest",
     "fold": "folding small parts of the history",
     "refuse": "comparing it with the newest results",
-    "identify": "identifying its sounds",
+    "catalog": "identifying its sounds",
+    "identify": "reading those of failed pairs again",
     "cut": "cutting shards",
     "fingerprint": "fingerprints",
     "look up": "looking them up in the history",
+    "audio": "looking for the audio of the results",
     "choose": "choosing what to do",
     "write": "writing the plan",
     "rest": "the rest",
@@ -48,12 +58,12 @@ STEPS = {
 
 _NOTE = """\
 From the start of the process to the written plan, on a local disk; the history has a row for every pair. A run commits
-a part per shard, 23 pairs of 2.57 s; `timbreflow gc` makes one file of them. *New*: sounds and parts are met for the
-first time. *Met before*: sounds are remembered, and small parts are folded into one where there were 256 of them or
-more; and the manifest is compared with the newest results. A run folds whenever it renews `results.parquet`, and leaves
-some hundred files of a million pairs. Memory is that of
-the planning process and its decoders together, at their highest each; CPU time is that of both. The snapshot is
-`results.parquet`, as it is written at a run's end."""
+a part for each shard, 23 pairs of 2.57 s, and makes one file of 256 small ones whenever it renews `results.parquet`: so
+it leaves some hundred files of a million pairs (*as runs leave it*). `timbreflow gc` makes *one file* of all. *A part
+for each shard* is what runs of earlier versions left; they are folded first. *New*: sounds and files are met for the
+first time. *Met before*: sounds are remembered, and the manifest is compared with the newest results. *Files* are those
+of the history before planning. Memory is that of the planning process and its decoders together, at their highest each;
+CPU time is that of both. The snapshot is `results.parquet`, as it is written at a run's end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -80,15 +90,13 @@ def measure(rows: int) -> list[dict[str, Any]]:
         manifest = make_corpus(Path(folder), rows)
         first = in_fresh_process("plan", manifest, str(Path(folder) / "first"))
         figures = []
-        for layout in (one for one in LAYOUTS if one is None or rows <= MOST_PARTS * one):
-            root = Path(folder) / f"history-{layout}"
-            make_history(root, first["plan"], layout)
+        for layout in (one for one in LAYOUTS if one != SHARDS or rows <= MOST_SHARDS * SHARD_ROWS):
+            root = Path(folder) / "history"
+            LAYOUTS[layout](root, first["plan"])
             for known in (False, True):
                 planned = in_fresh_process("plan", manifest, str(root))
                 closed = in_fresh_process("close", manifest, str(root))
-                figures.append(
-                    {"rows": rows, "known": known, "part_rows": layout, "planned": planned, "closed": closed}
-                )
+                figures.append({"rows": rows, "known": known, "layout": layout, "planned": planned, "closed": closed})
             shutil.rmtree(root)
     return figures
 
@@ -111,24 +119,24 @@ def report(measured: Sequence[dict[str, Any]], command: str) -> str:
 
 def _planning(measured: Sequence[dict[str, Any]]) -> str:
     head = [
-        "| pairs | sounds | history | plan, s | CPU, s | peak memory, MiB | of which imports | "
+        "| pairs | sounds | history | files | plan, s | CPU, s | peak memory, MiB | of which imports | "
         "per further pair, bytes | shards | snapshot, s | its peak, MiB |",
-        "| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines = []
     for run in measured:
         plan, closed = run["planned"], run["closed"]
         lines.append(
-            f"| {run['rows']:,} | {plan['sounds']:,} | {_history(run)} | {plan['seconds']:.1f} | {plan['cpu_s']:.1f} | "
-            f"{plan['peak_mib']:.0f} | {plan['imports_mib']:.0f} | {_further(run, measured)} | {plan['shards']:,} | "
-            f"{closed['seconds']:.1f} | {closed['peak_mib']:.0f} |"
+            f"| {run['rows']:,} | {plan['sounds']:,} | {_history(run)} | {plan['parts']:,} | "
+            f"{plan['seconds']:.1f} | {plan['cpu_s']:.1f} | {plan['peak_mib']:.0f} | {plan['imports_mib']:.0f} | "
+            f"{_further(run, measured)} | {plan['shards']:,} | {closed['seconds']:.1f} | {closed['peak_mib']:.0f} |"
         )
     return "\n".join([_NOTE, "", *head, *lines])
 
 
 def _further(run: dict[str, Any], measured: Sequence[dict[str, Any]]) -> str:
     """Return the memory that each pair takes beyond those of the next smaller manifest over a like history."""
-    alike = [other for other in measured if (other["part_rows"], other["known"]) == (run["part_rows"], run["known"])]
+    alike = [other for other in measured if (other["layout"], other["known"]) == (run["layout"], run["known"])]
     smaller = [other for other in alike if other["rows"] < run["rows"]]
     if not smaller:
         return ""
@@ -137,9 +145,7 @@ def _further(run: dict[str, Any], measured: Sequence[dict[str, Any]]) -> str:
 
 
 def _history(run: dict[str, Any]) -> str:
-    files = run["planned"]["parts"]
-    kind = "compacted into one file" if run["part_rows"] is None else f"{files:,} part{'s' * (files != 1)}"
-    return f"{kind}, {'met before' if run['known'] else 'new'}"
+    return f"{run['layout']}, {'met before' if run['known'] else 'new'}"
 
 
 def _steps(runs: Sequence[dict[str, Any]]) -> str:

@@ -13,13 +13,15 @@ import soundfile
 
 from manifests.parquet import BATCH_ROWS, write_parquet
 from manifests.results.compaction import compacted_uri
-from manifests.results.history import PART_SCHEMA
+from manifests.results.history import PART_SCHEMA, replacing_metadata
 from manifests.results.layout import audio_uri, part_uri
 from manifests.schema import RESULT_SCHEMA
+from tasks.ledger.folding import MANY
 from tasks.storage.storage import Storage
 
 RATE_HZ = 4_000
 LENGTHS_S = (2.3, 2.9)
+RUN_ID = "20260101T000000-000000"
 CURVE = 70
 """Evaluations whose losses a row tells."""
 
@@ -54,14 +56,29 @@ def make_history(root: Path, plan: str, part_rows: int | None) -> None:
     Audio is there under every pair's name, a byte of it.
     """
     generator, files = np.random.default_rng(1), Storage()
-    source = pq.ParquetFile(plan)
-    batches = source.iter_batches(batch_size=part_rows or BATCH_ROWS)
+    batches = pq.ParquetFile(plan).iter_batches(batch_size=part_rows or BATCH_ROWS)
     tables = (_rows(batch, str(root), number, generator) for number, batch in enumerate(batches))
     if part_rows is None:
-        write_parquet(compacted_uri(str(root), "20260101T000000-000000"), files, tables, PART_SCHEMA)
+        write_parquet(compacted_uri(str(root), "000001"), files, tables, PART_SCHEMA)
         return
     for number, table in enumerate(tables):
-        write_parquet(part_uri(str(root), "20260101T000000-000000", number), files, [table], PART_SCHEMA)
+        write_parquet(part_uri(str(root), RUN_ID, number), files, [table], PART_SCHEMA)
+
+
+def make_folded_history(root: Path, plan: str, part_rows: int) -> None:
+    """Write such a history as runs leave it: of as many parts as they fold there is one file, what is over is parts."""
+    generator, files = np.random.default_rng(1), Storage()
+    for number, batch in enumerate(pq.ParquetFile(plan).iter_batches(batch_size=MANY * part_rows)):
+        table = _rows(batch, str(root), number, generator)
+        starts = range(0, table.num_rows, part_rows)
+        parts = [part_uri(str(root), RUN_ID, number * MANY + part) for part in range(len(starts))]
+        if len(parts) == MANY:
+            replaced = replacing_metadata(files, str(root), parts)
+            schema = PART_SCHEMA.with_metadata({**PART_SCHEMA.metadata, **replaced})
+            write_parquet(compacted_uri(str(root), f"{number + 1:06d}"), files, [table.cast(schema)], schema)
+        else:
+            for uri, start in zip(parts, starts, strict=True):
+                write_parquet(uri, files, [table.slice(start, part_rows)], PART_SCHEMA)
 
 
 def _rows(batch: pa.RecordBatch, root: str, shard: int, generator: np.random.Generator) -> pa.Table:
@@ -77,7 +94,7 @@ def _rows(batch: pa.RecordBatch, root: str, shard: int, generator: np.random.Gen
         ),
         "status": pa.array([_TOLD[kind][0] for kind in told]),
         "error_type": pa.array([_TOLD[kind][1] for kind in told], pa.string()),
-        "run_id": pa.array(["20260101T000000-000000"] * count),
+        "run_id": pa.array([RUN_ID] * count),
         "shard": pa.array(np.full(count, shard)),
         "finished_at": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * count),
     }

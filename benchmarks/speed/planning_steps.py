@@ -39,10 +39,12 @@ CACHES_MIB = (64, 128, 256)
 RUN_ID = "20261124T000000-000000"
 TIMED = {
     "refuse": "refuse_another_manifest",
+    "catalog": "catalogued",
     "identify": "identify",
     "cut": "cut_shards",
     "fingerprint": "with_fingerprints",
     "look up": "look_up",
+    "audio": "compared_with_audio",
     "choose": "choose_actions",
     "write": "write_plan",
 }

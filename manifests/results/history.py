@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from manifests.files import Files, absolute, join
 from manifests.parquet import BATCH_ROWS, FileGone, open_parquet, parquet_errors
-from manifests.prefetch import prefetched
+from manifests.results.prefetch import prefetched
 from manifests.schema import REDEFINED, RESULT_SCHEMA, SCHEMA_VERSION, SUCCEEDED, VERSION_KEY, ManifestError
 
 Read = TypeVar("Read")

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from manifests.files import Files, absolute, join
 from manifests.own_types import recast, without_views
-from manifests.prefetch import prefetched
 from manifests.results.external_sort import sorting
 from manifests.results.history import stream_rows, with_parts
 from manifests.results.layout import latest_uri, snapshot_uri
 from manifests.results.planned_history import NOTHING_LOST, LostAudio, find_rows
+from manifests.results.prefetch import prefetched
 from manifests.results.publishing import publish_tables, versions
 from manifests.schema import RESULT_SCHEMA, SUCCEEDED, ManifestError
 

@@ -8,10 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.speed.planning_cost import in_fresh_process, report
-from benchmarks.speed.planning_data import make_corpus, make_history
+from benchmarks.speed import planning_data
+from benchmarks.speed.planning_cost import FOLDED, PARTS, in_fresh_process, report
+from benchmarks.speed.planning_data import make_corpus, make_folded_history, make_history
 from benchmarks.speed.planning_steps import CONTENT_MIB, STYLE_MIB, encodings
+from manifests.files import join
+from manifests.parquet import write_parquet
+from manifests.results.history import PART_SCHEMA, known_names, part_name, part_uris, read_rows
+from manifests.results.layout import part_uri
+from manifests.schema import RESULT_SCHEMA
 from tasks.cache import ByteLimitedCache
+from tasks.ledger import folding
+from tasks.ledger.folding import fold
+from tasks.ledger.lease import holding
+from tasks.storage.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,28 @@ def test_a_corpus_is_planned_over_its_history(tmp_path: Path) -> None:
     assert planned["counts"]["up_to_date"] > planned["counts"]["failed"] + planned["counts"]["failed_before"] > 0
     assert planned["peak_mib"] > planned["imports_mib"] > 0
     closed = in_fresh_process("close", manifest, str(tmp_path / "parts"))
-    run = {"rows": 200, "known": False, "part_rows": 50, "planned": planned, "closed": closed}
-    text = report([run, {**run, "part_rows": None, "known": True}], "a command")
+    run = {"rows": 200, "known": False, "layout": PARTS, "planned": planned, "closed": closed}
+    text = report([run, {**run, "layout": FOLDED, "known": True}], "a command")
     assert "Made by `a command`" in text
-    assert "| 200 | 102 | 4 parts, new |" in text
+    assert "| 200 | 102 | parts of 2,500 rows, new | 4 |" in text
+
+
+@pytest.mark.slow
+def test_a_history_as_runs_leave_it_is_what_folding_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (planning_data, folding):
+        monkeypatch.setattr(module, "MANY", 4)
+    first = in_fresh_process("plan", make_corpus(tmp_path, 100), str(tmp_path / "first"))
+    make_folded_history(tmp_path / "made", first["plan"], 15)
+    made, files, folded = str(tmp_path / "made"), Storage(), str(tmp_path / "folded")
+    table = read_rows(files, made, RESULT_SCHEMA.names)
+    monkeypatch.setattr(folding, "SMALL_BYTES", max(size for _, size in files.sizes(join(made, "results"))))
+    with holding(files, folded, planning_data.RUN_ID):
+        for number, start in enumerate(range(0, table.num_rows, 15)):
+            part = table.slice(start, 15).cast(PART_SCHEMA)
+            write_parquet(part_uri(folded, planning_data.RUN_ID, number), files, [part], PART_SCHEMA)
+            fold(files, folded, planning_data.RUN_ID)
+    assert known_names(files, folded) == known_names(files, made)
+    assert [part_name(made, uri) for uri in part_uris(files, made)] == [
+        part_name(folded, uri) for uri in part_uris(files, folded)
+    ]
+    assert read_rows(files, folded, RESULT_SCHEMA.names).equals(table)
