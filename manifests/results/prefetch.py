@@ -17,7 +17,7 @@ def prefetched(items: Generator[Item, None, None]) -> Generator[Item, None, None
     What the generator raises is raised in its turn. It is closed at the end, also of who stops early.
     """
     try:
-        with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
+        with ThreadPoolExecutor(1) as thread:
             coming = thread.submit(next, items, _END)
             while (item := coming.result()) is not _END:
                 coming = thread.submit(next, items, _END)

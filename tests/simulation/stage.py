@@ -195,6 +195,7 @@ def stage(world: World, files: MemoryFiles, variants: int, many: int) -> Iterato
 
 _POOLS = (
     "manifests.results.history",
+    "manifests.results.prefetch",
     "tasks.audio.catalog",
     "tasks.pipeline.shards",
     "tasks.ledger.gc",
