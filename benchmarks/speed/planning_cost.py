@@ -25,6 +25,7 @@ OUTPUT = Path("output/performance/planning.json")
 SHARES = (100, 10, 1)
 """The asked-for rows are divided by these: planned are a hundredth, a tenth, and all."""
 
+SHARD_ROWS = 23
 PARTS, ONE_FILE, FOLDED, SHARDS = "parts of 2,500 rows", "one file", "as runs leave it", "a part for each shard"
 LAYOUTS = {
     PARTS: lambda root, plan: make_history(root, plan, 2_500),
@@ -33,8 +34,6 @@ LAYOUTS = {
     SHARDS: lambda root, plan: make_history(root, plan, SHARD_ROWS),
 }
 """Files that a history lies in, and what makes them."""
-
-SHARD_ROWS = 23
 
 MOST_SHARDS = 5_000
 """Runs fold their parts: more of them are met only in an output root of an earlier version, and not measured."""

@@ -21,8 +21,8 @@ from manifests.parquet import BATCH_ROWS
 from manifests.results.layout import AUDIO_SUFFIXES
 
 _ENDING = "|".join(AUDIO_SUFFIXES)
-_ADDRESS = rf"/audio/(?P<folder>..)/(?P<name>[0-9a-f]{{{FINGERPRINT_DIGITS}}})(?:-[0-9a-zA-Z-]+)?\.(?:{_ENDING})$"
-"""Of a fingerprint's audio, in a folder named by its first digits; an attempt may have a longer name of its own."""
+_ADDRESS = rf"^(?P<folder>..)/(?P<name>[0-9a-f]{{{FINGERPRINT_DIGITS}}})(?:-[0-9a-zA-Z-]+)?\.(?:{_ENDING})$"
+"""Of a fingerprint's audio below `audio/`, in a folder named by its first digits; that of an attempt may be longer."""
 
 _KEY_DIGITS = 16
 
@@ -66,9 +66,10 @@ def missing_audio(files: Files, root: str, fingerprints: pa.ChunkedArray) -> NDA
 
 
 def _keys_below(files: Files, folder: str) -> NDArray[np.uint64]:
-    filled = (uri for uri, size in files.sizes(folder) if size)
+    filled = (uri.rpartition("/audio/")[2] for uri, size in files.sizes(folder) if size)
+    plain = filter(str.isascii, filled)  # a name from elsewhere may be no text at all
     keys = [np.zeros(0, dtype=np.uint64)]
-    while some := list(islice(filled, BATCH_ROWS)):
+    while some := list(islice(plain, BATCH_ROWS)):
         found = pc.extract_regex(pa.array(some), _ADDRESS).drop_null()
         names = pc.struct_field(found, "name")
         in_its_folder = pc.equal(pc.utf8_slice_codeunits(names, 0, 2), pc.struct_field(found, "folder"))
