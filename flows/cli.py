@@ -187,7 +187,7 @@ def _show_run(output: str) -> None:
 def pair(
     content: Annotated[str, typer.Argument(help="The sound whose phrase is kept.")],
     style: Annotated[str, typer.Argument(help="Whose timbre is taken: a sound, a folder or pattern, JSON of several.")],
-    out: Annotated[str, typer.Argument(help="FLAC file to write.")],
+    out: Annotated[str, typer.Argument(help="File to write: .flac, .wav or .ogg.")],
     options: Mapping[str, Any],
     settings: Mapping[str, Any],
     preset: PresetName = "default",

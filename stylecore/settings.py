@@ -126,7 +126,7 @@ class Settings(_Weighted):
     temporal_reference: Literal["content", "style"] = Field(
         "content",
         description="Expert: whose temporal energy envelope the result follows (paper: style); with notes = content "
-        "both are the laid-out style's",
+        "`content` is halfway from the laid-out style to the content, `style` the laid-out style",
     )
     envelopes: Literal["log", "energy", "level"] = Field(
         "log",
@@ -163,7 +163,7 @@ class Settings(_Weighted):
         0,
         ge=0,
         le=10_000,
-        description="Expert: evaluations at half the resolution, at most, before those; 0 is the paper's",
+        description="Expert: evaluations at half the resolution, at most, before `iterations`; 0 is the paper's",
     )
     iterations: int = Field(
         8, ge=1, le=10_000, description="Expert: evaluations of the objective on the log-spectrogram, at most"
