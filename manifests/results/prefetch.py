@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -16,11 +16,13 @@ def prefetched(items: Generator[Item, None, None]) -> Generator[Item, None, None
 
     What the generator raises is raised in its turn. It is closed at the end, also of who stops early.
     """
+    thread, coming = ThreadPoolExecutor(1), Future[Item]()
     try:
-        with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, _END)
+        while (item := coming.result()) is not _END:
             coming = thread.submit(next, items, _END)
-            while (item := coming.result()) is not _END:
-                coming = thread.submit(next, items, _END)
-                yield item
+            yield item
     finally:
+        del coming  # it holds the error, whose traceback holds this frame and all that its callers hold
+        thread.shutdown()  # an interrupt that comes meanwhile leaves the generator to the thread, which is in it
         items.close()

@@ -7,6 +7,7 @@ the pairs nor that of the columns, but the ids alone, and the user's own columns
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 import numpy as np
 import pyarrow as pa
@@ -96,8 +97,8 @@ def write_snapshot(
             for table, rows, positions in _chosen(files, parts, places):
                 sorter.add(table, rows, positions)
                 go_on()
-            finished = _watched(prefetched(_finished(sorter.tables(), pairs, own, root, schema)), go_on)
-            return publish_tables(uris, files, finished, schema, present, check)
+            with closing(prefetched(_finished(sorter.tables(), pairs, own, root, schema))) as finished:
+                return publish_tables(uris, files, _watched(finished, go_on), schema, present, check)
 
     return with_parts(files, root, write)
 

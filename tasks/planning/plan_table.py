@@ -199,8 +199,9 @@ def _texts(batch: pa.Table, name: str) -> list[str]:
 
 def _identities(batch: pa.Table, side: str, sounds: Mapping[str, Sound]) -> list[str]:
     """Return what each pair's fingerprint says of one of its sounds."""
-    identities = {uri: sound.identity for uri, sound in sounds.items() if sound.readable}
-    named = zip(_texts(batch, side), _texts(batch, "pair_id"), strict=True)
+    texts = _texts(batch, side)
+    identities = {uri: sounds[uri].identity for uri in set(texts) if sounds[uri].readable}
+    named = zip(texts, _texts(batch, "pair_id"), strict=True)
     return [identities.get(uri) or sounds[uri].identity_for(pair_id) for uri, pair_id in named]
 
 

@@ -81,8 +81,10 @@ class LocalFiles:
                 path = f"{parent}/{name}"
                 try:
                     status = os.stat(path)
-                except FileNotFoundError:  # deleted meanwhile, or a link to nothing
-                    continue
+                except OSError as error:
+                    if error.errno not in (errno.ENOENT, errno.ELOOP):
+                        raise
+                    continue  # deleted meanwhile, or a link to nothing or to itself
                 if stat.S_ISREG(status.st_mode) and not name.startswith(OWN):
                     yield path, status.st_size
 

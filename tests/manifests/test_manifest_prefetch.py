@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
+from contextlib import suppress
 from threading import Event, get_ident
+from weakref import ref
 
 import pytest
 
@@ -61,7 +66,57 @@ def test_who_stops_early_leaves_nothing_open() -> None:
     assert closed == [True]
 
 
-@pytest.mark.parametrize(("chosen", "expected"), [(None, "jemalloc"), ("system", "system")])
+def test_who_is_interrupted_twice_is_interrupted() -> None:
+    """The second interrupt meets the wait for the thread, which is still making the first item."""
+    let_go = Event()
+
+    def stuck() -> Generator[int, None, None]:
+        let_go.wait(20)
+        yield 1
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            next(prefetched(stuck()))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, usual)
+        let_go.set()
+
+
+def test_an_error_lets_go_of_what_its_callers_hold() -> None:
+    def breaking() -> Generator[int, None, None]:
+        yield 1
+        raise KeyError
+
+    class Held: ...
+
+    def use() -> ref[Held]:
+        held = Held()
+        with suppress(KeyError):
+            for _ in prefetched(breaking()):
+                pass
+        return ref(held)
+
+    gc.disable()
+    try:
+        assert use()() is None
+    finally:
+        gc.enable()
+
+
+LINUX_X86 = pytest.mark.skipif(
+    (platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="Arrow may lack jemalloc on this machine"
+)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"), [pytest.param(None, "jemalloc", marks=LINUX_X86), ("system", "system")]
+)
 def test_arrow_gives_memory_back_unless_told_otherwise(
     monkeypatch: pytest.MonkeyPatch, chosen: str | None, expected: str
 ) -> None:

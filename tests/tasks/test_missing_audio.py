@@ -59,10 +59,11 @@ class TestListing:
         put(anywhere, join(anywhere, "audio", NAMES[10][:2], f"{NAMES[10]}-20260101T000000-ab12.flac"))
         assert is_missing(anywhere, NAMES) == [False] * 7 + [True] * 3 + [False]
 
-    def test_names_that_are_no_text_are_passed_over(self, tmp_path: Path) -> None:
+    def test_names_that_are_no_text_and_links_to_themselves_are_passed_over(self, tmp_path: Path) -> None:
         put(str(tmp_path), NAMES[0])
         with open(os.fsencode(tmp_path / "audio" / NAMES[0][:2]) + b"/\xff.flac", "wb") as file:
             file.write(b"fLaC")
+        (tmp_path / "audio" / "loop").symlink_to("loop")
         assert is_missing(str(tmp_path), NAMES[:2]) == [False, True]
 
     def test_audio_behind_a_link_to_another_disk_is_there(self, tmp_path: Path) -> None:
