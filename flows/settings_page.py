@@ -22,8 +22,8 @@ Made by `python -m flows.settings_page docs/settings.md`. Each is an option of `
 and a field of Prefect's form (`sample_rate`); settings are options of `timbreflow pair` and arguments of
 `timbreflow.transfer` too, where `file_format` has no effect. Beside them `timbreflow run` takes `--preset`,
 `--set NAME=VALUE`, `--dry-run` and `--json`. Settings change the sound, and with it the fingerprint; options do not,
-but for `weights`. A row of a manifest may have settings of its own ([manifests](manifests.md#columns)). `paper` is what the
-preset of that name has in the place of the default.
+but for `weights`. A row of a manifest may have settings of its own ([manifests](manifests.md#columns)). `paper` is what
+the preset of that name has in the place of the default.
 """
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import hypothesis
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
@@ -25,6 +26,11 @@ from tests.seaweed import SeaweedServer
 from tests.shared_prefect import SharedPrefect
 
 BUCKET = "timbreflow-tests"
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")  # no test asserts a time
+
 Typed = Callable[..., tuple[int, str]]
 """A command, by its arguments; gives its exit code and what it said."""
 

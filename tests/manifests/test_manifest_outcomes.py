@@ -75,7 +75,7 @@ def expected_state(rows: Sequence[dict[str, Any]], fingerprint: str) -> int:
 
 
 @pytest.mark.parametrize("compacted", [False, True])
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     parts=st.lists(st.lists(ROWS, min_size=1, max_size=4), max_size=4),
     plan=st.lists(st.tuples(st.sampled_from([*NAMES[2:], "new"]), st.sampled_from(["q", "r", "x"])), max_size=6),

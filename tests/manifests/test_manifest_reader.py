@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests import parquet as tables
@@ -345,7 +345,6 @@ def _with_batches_of(rows: int, columns: dict[str, list[object]], act: Callable[
         act(path)
 
 
-@settings(deadline=None)
 @given(manifests(), st.integers(1, 50))
 def test_any_good_manifest_is_read_whole(columns: dict[str, list[object]], rows: int) -> None:
     def act(path: Path) -> None:
@@ -358,7 +357,6 @@ def test_any_good_manifest_is_read_whole(columns: dict[str, list[object]], rows:
     _with_batches_of(rows, columns, act)
 
 
-@settings(deadline=None)
 @given(manifests(), st.integers(1, 50), st.data())
 def test_any_bad_value_is_found_and_named(columns: dict[str, list[object]], rows: int, data: st.DataObject) -> None:
     column = data.draw(st.sampled_from(sorted(FAULTS)))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.sharding import cut_batches, cut_shards, length_bucket, shard_layout_digest
@@ -31,7 +31,6 @@ def _durations(pairs: pa.Table, seed: int = 0) -> np.ndarray:
     return np.array([by_content[int(name[3:-4])] for name in pairs["content"].to_pylist()])
 
 
-@settings(deadline=None)
 @given(
     count=st.integers(0, 300),
     seed=st.integers(0, 1000),

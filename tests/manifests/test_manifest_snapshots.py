@@ -28,7 +28,7 @@ def numbers(values: list[int]) -> pa.Table:
     return pa.table({"number": values, "losses": [[value / 2] for value in values]}, schema=NUMBERS)
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(order=st.permutations(range(20)), cuts=st.lists(st.integers(0, 20), max_size=4), bucket=st.integers(1, 25))
 def test_rows_come_in_any_order_and_leave_sorted(
     monkeypatch: pytest.MonkeyPatch, order: list[int], cuts: list[int], bucket: int

@@ -62,7 +62,7 @@ def test_a_tone_is_where_its_frequency_is() -> None:
     assert set(peaks[2:-2].tolist()) == {32}  # 1000 Hz / 31.25 Hz
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, derandomize=True, database=None)
 @given(
     n_samples=st.integers(257, 4_000),
     sample_rate=st.sampled_from([16_000, 32_000]),
@@ -77,7 +77,7 @@ def test_there_and_back(n_samples: int, sample_rate: int, level: float, seed: in
     torch.testing.assert_close(back, samples, rtol=1e-9, atol=1e-10 * level)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, derandomize=True, database=None)
 @given(st.lists(st.floats(0.0, 1e4), min_size=1, max_size=8))
 def test_the_logarithm_is_inverted(values: list[float]) -> None:
     magnitudes = torch.tensor(values, dtype=torch.float64)
