@@ -44,6 +44,18 @@ def recorded(fault: str, times: int = 1) -> Iterator[Record]:
             os.close(descriptor)
 
 
+def summary(records: Sequence[Record]) -> str:
+    """Return the table in a sentence.
+
+    >>> summary([Record("power cut", passed=True), Record("power cut", lost=1), Record("full disk", 0, 0, 2000, True)])
+    '2,002 faults of 2 kinds: 1 pairs lost, 0 doubled; 1 of 3 tests failed.'
+    """
+    times, lost, doubled = (sum(getattr(record, name) for record in records) for name in ("times", "lost", "doubled"))
+    kinds, failed = len({record.fault for record in records}), sum(not record.passed for record in records)
+    costs = f"{lost:,} pairs lost, {doubled:,} doubled; {failed} of {len(records)} tests failed"
+    return f"{times:,} faults of {kinds} kinds: {costs}."
+
+
 def fault_table(records: Sequence[Record]) -> str:
     """Return the table in Markdown, a line per fault.
 
@@ -65,7 +77,7 @@ def fault_table(records: Sequence[Record]) -> str:
 def main(records_path: str, document: str) -> None:
     """Print the table of some records, and put it between the markers of a document."""
     records = [Record(**json.loads(line)) for line in Path(records_path).read_text().splitlines()]
-    table = fault_table(records)
+    table = f"{summary(records)}\n\n{fault_table(records)}"
     print(table)
     text = Path(document).read_text()
     before, _, rest = text.partition(BEGIN)
