@@ -307,9 +307,6 @@ def anything(draw: st.DrawFn) -> pa.Table:
     return pa.table(columns, names=names) if names else pa.table({})
 
 
-VALID: list[int] = []
-
-
 def _refusal(path: Path) -> str | None:
     try:
         check(str(path), FILES, Settings().resolve)
@@ -318,23 +315,24 @@ def _refusal(path: Path) -> str | None:
     return None
 
 
-@given(anything(), st.booleans(), st.integers(1, 4))
-def _any_table_validates_or_is_refused_by_name(table: pa.Table, store_schema: bool, group_rows: int) -> None:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "m.parquet"
-        pq.write_table(table, path, store_schema=store_schema, row_group_size=group_rows)
-        if (message := _refusal(path)) is not None:
-            assert str(path) in message
-        else:
-            assert check(str(path), FILES, Settings().resolve).pairs == table.num_rows
-            VALID.append(table.num_rows)
-
-
 @pytest.mark.parametrize("examples", [100, pytest.param(1_000, marks=pytest.mark.soak)])
 def test_any_table_validates_or_is_refused_by_name(examples: int) -> None:
-    VALID.clear()
-    settings(derandomize=True, max_examples=examples)(_any_table_validates_or_is_refused_by_name)()
-    assert len(VALID) > examples / 20
+    valid: list[int] = []
+
+    @settings(derandomize=True, max_examples=examples)
+    @given(anything(), st.booleans(), st.integers(1, 4))
+    def validates_or_is_refused(table: pa.Table, store_schema: bool, group_rows: int) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "m.parquet"
+            pq.write_table(table, path, store_schema=store_schema, row_group_size=group_rows)
+            if (message := _refusal(path)) is not None:
+                assert str(path) in message
+            else:
+                assert check(str(path), FILES, Settings().resolve).pairs == table.num_rows
+                valid.append(table.num_rows)
+
+    validates_or_is_refused()
+    assert len(valid) > examples / 20
 
 
 MUTATED_FILES = 600
