@@ -61,6 +61,9 @@ class Inline:
 
     def __exit__(self, *_: object) -> None: ...
 
+    def shutdown(self) -> None:
+        """Wait for nothing."""
+
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Do some work."""
         future: Future[Any] = Future()
