@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -30,7 +31,9 @@ from tasks.audio.sound_files import AudioError
 OUT = Path("output/quality")
 PAIRS = OUT / "sounds" / "pairs.csv"
 
+Pair = TypeVar("Pair", bound=JudgedPair)
 Systems = dict[str, System]
+SystemsOf = Callable[[Mapping[str, object], Sequence[Samples]], Systems]
 
 
 def measure_sounds(pair: JudgedPair) -> None:
@@ -54,10 +57,10 @@ def changes(texts: Sequence[str]) -> dict[str, object]:
     return {name: value for name, value in changed if name in named}
 
 
-def judged_systems(
-    name: str, asked: argparse.Namespace, systems_of: Callable[[Mapping[str, object], Sequence[Samples]], Systems]
-) -> tuple[list[JudgedPair], Systems, list[Row]]:
-    """Return the pairs, the systems that are asked for, and the result of each; a fault of either ends the program.
+def pairs_and_systems(
+    name: str, asked: argparse.Namespace, read: Callable[[Path], list[Pair]], systems_of: SystemsOf
+) -> tuple[list[Pair], Systems]:
+    """Return the pairs and the systems that are asked for; a fault of either ends the program.
 
     Parameters
     ----------
@@ -65,16 +68,25 @@ def judged_systems(
         Of the program.
     asked : Namespace
         What `parser_of` parses.
+    read : callable
+        Reads the pairs.
     systems_of : callable
-        Gives systems by name, from what `--set` changes and the sounds of all pairs.
+        Gives systems by name, from what `--set` changes and the sounds of all pairs, which calibrate random filters.
     """
     torch.set_num_threads(asked.threads)
     try:
-        pairs = read_pairs(asked.pairs)
+        pairs = read(asked.pairs)
         sounds = [sound.samples for sound in all_sounds(pairs)]
-        systems = chosen(systems_of(changes(asked.changes), sounds), asked.systems)
+        return pairs, chosen(systems_of(changes(asked.changes), sounds), asked.systems)
     except (PairsError, AudioError, SettingsError) as error:
         sys.exit(f"{name}: {error}")
+
+
+def judged_systems(
+    name: str, asked: argparse.Namespace, systems_of: SystemsOf
+) -> tuple[list[JudgedPair], Systems, list[Row]]:
+    """Return `pairs_and_systems` of the evaluation set, and the result of each with each."""
+    pairs, systems = pairs_and_systems(name, asked, read_pairs, systems_of)
     tasks = [(pair, system) for pair in pairs for system in systems.values()]
     judgement = Judgement(judged, measure_sounds, pair_table)
     return pairs, systems, compare(tasks, judgement, asked.out, asked.jobs, asked.threads)

@@ -13,22 +13,19 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from benchmarks.judged_pairs import JudgedPair, PairsError, all_sounds, read_pairs
+from benchmarks.judged_pairs import JudgedPair, PairsError, read_pairs
 from benchmarks.marked_tables import DOCS, rewrite
-from benchmarks.sound.comparing import Judgement, Task, chosen, command_of, compare, parsed, parser_of, write_report
+from benchmarks.sound.comparing import Judgement, Task, command_of, compare, parsed, parser_of, write_report
 from benchmarks.sound.judging import judged_by
 from benchmarks.sound.laid_out_style import mosaic_system
 from benchmarks.sound.peer_random_cnn import peer_system
-from benchmarks.sound.quality import changes
+from benchmarks.sound.quality import pairs_and_systems
 from benchmarks.sound.random_cnn import PeerSettings
 from benchmarks.sound.significance import NOTE
 from benchmarks.sound.systems import Samples, System, all_systems
 from benchmarks.sound.truth_figures import TRUTH_FIGURES, towards_truth
 from benchmarks.sound.truth_tables import truth_blocks, truth_means, truth_pair_table, truth_significance, truth_tables
-from stylecore.settings import SettingsError, preset
-from tasks.audio.sound_files import AudioError
+from stylecore.settings import preset
 
 OUT = Path("output/truth")
 PAIRS = OUT / "sounds" / "pairs.csv"
@@ -100,14 +97,8 @@ def main(argv: Sequence[str]) -> None:
     """Run from the command line."""
     asked = _arguments(argv)
     command = command_of("truth", argv)
-    torch.set_num_threads(asked.threads)
-    try:
-        known = read_true_pairs(asked.pairs)
-        # All sounds calibrate the random filters, however few pairs are compared: their results are the same then.
-        sounds = [sound.samples for sound in all_sounds(known)]
-        systems = chosen(truth_systems(changes(asked.changes), sounds), asked.systems)
-    except (PairsError, AudioError, SettingsError) as error:
-        sys.exit(f"truth: {error}")
+    # All sounds calibrate the random filters, however few pairs are compared: their results are the same then.
+    known, systems = pairs_and_systems("truth", asked, read_true_pairs, truth_systems)
     pairs = known if asked.limit is None else spread(known, asked.limit)
     judgement = Judgement(partial(judged_by, towards_truth, TRUTH_FIGURES), measure_sounds, truth_pair_table)
     rows = compare(planned(pairs, systems), judgement, asked.out, asked.jobs, asked.threads)

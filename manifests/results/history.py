@@ -193,7 +193,9 @@ def _tables(files: Files, uris: Sequence[str], schema: pa.Schema, most_rows: int
             yield from read_ahead(files, run, schema, most_rows)
 
 
-def read_ahead(files: Files, parts: Iterable[str], wanted: pa.Schema, most_rows: int) -> Iterator[pa.Table]:
+def read_ahead(
+    files: Files, parts: Iterable[str], wanted: pa.Schema, most_rows: int
+) -> Generator[pa.Table, None, None]:
     """Give `read_part` of each of some parts, in order; small ones ahead of their turn, `most_rows` rows or so."""
     waiting = iter(parts)
     with ThreadPoolExecutor(_READERS) as pool:

@@ -272,3 +272,19 @@ def test_on_s3(s3: str) -> None:
     write_snapshot(FILES, root, "r1", plan(["a"]), None)
     with FILES.open(results.latest_uri(root)) as handle:
         assert pq.read_table(handle)["output"].to_pylist() == [results.audio_uri(root, "a")]
+
+
+@pytest.mark.parametrize(("rows", "read"), [(1, 33), (10, 11), (100, 2), (1_000, 2)])
+def test_the_larger_parts_are_the_fewer_are_read_ahead(monkeypatch: pytest.MonkeyPatch, rows: int, read: int) -> None:
+    begun: list[str] = []
+
+    def read_part(_: object, uri: str, wanted: pa.Schema) -> pa.Table:
+        begun.append(uri)
+        return pa.table({"number": range(rows)}, schema=wanted)
+
+    monkeypatch.setattr(history, "read_part", read_part)
+    schema = pa.schema([("number", pa.int64())])
+    tables = history.read_ahead(FILES, map(str, range(100)), schema, 100)
+    assert next(tables).num_rows == rows
+    tables.close()  # waits for what was begun
+    assert len(begun) == read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,25 @@ def test_memory_follows_the_ids_and_not_the_columns(tmp_path: Path, monkeypatch:
             pa.set_memory_pool(default)
         high_water.append(pool.max_memory())
     assert high_water[1] < 2 * high_water[0]
+
+
+def test_a_snapshot_that_is_ended_leaves_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who keeps its error, as the state of a run does, would keep the thread that reads the next rows."""
+    monkeypatch.setattr(sorting, "BUCKET_ROWS", 10)
+    names, calls = [f"{row}" for row in range(40)], []
+    write_part(FILES, str(tmp_path), "r1", 0, [succeeded(name) for name in names])
+    write_snapshot(FILES, str(tmp_path), "r1", plan_of(names), None, go_on=lambda: calls.append("one more"))
+    before_the_last = iter(calls[:-2])
+
+    def end_while_it_is_written() -> None:
+        if next(before_the_last, None) is None:
+            raise RuntimeError
+
+    threads = set(threading.enumerate())
+    with pytest.raises(RuntimeError) as kept:
+        write_snapshot(FILES, str(tmp_path), "r1", plan_of(names), None, go_on=end_while_it_is_written)
+    assert kept.value is not None
+    assert set(threading.enumerate()) <= threads
 
 
 def test_a_run_that_is_taken_over_while_it_writes_leaves_the_table_alone(tmp_path: Path) -> None:
